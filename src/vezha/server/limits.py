@@ -1,0 +1,27 @@
+"""Named limits of the composition root, with their units."""
+
+from __future__ import annotations
+
+SETTINGS_FILE_BYTES_MAX = 1 << 20
+SECRET_FILE_BYTES_MAX = 64 << 10
+
+BUS_DATAGRAM_BYTES_MAX = 256
+"""A nudge is a topic's name; the truth is in ledger and store."""
+BUS_TOPICS_PENDING_MAX = 64
+UNIX_PATH_BYTES_MAX = 100
+"""Linux allows 107 bytes and macOS 103 for a Unix socket's path; longer ones get an alias."""
+
+CONTOUR_READY_TIMEOUT_S = 60.0
+CONTOUR_STOP_TIMEOUT_S = 8.0
+"""How long a contour may take to stop before it is killed."""
+ORPHAN_STOP_TIMEOUT_S = 10.0
+"""How long a child may go on after its supervisor vanished."""
+RESTART_DELAY_FIRST_S = 0.5
+RESTART_DELAY_MAX_S = 30.0
+RESTART_CALM_S = 60.0
+"""A child that ran this long has its restart delay forgotten."""
+SUPERVISOR_POLL_S = 0.25
+
+LOG_LINE_BYTES_MAX = 16 << 10
+LOG_FILE_BYTES_DEFAULT = 16 << 20
+LOG_FILES_DEFAULT = 4

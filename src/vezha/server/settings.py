@@ -1,0 +1,252 @@
+"""Settings: frozen, parsed once at start, unknown names fatal.
+
+They come from four places, the later over the earlier: the defaults below, `settings.toml` in
+the state folder, the environment (`VEZHA_WEB_LISTEN` is `listen` of `[web]`), and the command
+line (`--set web.listen=...`). A secret may stand in a file: `url_file = "..."`, or
+`VEZHA_LEDGER_URL_FILE`. Each section is a plain frozen dataclass; a field's `help` and `unit`
+metadata are its documentation, from which `docs/reference/settings.md` is generated, so a
+section may as well be the dataclass of another room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from vezha.server.limits import LOG_FILE_BYTES_DEFAULT, LOG_FILES_DEFAULT
+from vezha.server.reading import Address, read_sections
+from vezha.server.state import StateFolder
+
+
+def _about(help_: str, *, unit: str = "", secret: bool = False) -> dict[str, Any]:
+    return {"help": help_, "unit": unit, "secret": secret}
+
+
+@dataclass(frozen=True, slots=True)
+class WebSettings:
+    """The pages and the HTTP API."""
+
+    listen: Address = field(
+        default=Address("127.0.0.1", 8470),
+        metadata=_about("Where the pages and the API listen."),
+    )
+    public_url: str = field(
+        default="",
+        metadata=_about(
+            "The address that people type and that messages link to, where a proxy stands in "
+            "front. Empty: made from `listen`."
+        ),
+    )
+    tls_cert: str = field(
+        default="",
+        metadata=_about(
+            "Certificate file (PEM, with its chain) to serve HTTPS. Empty: plain HTTP, which is "
+            "meant for loopback or behind a proxy."
+        ),
+    )
+    tls_key: str = field(default="", metadata=_about("Private key file (PEM) of `tls_cert`."))
+    trusted_proxies: tuple[str, ...] = field(
+        default=(),
+        metadata=_about("Addresses of proxies whose `X-Forwarded-*` headers are believed."),
+    )
+    session_lifetime_s: float = field(
+        default=12 * 3600.0,
+        metadata=_about("How long a person stays signed in without doing anything.", unit="s"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSettings:
+    """The agents' channel: one TLS WebSocket each."""
+
+    listen: Address = field(
+        default=Address("0.0.0.0", 8471),  # noqa: S104 - agents come from outside; always TLS
+        metadata=_about("Where agents connect. Always TLS."),
+    )
+    public_names: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(
+            "Names and addresses by which agents reach this server. They go into the "
+            "certificate; the first goes into the command that adds a host. Empty: this "
+            "machine's name and addresses."
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """The channel's certificate; an authority is made at first start where none is given."""
+
+    ca: str = field(
+        default="", metadata=_about("Authority's certificate (PEM). Empty: `tls/ca.pem`.")
+    )
+    cert: str = field(
+        default="", metadata=_about("Server's certificate (PEM). Empty: `tls/server.pem`.")
+    )
+    key: str = field(
+        default="", metadata=_about("Server's private key (PEM). Empty: `tls/server.key`.")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerSettings:
+    """The relational state: people, hosts, incidents, messages."""
+
+    url: str = field(
+        default="",
+        metadata=_about(
+            "Database address, such as `postgresql+psycopg://user@host/vezha`. Empty: "
+            "`ledger.db` (SQLite) in the state folder.",
+            secret=True,
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionSettings:
+    """How long samples are kept and how much disk they may take."""
+
+    samples_s: float = field(
+        default=30 * 86400.0, metadata=_about("How long samples are kept.", unit="s")
+    )
+    disk_bytes_max: int = field(
+        default=0,
+        metadata=_about(
+            "Most disk that samples may take; the oldest go first. 0: no limit.", unit="bytes"
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class QuerySettings:
+    """What one query may cost."""
+
+    samples_max: int = field(
+        default=50_000_000, metadata=_about("Most samples that one query may read.")
+    )
+    timeout_s: float = field(
+        default=30.0, metadata=_about("How long one query may take.", unit="s")
+    )
+    lookback_s: float = field(
+        default=300.0,
+        metadata=_about("How far back an instant selector looks for a sample.", unit="s"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RulesSettings:
+    """Alert and recording rules, in Prometheus's format."""
+
+    folders: tuple[str, ...] = field(
+        default=(),
+        metadata=_about("More folders of `*.yml` rule files, besides `rules/` of the state."),
+    )
+    builtin: bool = field(
+        default=True, metadata=_about("Whether the built-in rules for servers are on.")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NotifySettings:
+    """Messages to people. Receivers and routes stand in a file of their own."""
+
+    file: str = field(
+        default="",
+        metadata=_about("File with receivers and routes. Empty: `notify.toml` of the state."),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """What the server says about itself."""
+
+    level: str = field(default="info", metadata=_about("`debug`, `info`, `warning` or `error`."))
+    format: str = field(
+        default="text", metadata=_about("`text` for people or `json` for machines.")
+    )
+    file_bytes_max: int = field(
+        default=LOG_FILE_BYTES_DEFAULT,
+        metadata=_about("A log file this big is put aside and a new one begun.", unit="bytes"),
+    )
+    files_max: int = field(
+        default=LOG_FILES_DEFAULT, metadata=_about("How many files of each log are kept.")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of a server, and the folder that it lives in."""
+
+    state: StateFolder
+    web: WebSettings = field(default_factory=WebSettings)
+    channel: ChannelSettings = field(default_factory=ChannelSettings)
+    tls: TlsSettings = field(default_factory=TlsSettings)
+    ledger: LedgerSettings = field(default_factory=LedgerSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
+    query: QuerySettings = field(default_factory=QuerySettings)
+    rules: RulesSettings = field(default_factory=RulesSettings)
+    notify: NotifySettings = field(default_factory=NotifySettings)
+    log: LogSettings = field(default_factory=LogSettings)
+
+    @property
+    def ledger_url(self) -> str:
+        """The ledger's database address, the default filled in."""
+        return self.ledger.url or f"sqlite:///{self.state.ledger_file}"
+
+    @property
+    def public_url(self) -> str:
+        """The address of the pages without a slash at the end, the default filled in."""
+        if self.web.public_url:
+            return self.web.public_url.rstrip("/")
+        host = "127.0.0.1" if self.web.listen.host in ("0.0.0.0", "::") else self.web.listen.host  # noqa: S104
+        shown = f"[{host}]" if ":" in host else host
+        scheme = "https" if self.web.tls_cert else "http"
+        return f"{scheme}://{shown}:{self.web.listen.port}"
+
+    @property
+    def tls_files(self) -> tuple[str, str, str]:
+        """Paths of the channel's authority, certificate and key, the defaults filled in."""
+        own = self.state.tls
+        return (
+            self.tls.ca or str(own / "ca.pem"),
+            self.tls.cert or str(own / "server.pem"),
+            self.tls.key or str(own / "server.key"),
+        )
+
+    @property
+    def rule_folders(self) -> tuple[str, ...]:
+        """Folders with rule files, the state's own first."""
+        return (str(self.state.rules), *self.rules.folders)
+
+    @property
+    def notify_file(self) -> str:
+        """The file with receivers and routes, the default filled in."""
+        return self.notify.file or str(self.state.path / "notify.toml")
+
+
+SECTIONS: dict[str, type[Any]] = {
+    "web": WebSettings,
+    "channel": ChannelSettings,
+    "tls": TlsSettings,
+    "ledger": LedgerSettings,
+    "retention": RetentionSettings,
+    "query": QuerySettings,
+    "rules": RulesSettings,
+    "notify": NotifySettings,
+    "log": LogSettings,
+}
+
+
+def load_settings(
+    state: StateFolder,
+    environment: Mapping[str, str],
+    assignments: Sequence[str] = (),
+) -> Settings:
+    """The settings of the server in *state*. Raises `SettingError`.
+
+    *environment* is searched for `VEZHA_*`; *assignments* are the command line's
+    `section.key=value`.
+    """
+    sections = read_sections(SECTIONS, state.settings_file, environment, assignments)
+    return Settings(state=state, **sections)
