@@ -110,9 +110,7 @@ class SampleSource(Protocol):
         """Label sets with samples in [start, end] that fit all matchers; 0 = no limit."""
         ...
 
-    def label_names(
-        self, matchers: Sequence[Matcher], start_ms: int, end_ms: int
-    ) -> list[str]:
+    def label_names(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[str]:
         """Sorted names of labels on such series."""
         ...
 

@@ -1,0 +1,33 @@
+"""Limits of the channel, with their units."""
+
+from __future__ import annotations
+
+PROTOCOL_GENERATION = 1
+PROTOCOL_GENERATION_MIN = 1
+SUBPROTOCOL = "vezha.1"
+AGENT_PATH = "/v1/agent"
+ENROL_PATH = "/v1/enrol"
+
+MESSAGE_BYTES_MAX = 1 << 20
+JSON_BYTES_MAX = 256 << 10
+SCHEMA_JSON_BYTES_MAX = 8 << 20
+SERIES_PER_SCHEMA_MAX = 20_000
+LABELS_PER_SERIES_MAX = 40
+LABEL_NAME_CHARS_MAX = 256
+LABEL_VALUE_CHARS_MAX = 2_048
+SCHEMAS_PER_HELLO_MAX = 256
+RANGES_PER_MESSAGE_MAX = 64
+
+WINDOW_FRAMES_DEFAULT = 64
+WINDOW_FRAMES_MAX = 1_024
+WINDOW_LIVE_RESERVE_FRAMES = 8
+"""Part of the window that the backlog may not use, so that live data never waits behind it."""
+
+SILENCE_S = 3.0
+"""No message for so long and the host counts as silent."""
+STATUS_INTERVAL_S = 5.0
+HANDSHAKE_TIMEOUT_S = 30.0
+"""At least 2 x agents / handshake rate for 10,000 agents (the channel study)."""
+BACKOFF_MIN_S = 1.0
+BACKOFF_MAX_S = 30.0
+"""Bounds of the full-jitter back-off between connects."""

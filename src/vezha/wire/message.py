@@ -1,0 +1,344 @@
+"""Messages: the first byte says which, the rest is a frame, a few packed numbers, or JSON.
+
+Hot messages (frames, acks) are binary. The rest is small and rare, so JSON, where an unknown
+field is ignored: that is how a newer peer stays understandable to an older one. Byte 0x00 is
+kept for OpAMP, whose WebSocket header begins with it.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Dict, List, Tuple, Type, TypeVar, Union, get_type_hints  # noqa: UP035
+
+from vezha.wire.errors import ProtocolError
+from vezha.wire.limits import (
+    JSON_BYTES_MAX,
+    MESSAGE_BYTES_MAX,
+    RANGES_PER_MESSAGE_MAX,
+    SCHEMAS_PER_HELLO_MAX,
+)
+
+LIVE = 0x01
+BACKLOG = 0x02
+HELLO = 0x10
+SCHEMA = 0x11
+STATUS = 0x12
+STATE = 0x13
+CROSSING = 0x14
+BYE = 0x15
+TIME = 0x16
+ENROL = 0x17
+WELCOME = 0x20
+ACK = 0x21
+DESIRED = 0x22
+TRIPWIRES = 0x23
+SEND_STATE = 0x24
+TIME_REPLY = 0x26
+ENROLLED = 0x27
+ERROR = 0x2F
+
+LIVE_PREFIX = bytes([LIVE])
+BACKLOG_PREFIX = bytes([BACKLOG])
+
+_ACK_HEAD = struct.Struct("<BBHIq")
+_RANGE = struct.Struct("<QQ")
+_SCHEMA_HEAD = struct.Struct("<BQ")
+_TIME = struct.Struct("<Bq")
+_TIME_REPLY = struct.Struct("<Bqq")
+
+RangeList = List[Tuple[int, int]]  # noqa: UP006  evaluated at run time on Python 3.10
+
+
+@dataclass(frozen=True)
+class Hello:
+    """The agent's first words. `stream` names its spool; `schemas` are those of frames to come."""
+
+    generation: int
+    generation_min: int
+    agent_id: str
+    stream: str
+    session: str
+    next_seq: int
+    time_ms: int
+    version: str = ""
+    schemas: List[int] = field(default_factory=list)  # noqa: UP006
+    capabilities: List[str] = field(default_factory=list)  # noqa: UP006
+
+
+@dataclass(frozen=True)
+class Welcome:
+    """The server's answer: what of the stream is durable, and which schemas it must be told."""
+
+    generation: int
+    time_ms: int
+    window: int
+    host: str
+    durable: RangeList
+    need_schemas: List[int]  # noqa: UP006
+
+
+@dataclass(frozen=True)
+class Schema:
+    """A schema that frames will name; `packed` is zlib of its canonical bytes."""
+
+    schema_id: int
+    packed: bytes
+
+
+@dataclass(frozen=True)
+class Status:
+    """How the agent is; sent every few seconds, and the heart-beat of an idle connection."""
+
+    time_ms: int
+    next_seq: int
+    epoch_first_seq: int
+    spool_bytes: int
+    spool_frames: int
+    dropped_frames: int
+    offset_ms: float = 0.0
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything that the agent tells of itself; sent at first and when asked for."""
+
+    facts: Dict[str, Any]  # noqa: UP006
+    config: Dict[str, Any] = field(default_factory=dict)  # noqa: UP006
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """A tripwire's threshold was crossed; sent at once, out of turn."""
+
+    tripwire: str
+    active: bool
+    time_ms: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Bye:
+    """The agent goes on purpose: its silence is planned for `back_in_s` seconds."""
+
+    reason: str
+    back_in_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Time:
+    """The agent asks what o'clock it is."""
+
+    agent_ms: int
+
+
+@dataclass(frozen=True)
+class TimeReply:
+    """The server's clock, with the agent's question beside it."""
+
+    agent_ms: int
+    server_ms: int
+
+
+@dataclass(frozen=True)
+class Ack:
+    """Durable ranges of the stream, and how many frames may be in flight from now on."""
+
+    window: int
+    time_ms: int
+    ranges: RangeList
+
+
+@dataclass(frozen=True)
+class Desired:
+    """What the agent should run, as generation and hash; it never accepts an older generation."""
+
+    config_generation: int = 0
+    config_hash: str = ""
+    release_generation: int = 0
+    release_hash: str = ""
+
+
+@dataclass(frozen=True)
+class Tripwires:
+    """Thresholds that the agent watches itself, ten times a second."""
+
+    generation: int
+    wires: List[Dict[str, Any]]  # noqa: UP006
+
+
+@dataclass(frozen=True)
+class SendState:
+    """The server wants the full state."""
+
+
+@dataclass(frozen=True)
+class Enrol:
+    """A new host introduces itself; the one-time token is in the HTTP request."""
+
+    host: str
+    facts: Dict[str, Any] = field(default_factory=dict)  # noqa: UP006
+
+
+@dataclass(frozen=True)
+class Enrolled:
+    """The new agent's identity. `secret` is stored by the agent with mode 0600, never logged."""
+
+    agent_id: str
+    secret: str
+    host: str
+    ca_pem: str = ""
+
+
+@dataclass(frozen=True)
+class Error:
+    """The server hangs up, and says why and when to come again."""
+
+    code: str
+    text: str
+    retry_after_s: float = 0.0
+
+
+_JSON_TYPES: dict[int, type[Any]] = {
+    HELLO: Hello,
+    STATUS: Status,
+    STATE: State,
+    CROSSING: Crossing,
+    BYE: Bye,
+    ENROL: Enrol,
+    WELCOME: Welcome,
+    DESIRED: Desired,
+    TRIPWIRES: Tripwires,
+    SEND_STATE: SendState,
+    ENROLLED: Enrolled,
+    ERROR: Error,
+}
+_KIND_OF = {cls: kind for kind, cls in _JSON_TYPES.items()}
+_HINTS = {cls: get_type_hints(cls) for cls in _JSON_TYPES.values()}
+
+Message = Union[  # noqa: UP007  evaluated at run time on Python 3.10
+    Hello, Welcome, Schema, Status, State, Crossing, Bye, Time, TimeReply, Ack, Desired,
+    Tripwires, SendState, Enrol, Enrolled, Error,
+]  # fmt: skip
+
+
+def pack(message: Message) -> bytes:
+    """The bytes of any message but a frame, which is its lane's prefix and the frame's record."""
+    if isinstance(message, Ack):
+        head = _ACK_HEAD.pack(ACK, len(message.ranges), message.window, 0, message.time_ms)
+        return head + b"".join([_RANGE.pack(*r) for r in message.ranges])
+    if isinstance(message, Schema):
+        return _SCHEMA_HEAD.pack(SCHEMA, message.schema_id) + message.packed
+    if isinstance(message, Time):
+        return _TIME.pack(TIME, message.agent_ms)
+    if isinstance(message, TimeReply):
+        return _TIME_REPLY.pack(TIME_REPLY, message.agent_ms, message.server_ms)
+    body = json.dumps(asdict(message), separators=(",", ":"), allow_nan=False)
+    return bytes([_KIND_OF[type(message)]]) + body.encode()
+
+
+def unpack(data: bytes) -> Message:
+    """A message that is not a frame. Raises ProtocolError `bad_message` or `too_large`."""
+    if not data:
+        raise ProtocolError("bad_message", "empty")
+    if len(data) > MESSAGE_BYTES_MAX:
+        raise ProtocolError("too_large", f"{len(data)} bytes")
+    kind = data[0]
+    try:
+        if kind == ACK:
+            return _unpack_ack(data)
+        if kind == SCHEMA:
+            _, schema_id = _SCHEMA_HEAD.unpack_from(data)
+            return Schema(schema_id, data[_SCHEMA_HEAD.size :])
+        if kind == TIME:
+            return Time(_TIME.unpack(data)[1])
+        if kind == TIME_REPLY:
+            return TimeReply(*_TIME_REPLY.unpack(data)[1:])
+    except struct.error as error:
+        raise ProtocolError("bad_message", f"kind {kind:#04x}: {error}") from None
+    cls = _JSON_TYPES.get(kind)
+    if cls is None:
+        raise ProtocolError("bad_message", f"unknown kind {kind:#04x}")
+    if len(data) > JSON_BYTES_MAX:
+        raise ProtocolError("too_large", f"{len(data)} bytes of JSON")
+    try:
+        body = json.loads(data[1:])
+    except (ValueError, RecursionError):
+        raise ProtocolError("bad_message", f"kind {kind:#04x} is not JSON") from None
+    if not isinstance(body, dict):
+        raise ProtocolError("bad_message", f"kind {kind:#04x} is not an object")
+    message: Message = _build(cls, body)
+    return message
+
+
+def _unpack_ack(data: bytes) -> Ack:
+    _, count, window, _, time_ms = _ACK_HEAD.unpack_from(data)
+    if count > RANGES_PER_MESSAGE_MAX or len(data) != _ACK_HEAD.size + count * _RANGE.size:
+        raise ProtocolError("bad_message", "an ack's length does not fit")
+    ranges = [_RANGE.unpack_from(data, _ACK_HEAD.size + i * _RANGE.size) for i in range(count)]
+    return Ack(window, time_ms, _checked_ranges(ranges))
+
+
+def _checked_ranges(ranges: Sequence[Any]) -> RangeList:
+    out: RangeList = []
+    for item in ranges:
+        if not isinstance(item, (list, tuple)) or len(item) != 2:
+            raise ProtocolError("bad_message", "a range is two numbers")
+        low, high = item
+        if not _is_u63(low) or not _is_u63(high) or low > high:
+            raise ProtocolError("bad_message", f"not a range: {low!r}..{high!r}")
+        out.append((low, high))
+    return out
+
+
+def _is_u63(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
+
+
+T = TypeVar("T")
+
+
+def _build(cls: Type[T], body: Mapping[str, Any]) -> T:  # noqa: UP006
+    known: dict[str, Any] = {}
+    for name, hint in _HINTS[cls].items():
+        if name in body:
+            known[name] = _checked(cls.__name__, name, hint, body[name])
+    try:
+        return cls(**known)
+    except TypeError:
+        missing = [n for n in _HINTS[cls] if n not in known]
+        raise ProtocolError("bad_message", f"{cls.__name__} lacks {missing}") from None
+
+
+def _checked(message: str, name: str, hint: Any, value: Any) -> Any:
+    if hint == RangeList and isinstance(value, list) and len(value) <= RANGES_PER_MESSAGE_MAX:
+        return _checked_ranges(value)
+    if hint is bool and isinstance(value, bool):
+        return value
+    if hint is int and isinstance(value, int) and -(1 << 63) <= value < 1 << 63:
+        return int(value)
+    if hint is float and isinstance(value, (int, float)) and abs(value) < 1e300:
+        return float(value)
+    if hint is str and isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ProtocolError("bad_message", f"{message}.{name} is not valid UTF-8") from None
+        return value
+    if hint == Dict[str, Any] and isinstance(value, dict):  # noqa: UP006
+        return value
+    if hint == List[int] and isinstance(value, list) and len(value) <= SCHEMAS_PER_HELLO_MAX:  # noqa: UP006
+        if all(isinstance(v, int) and 0 <= v < 1 << 64 for v in value):
+            return value
+    elif hint == List[str] and isinstance(value, list):  # noqa: UP006
+        if all(isinstance(v, str) for v in value):
+            return value
+    elif (
+        hint == List[Dict[str, Any]]  # noqa: UP006
+        and isinstance(value, list)
+        and all(isinstance(v, dict) for v in value)
+    ):
+        return value
+    raise ProtocolError("bad_message", f"{message}.{name} cannot be {str(value)[:60]!r}")
