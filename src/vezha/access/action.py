@@ -1,0 +1,125 @@
+"""Actions: everything that can be asked of Vezha, in one table.
+
+A new action is a member of `Action` and a row of `ACTIONS`; tests prove that each member has
+a row, and that each route names an action.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from vezha.access.subject import Role
+
+
+class Action(Enum):
+    """What is asked; the value is the name that the audit and the errors show."""
+
+    HEALTH_READ = "health.read"
+    DESCRIPTION_READ = "description.read"
+    SESSION_OPEN = "session.open"
+    SESSION_READ = "session.read"
+    SESSION_CLOSE = "session.close"
+    PASSWORD_CHANGE_OWN = "password.change_own"  # noqa: S105 - the name of an action
+
+    HOST_READ = "host.read"
+    HOST_CHANGE = "host.change"
+    HOST_REMOVE = "host.remove"
+    ENROLMENT_READ = "enrolment.read"
+    ENROLMENT_CREATE = "enrolment.create"
+    ENROLMENT_REVOKE = "enrolment.revoke"
+
+    SAMPLES_READ = "samples.read"
+    SAMPLES_WRITE = "samples.write"
+    RULE_READ = "rule.read"
+    RULE_CHANGE = "rule.change"
+    ALERT_READ = "alert.read"
+    ALERT_WRITE = "alert.write"
+
+    INCIDENT_READ = "incident.read"
+    INCIDENT_ACKNOWLEDGE = "incident.acknowledge"
+    INCIDENT_RESOLVE = "incident.resolve"
+    INCIDENT_NOTE = "incident.note"
+    SILENCE_READ = "silence.read"
+    SILENCE_CHANGE = "silence.change"
+
+    RECEIVER_READ = "receiver.read"
+    RECEIVER_TEST = "receiver.test"
+    OUTBOX_READ = "outbox.read"
+    OUTBOX_CHANGE = "outbox.change"
+
+    USER_READ = "user.read"
+    USER_CHANGE = "user.change"
+    TOKEN_READ = "token.read"  # noqa: S105 - the name of an action
+    TOKEN_CHANGE = "token.change"  # noqa: S105 - the name of an action
+    AUDIT_READ = "audit.read"
+    SETTING_READ = "setting.read"
+    SETTING_CHANGE = "setting.change"
+    OWN_METRICS_READ = "own_metrics.read"
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRule:
+    """Who may: from `role` upwards, or anyone where it is None.
+
+    `changes` says that doing it alters something, so that each time stands in the audit.
+    `before_password` says that a person who still has to change the first password may do it.
+    """
+
+    action: Action
+    role: Role | None
+    about: str
+    changes: bool = False
+    before_password: bool = False
+
+
+def _rules() -> tuple[ActionRule, ...]:
+    anyone, viewer, operator, admin = None, Role.VIEWER, Role.OPERATOR, Role.ADMIN
+    a, rule = Action, ActionRule
+    return (
+        rule(a.HEALTH_READ, anyone, "ask whether the server is well", before_password=True),
+        rule(a.DESCRIPTION_READ, anyone, "read the API's description", before_password=True),
+        rule(a.SESSION_OPEN, anyone, "sign in", changes=True, before_password=True),
+        rule(a.SESSION_READ, viewer, "ask who is signed in", before_password=True),
+        rule(a.SESSION_CLOSE, viewer, "sign out", changes=True, before_password=True),
+        rule(
+            a.PASSWORD_CHANGE_OWN,
+            viewer,
+            "change the own password",
+            changes=True,
+            before_password=True,
+        ),
+        rule(a.HOST_READ, viewer, "see hosts and their charts"),
+        rule(a.HOST_CHANGE, operator, "change a host's labels", changes=True),
+        rule(a.HOST_REMOVE, admin, "remove a host and revoke its agent", changes=True),
+        rule(a.ENROLMENT_READ, operator, "see open invitations for agents"),
+        rule(a.ENROLMENT_CREATE, operator, "invite an agent", changes=True),
+        rule(a.ENROLMENT_REVOKE, operator, "withdraw an invitation", changes=True),
+        rule(a.SAMPLES_READ, viewer, "query samples"),
+        rule(a.SAMPLES_WRITE, operator, "send samples from other tools"),
+        rule(a.RULE_READ, viewer, "see rules"),
+        rule(a.RULE_CHANGE, admin, "change rules", changes=True),
+        rule(a.ALERT_READ, viewer, "see alerts"),
+        rule(a.ALERT_WRITE, operator, "send alerts from other tools"),
+        rule(a.INCIDENT_READ, viewer, "see incidents"),
+        rule(a.INCIDENT_ACKNOWLEDGE, operator, "take an incident", changes=True),
+        rule(a.INCIDENT_RESOLVE, operator, "close an incident", changes=True),
+        rule(a.INCIDENT_NOTE, operator, "write a note on an incident", changes=True),
+        rule(a.SILENCE_READ, viewer, "see silences"),
+        rule(a.SILENCE_CHANGE, operator, "begin or end a silence", changes=True),
+        rule(a.RECEIVER_READ, viewer, "see receivers, without their secrets"),
+        rule(a.RECEIVER_TEST, operator, "send a test message", changes=True),
+        rule(a.OUTBOX_READ, viewer, "see messages and whether they arrived"),
+        rule(a.OUTBOX_CHANGE, operator, "retry or drop a message", changes=True),
+        rule(a.USER_READ, admin, "see people and their roles"),
+        rule(a.USER_CHANGE, admin, "add, change or disable people", changes=True),
+        rule(a.TOKEN_READ, admin, "see API tokens, without their secrets"),
+        rule(a.TOKEN_CHANGE, admin, "make or revoke API tokens", changes=True),
+        rule(a.AUDIT_READ, admin, "read the audit"),
+        rule(a.SETTING_READ, admin, "see settings, without their secrets"),
+        rule(a.SETTING_CHANGE, admin, "change settings", changes=True),
+        rule(a.OWN_METRICS_READ, viewer, "read the server's own metrics"),
+    )
+
+
+ACTIONS: dict[Action, ActionRule] = {rule.action: rule for rule in _rules()}

@@ -1,0 +1,43 @@
+"""Subjects: who asks. Roles: how far they are trusted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Role(Enum):
+    """Three roles, each may all that the one before may."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+    @property
+    def rank(self) -> int:
+        """0 is the least trusted."""
+        return (Role.VIEWER, Role.OPERATOR, Role.ADMIN).index(self)
+
+
+class SubjectKind(Enum):
+    """What kind of identity asks."""
+
+    NOBODY = "nobody"
+    USER = "user"
+    TOKEN = "token"  # noqa: S105 - a kind of subject
+    SYSTEM = "system"
+    """Vezha itself, or somebody at this machine's command line who can read the state folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Who asks. `role` is None for nobody; `address` is where the request came from."""
+
+    kind: SubjectKind
+    name: str = ""
+    role: Role | None = None
+    must_change_password: bool = False
+    address: str = ""
+
+
+NOBODY = Subject(SubjectKind.NOBODY)

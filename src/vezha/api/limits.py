@@ -1,0 +1,37 @@
+"""Named limits of the API, each with its unit."""
+
+from __future__ import annotations
+
+BODY_BYTES_MAX = 256 * 1024
+"""Body of an ordinary request."""
+FORM_BYTES_MAX = 1024 * 1024
+"""Form body of a Prometheus query: Grafana sends long `match[]` lists."""
+FORM_FIELDS_MAX = 1_000
+"""Fields of such a form."""
+LIST_ITEMS_DEFAULT = 100
+LIST_ITEMS_MAX = 10_000
+"""`limit` of lists."""
+LABELS_MAX = 32
+"""Labels on one host or invitation."""
+LABEL_CHARS_MAX = 128
+"""Characters in a label's name or value."""
+HANDLER_THREADS = 8
+"""Threads for handlers that talk to the ledger."""
+QUERY_THREADS = 2
+"""Queries evaluated at the same time; more wait."""
+QUERIES_WAITING_MAX = 64
+"""Queries that may wait for a thread before new ones are refused with 503."""
+QUERY_TIMEOUT_S = 30.0
+"""Longest time for one query, waiting included."""
+QUERY_SLOW_S = 1.0
+"""Queries slower than this are logged."""
+RANGE_POINTS_MAX = 11_000
+"""Steps of one range query, as in Prometheus."""
+CHART_POINTS_MAX = 3_600
+"""Steps of a host's chart history."""
+LIVE_VIEWERS_MAX = 500
+"""WebSockets of viewers on one web contour."""
+LIVE_QUEUE_FRAMES_MAX = 4
+"""Messages waiting for one slow viewer before it is told everything anew."""
+LIVE_MESSAGE_BYTES_MAX = 4 * 1024
+"""Text that a viewer sends."""
