@@ -1,18 +1,16 @@
 """`vezha`: one command, a noun, a verb.
 
 Each noun is a module `vezha.cli.<noun>` with a Typer application called `app`, imported only
-when its noun is asked for, so that `vezha agent run` never pays for numpy.
+when its noun is asked for, so that `vezha agent run` never pays for numpy. Exit codes: 0 done,
+1 the answer is no or something broke, 2 the command or a setting is wrong, 130 interrupted.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import os
 import sys
-
-import typer
-from typer.main import get_command
-
-from vezha import __version__
 
 NOUNS: dict[str, str] = {
     "up": "Start everything on this machine: three contours and an agent.",
@@ -30,28 +28,86 @@ NOUNS: dict[str, str] = {
     "token": "Tokens for the API and for enrolling agents.",
     "audit": "Who did what, when.",
 }
+EXIT_BROKEN, EXIT_WRONG, EXIT_INTERRUPTED = 1, 2, 130
 
 
 def main() -> None:
     """Entry point of the `vezha` command."""
-    args = sys.argv[1:]
-    noun = next((a for a in args if not a.startswith("-")), None)
-    if noun in NOUNS and args and args[0] == noun:
-        module = importlib.import_module(f"vezha.cli.{noun}")
-        get_command(module.app)(args=args[1:], prog_name=f"vezha {noun}")
-        return
-    root = typer.Typer(no_args_is_help=True, add_completion=False, help="Vezha, the watchtower.")
-
-    @root.callback(invoke_without_command=True)
-    def about(version: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
-        if version:
-            typer.echo(__version__)
-            raise typer.Exit
-
-    for name, text in NOUNS.items():
-        root.command(name, help=text)(_nothing)
-    get_command(root)(args=args, prog_name="vezha")
+    sys.exit(run(sys.argv[1:]))
 
 
-def _nothing() -> None:
-    """Stands for a noun in the list of commands; `main` runs the noun's own application."""
+def run(args: list[str]) -> int:
+    """Do what *args* say; the exit code. An operator's error is one sentence, no traceback."""
+    if "VEZHA_LIFELINE_FD" in os.environ:
+        _hold_lifeline()
+    try:
+        return _dispatch(args)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Who reads us has seen enough (`vezha ... | head`).
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
+        return EXIT_BROKEN
+    except Exception as error:
+        if not is_for_operator(error):
+            raise
+        print(f"vezha: {error}", file=sys.stderr)
+        return EXIT_WRONG
+
+
+def is_for_operator(error: BaseException) -> bool:
+    """Whether *error* is one that its reader can mend, and so deserves no traceback.
+
+    Every room has its own `OperatorError` in `<room>/errors.py`; rooms share no base class,
+    since the lower ones run without the upper.
+    """
+    return any(kind.__name__ == "OperatorError" for kind in type(error).__mro__)
+
+
+def present_nouns() -> dict[str, str]:
+    """The nouns that this installation has, with their help."""
+    return {noun: text for noun, text in NOUNS.items() if _is_present(noun)}
+
+
+def _is_present(noun: str) -> bool:
+    return importlib.util.find_spec(f"vezha.cli.{noun}") is not None
+
+
+def _hold_lifeline() -> None:
+    from vezha.server import lifeline
+
+    lifeline.take(os.environ)
+
+
+def _dispatch(args: list[str]) -> int:
+    noun = args[0] if args else "--help"
+    if noun in ("--version", "-V"):
+        from vezha import __version__
+
+        print(f"vezha {__version__}")
+        return 0
+    if noun in ("--help", "-h", "help"):
+        print(_overview(), end="")
+        return 0
+    if noun not in NOUNS or not _is_present(noun):
+        known = ", ".join(present_nouns())
+        print(f"vezha: there is no command {noun!r}; there are: {known}", file=sys.stderr)
+        return EXIT_WRONG
+    from typer.main import get_command
+
+    module = importlib.import_module(f"vezha.cli.{noun}")
+    command = get_command(module.app)
+    try:
+        command(args=args[1:], prog_name=f"vezha {noun}")
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else EXIT_BROKEN
+    return 0
+
+
+def _overview() -> str:
+    nouns = present_nouns()
+    width = max(map(len, nouns), default=0)
+    lines = ["Vezha watches a fleet of servers.", "", "Usage: vezha NOUN [VERB] [OPTIONS]", ""]
+    lines += [f"  {noun:<{width}}  {text}" for noun, text in nouns.items()]
+    lines += ["", "`vezha NOUN --help` explains one of them; `vezha --version` tells the version."]
+    return "\n".join(lines) + "\n"

@@ -19,8 +19,10 @@ from vezha.server.reading import Address, read_sections
 from vezha.server.state import StateFolder
 
 
-def _about(help_: str, *, unit: str = "", secret: bool = False) -> dict[str, Any]:
-    return {"help": help_, "unit": unit, "secret": secret}
+def _about(
+    help_: str, *, unit: str = "", secret: bool = False, choices: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    return {"help": help_, "unit": unit, "secret": secret, "choices": choices}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +163,16 @@ class NotifySettings:
 class LogSettings:
     """What the server says about itself."""
 
-    level: str = field(default="info", metadata=_about("`debug`, `info`, `warning` or `error`."))
+    level: str = field(
+        default="info",
+        metadata=_about(
+            "From which level on the server speaks.",
+            choices=("debug", "info", "warning", "error"),
+        ),
+    )
     format: str = field(
-        default="text", metadata=_about("`text` for people or `json` for machines.")
+        default="text",
+        metadata=_about("`text` is for people, `json` for machines.", choices=("text", "json")),
     )
     file_bytes_max: int = field(
         default=LOG_FILE_BYTES_DEFAULT,

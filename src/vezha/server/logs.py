@@ -1,0 +1,100 @@
+"""Logs: what a contour says goes to its standard error; the supervisor files it by size."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO
+
+import structlog
+
+from vezha.server.limits import LOG_LINE_BYTES_MAX
+from vezha.server.settings import LogSettings
+
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+def configure_logs(settings: LogSettings, contour: str) -> None:
+    """Send structlog and the standard library's loggers to standard error, one line each."""
+    level = _LEVELS[settings.level]
+    steps: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    last: structlog.types.Processor = (
+        structlog.processors.JSONRenderer(sort_keys=True)
+        if settings.format == "json"
+        else structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)
+    )
+    structlog.configure(
+        processors=[*steps, last],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(contour=contour)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
+            foreign_pre_chain=[*steps, structlog.stdlib.add_logger_name],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(max(level, logging.WARNING))
+
+
+class LogFile:
+    """A log that is put aside when it is full: `data.log`, older `data.log.1`, `data.log.2`."""
+
+    def __init__(self, path: Path, bytes_max: int, files_max: int) -> None:
+        """Append to *path*; keep *files_max* files of about *bytes_max* bytes."""
+        self._path = path
+        self._bytes_max = max(bytes_max, LOG_LINE_BYTES_MAX)
+        self._files_max = max(files_max, 1)
+        self._file = self._open()
+        self._partial = b""
+
+    def write(self, data: bytes) -> list[bytes]:
+        """Append *data*; returns the lines that it completed.
+
+        Files are put aside between lines only; a line longer than its limit is broken.
+        """
+        lines = (self._partial + data).split(b"\n")
+        self._partial = lines.pop()
+        if len(self._partial) > LOG_LINE_BYTES_MAX:
+            lines.append(self._partial)
+            self._partial = b""
+        if lines:
+            self._file.write(b"\n".join(lines) + b"\n")
+            self._file.flush()
+            if self._file.tell() >= self._bytes_max:
+                self._put_aside()
+        return lines
+
+    def close(self) -> None:
+        """Write what is left and close."""
+        if self._partial:
+            self.write(b"\n")
+        self._file.close()
+
+    def _open(self) -> BinaryIO:
+        file = self._path.open("ab")
+        self._path.chmod(0o600)
+        return file
+
+    def _put_aside(self) -> None:
+        self._file.close()
+        names = [self._path] + [
+            self._path.with_name(f"{self._path.name}.{n}") for n in range(1, self._files_max)
+        ]
+        for newer, older in reversed(list(pairwise(names))):
+            if newer.exists():
+                newer.replace(older)
+        self._path.unlink(missing_ok=True)
+        self._file = self._open()

@@ -1,0 +1,259 @@
+"""The supervisor: starts the children, files what they say, starts them again, stops them all.
+
+What to do is decided in `vezha.server.children`; here it is done. One thread, one selector.
+A child's standard output and error go to `logs/<name>.log`; its lifeline says when it is ready.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import FrameType
+
+from vezha.server.children import Action, Child, Phase, Plan, decide
+from vezha.server.errors import ContourError
+from vezha.server.lifeline import FAILED, READY, VARIABLE
+from vezha.server.limits import SUPERVISOR_POLL_S
+from vezha.server.logs import LogFile
+from vezha.server.settings import Settings
+from vezha.world import World
+
+_READ_BYTES = 64 << 10
+
+Tell = Callable[[str, str], None]
+"""Called with a child's name and a sentence about it, or a line that it wrote."""
+
+
+@dataclass(slots=True)
+class _Process:
+    """What belongs to one running child."""
+
+    popen: subprocess.Popen[bytes]
+    lifeline: socket.socket
+    output: int
+    said: bytes = b""
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """Keeps *plans* running until asked to stop.
+
+    *tell* gets news ("ended with code 1, starting again in 0.5 s"), *hear* each line that a
+    child wrote. `run` blocks; `stop` may be called from a signal handler.
+    """
+
+    settings: Settings
+    plans: Sequence[Plan]
+    world: World
+    tell: Tell
+    hear: Tell
+    on_ready: Callable[[], None]
+    _children: dict[str, Child] = field(default_factory=dict)
+    _processes: dict[str, _Process] = field(default_factory=dict)
+    _logs: dict[str, LogFile] = field(default_factory=dict)
+    _stops: int = 0
+    _all_ready: bool = False
+    _failure: str = ""
+    _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
+
+    def stop(self) -> None:
+        """Ask to stop; a second time kills."""
+        self._stops += 1
+
+    def add(self, plan: Plan) -> None:
+        """Keep one more child running, from now on."""
+        self._children[plan.name] = Child(plan)
+
+    def run(self) -> None:
+        """Run until stopped.
+
+        Raises `ContourError` where a child gave up at the first start for a reason that the
+        operator can mend; the others are stopped by then.
+        """
+        woken, wake = socket.socketpair()
+        for end in (woken, wake):
+            end.setblocking(False)
+        before = {n: signal.signal(n, self._on_signal) for n in _STOPPING}
+        wakeup = signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+        self._selector.register(woken, selectors.EVENT_READ, None)
+        try:
+            for plan in self.plans:
+                self.add(plan)
+            while not self._is_over():
+                self._turn()
+        finally:
+            self._kill_all()
+            signal.set_wakeup_fd(wakeup)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            self._selector.close()
+            for log in self._logs.values():
+                log.close()
+            woken.close()
+            wake.close()
+        if self._failure:
+            raise ContourError(self._failure)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self.stop()
+
+    def _is_over(self) -> bool:
+        return all(c.phase is Phase.GONE for c in self._children.values())
+
+    def _turn(self) -> None:
+        """One pass: read what came, notice who went, do what is decided."""
+        for key, _ in self._selector.select(SUPERVISOR_POLL_S):
+            if key.data is None:
+                _drain(key.fileobj)
+            else:
+                self._read(*key.data)
+        now = self.world.clock.monotonic()
+        for name in list(self._processes):
+            if self._processes[name].popen.poll() is not None:
+                self._on_exit(name, now)
+        if self._stops:
+            for name in list(self._children):
+                self._ask_to_stop(name, now)
+        for name, child in list(self._children.items()):
+            action = decide(child, now)
+            if action is Action.START:
+                self._start(name, now)
+            elif action is Action.KILL or (self._stops > 1 and name in self._processes):
+                self._processes[name].popen.kill()
+        ready = all(c.phase is Phase.READY for c in self._children.values())
+        if ready and not self._all_ready and not self._stops:
+            self._all_ready = True
+            self.on_ready()
+
+    def _start(self, name: str, now: float) -> None:
+        plan = self._children[name].plan
+        ours, theirs = socket.socketpair()
+        read, write = os.pipe()
+        environment = {**os.environ, **plan.environment, VARIABLE: str(theirs.fileno())}
+        try:
+            # A session of its own keeps the terminal's Ctrl-C from reaching it before our SIGTERM.
+            popen = subprocess.Popen(
+                plan.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=write,
+                stderr=write,
+                pass_fds=(theirs.fileno(),),
+                env=environment,
+                start_new_session=True,
+            )
+        finally:
+            os.close(write)
+            theirs.close()
+        ours.setblocking(False)
+        os.set_blocking(read, False)
+        self._processes[name] = _Process(popen, ours, read)
+        if name not in self._logs:
+            log = self.settings.log
+            path = self.settings.state.logs / f"{name}.log"
+            self._logs[name] = LogFile(path, log.file_bytes_max, log.files_max)
+        self._selector.register(ours, selectors.EVENT_READ, (name, "lifeline"))
+        self._selector.register(read, selectors.EVENT_READ, (name, "output"))
+        self._children[name] = self._children[name].started(now)
+
+    def _read(self, name: str, what: str) -> None:
+        process = self._processes.get(name)
+        if process is None:
+            return
+        if what == "output":
+            self._read_output(name, process)
+            return
+        try:
+            data = process.lifeline.recv(_READ_BYTES)
+        except OSError:
+            data = b""
+        if not data:
+            self._forget(process.lifeline)
+            return
+        *lines, process.said = (process.said + data).split(b"\n")
+        for line in lines:
+            word, _, rest = line.decode(errors="replace").partition(" ")
+            if word == READY:
+                now = self.world.clock.monotonic()
+                self._children[name] = self._children[name].became_ready(now)
+            elif word == FAILED:
+                process.reason = rest
+
+    def _read_output(self, name: str, process: _Process) -> bool:
+        try:
+            data = os.read(process.output, _READ_BYTES)
+        except BlockingIOError:
+            return False
+        if not data:
+            self._forget(process.output)
+            return False
+        for line in self._logs[name].write(data):
+            self.hear(name, line.decode(errors="replace"))
+        return True
+
+    def _on_exit(self, name: str, now: float) -> None:
+        process = self._processes[name]
+        while process.output in self._selector.get_map() and self._read_output(name, process):
+            pass
+        if process.lifeline in self._selector.get_map():
+            self._read(name, "lifeline")
+        self._close(name)
+        before = self._children[name]
+        child = self._children[name] = before.exited(now)
+        if child.phase is Phase.GONE:
+            return
+        why = process.reason or _how(process.popen.returncode)
+        if process.reason and not self._all_ready:
+            self._failure = self._failure or process.reason
+            self.stop()
+            return
+        log = self.settings.state.logs / f"{name}.log"
+        self.tell(name, f"{why}; starting again in {child.delay_s:g} s (its log: {log})")
+
+    def _ask_to_stop(self, name: str, now: float) -> None:
+        child = self._children[name]
+        if child.phase in (Phase.STARTING, Phase.READY):
+            self._processes[name].popen.terminate()
+        self._children[name] = child.asked_to_stop(now)
+
+    def _kill_all(self) -> None:
+        for name in list(self._processes):
+            process = self._processes[name]
+            process.popen.kill()
+            process.popen.wait()
+            self._close(name)
+
+    def _close(self, name: str) -> None:
+        process = self._processes.pop(name)
+        self._forget(process.lifeline)
+        self._forget(process.output)
+        process.lifeline.close()
+        os.close(process.output)
+
+    def _forget(self, channel: socket.socket | int) -> None:
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(channel)
+
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def _drain(channel: object) -> None:
+    assert isinstance(channel, socket.socket)
+    with contextlib.suppress(BlockingIOError):
+        while channel.recv(_READ_BYTES):
+            pass
+
+
+def _how(code: int) -> str:
+    """An exit code in words."""
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            return f"was ended by {signal.Signals(-code).name}"
+    return f"ended by itself with code {code}"
