@@ -7,9 +7,18 @@ them. `JSON` columns hold small documents that nothing queries inside.
 from __future__ import annotations
 
 from vezha.ledger.tables.agent import agent, enrolment
+from vezha.ledger.tables.alert import alert_state, alert_transition, rule_group_state
 from vezha.ledger.tables.audit import audit
 from vezha.ledger.tables.base import metadata
 from vezha.ledger.tables.host import host
+from vezha.ledger.tables.incident import (
+    cursor,
+    incident,
+    incident_alert,
+    incident_event,
+    silence,
+)
+from vezha.ledger.tables.notify import message, message_thread
 from vezha.ledger.tables.session import session, throttle
 from vezha.ledger.tables.setting import setting
 from vezha.ledger.tables.token import api_token
@@ -17,13 +26,23 @@ from vezha.ledger.tables.user import user
 
 __all__ = [
     "agent",
+    "alert_state",
+    "alert_transition",
     "api_token",
     "audit",
+    "cursor",
     "enrolment",
     "host",
+    "incident",
+    "incident_alert",
+    "incident_event",
+    "message",
+    "message_thread",
     "metadata",
+    "rule_group_state",
     "session",
     "setting",
+    "silence",
     "throttle",
     "user",
 ]
