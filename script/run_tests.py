@@ -1,0 +1,75 @@
+"""Runs the test suite in two parts, fast first, and prints one summary. Used by `script/test`.
+
+The first part runs on all cores. The second starts real servers and browsers and measures
+times, so it runs alone. The last line counts everything: "N passed, N failed, N skipped".
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from collections import Counter
+from pathlib import Path
+
+SERIAL = ("tests/acceptance", "tests/browser")
+
+
+def main() -> int:
+    """Run both parts; 0 if nothing failed and something ran."""
+    began = time.monotonic()
+    folders = sorted(str(p) for p in Path("tests").iterdir() if _has_tests(p))
+    fast = [f for f in folders if f not in SERIAL]
+    serial = [f for f in SERIAL if f in folders]
+    counts: Counter[str] = Counter()
+    skipped: Counter[str] = Counter()
+    broken = False
+    with tempfile.TemporaryDirectory() as scratch:
+        for title, paths, options in (
+            ("fast", fast, ["-n", "2", "--dist", "loadfile"]),
+            ("real servers", serial, []),
+        ):
+            if not paths:
+                continue
+            print(f"== {title}: {' '.join(paths)}", flush=True)
+            report = Path(scratch) / f"{title}.xml"
+            arguments = ["-q", "--no-header", "-r", "fE", f"--junitxml={report}", *options]
+            command = [sys.executable, "-P", "-m", "pytest", *arguments, *paths]
+            code = subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode
+            # 5 means that the part holds no test, which is no failure of the others.
+            broken = broken or code not in (0, 1, 5)
+            if report.exists():
+                _count(report, counts, skipped)
+    print()
+    for reason, number in skipped.most_common():
+        print(f"skipped {number:>3}: {reason}")
+    minutes, seconds = divmod(round(time.monotonic() - began), 60)
+    print(f"took {minutes} min {seconds} s")
+    if broken:
+        print("the test runner itself broke: see above")
+    passed, failed = counts["passed"], counts["failed"] + broken
+    print(f"{passed} passed, {failed} failed, {counts['skipped']} skipped", flush=True)
+    return 1 if failed or not passed else 0
+
+
+def _has_tests(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.rglob("test_*.py"))
+
+
+def _count(report: Path, counts: Counter[str], skipped: Counter[str]) -> None:
+    """Add the outcomes in a JUnit report of our own making to *counts*."""
+    for case in ET.parse(report).iter("testcase"):  # noqa: S314 - pytest wrote it just now
+        skip = case.find("skipped")
+        if case.find("failure") is not None or case.find("error") is not None:
+            counts["failed"] += 1
+        elif skip is not None:
+            counts["skipped"] += 1
+            skipped[skip.get("message", "no reason given")] += 1
+        else:
+            counts["passed"] += 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
