@@ -1,0 +1,75 @@
+"""Where the host that is measured lies, and what its collectors share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from vezha.agent.catalogue import Option
+from vezha.agent.collect.kernelfile import SharedFile
+from vezha.world import World
+
+NO_OPTIONS: Mapping[str, Option] = MappingProxyType({})
+
+
+class Host:
+    """Folders and options as one collector sees them."""
+
+    def __init__(
+        self,
+        world: World,
+        proc: str = "/proc",
+        sys: str = "/sys",
+        root: str = "/",
+        options: Mapping[str, Option] = NO_OPTIONS,
+        shared: dict[str, SharedFile] | None = None,
+        state: str = ".",
+    ) -> None:
+        self.world = world
+        self.proc_folder = proc
+        self.sys_folder = sys
+        self.root_folder = root
+        self.state_folder = state
+        self._options = options
+        self._shared = {} if shared is None else shared
+
+    def with_options(self, options: Mapping[str, Option]) -> Host:
+        """The same host with one collector's options; shared files stay shared."""
+        return Host(
+            self.world,
+            self.proc_folder,
+            self.sys_folder,
+            self.root_folder,
+            options,
+            self._shared,
+            self.state_folder,
+        )
+
+    def proc(self, path: str) -> str:
+        """Path of *path* below /proc."""
+        return f"{self.proc_folder}/{path}"
+
+    def sys(self, path: str) -> str:
+        """Path of *path* below /sys."""
+        return f"{self.sys_folder}/{path}"
+
+    def root(self, path: str) -> str:
+        """Path of the host's absolute *path*."""
+        if self.root_folder in ("", "/"):
+            return path
+        return os.path.join(self.root_folder, path.lstrip("/"))
+
+    def shared(self, path: str) -> SharedFile:
+        """The one `SharedFile` of *path*, for collectors of the same group."""
+        return self._shared.setdefault(path, SharedFile(path))
+
+    def text(self, option: str) -> str:
+        """A collector's option that is text."""
+        return str(self._options[option])
+
+    def number(self, option: str) -> float:
+        """A collector's option that is a number."""
+        value = self._options[option]
+        assert isinstance(value, (int, float))
+        return value
