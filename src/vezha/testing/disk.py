@@ -33,7 +33,7 @@ def _folder_of(path: str) -> str:
 
 
 def _common_prefix_size(a: bytes, b: bytes) -> int:
-    for i, (x, y) in enumerate(zip(a, b)):
+    for i, (x, y) in enumerate(zip(a, b, strict=False)):
         if x != y:
             return i
     return min(len(a), len(b))
