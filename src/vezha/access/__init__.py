@@ -10,17 +10,36 @@ of random tokens and argon2 hashes of passwords lie in the ledger.
 from __future__ import annotations
 
 from vezha.access.action import ACTIONS, Action, ActionRule
-from vezha.access.decision import Decision, decide
+from vezha.access.agent import AgentIdentity, authenticate_agent, revoke_agent
+from vezha.access.decision import Decision, Reason, decide
+from vezha.access.enrolment import Enrolled, Invitation, create_enrolment, enrol_agent
+from vezha.access.errors import AccessError, EnrolmentError
+from vezha.access.session import Sessions, SignedIn
 from vezha.access.subject import NOBODY, Role, Subject, SubjectKind
+from vezha.access.user import SYSTEM, first_start
 
 __all__ = [
     "ACTIONS",
     "NOBODY",
+    "SYSTEM",
+    "AccessError",
     "Action",
     "ActionRule",
+    "AgentIdentity",
     "Decision",
+    "Enrolled",
+    "EnrolmentError",
+    "Invitation",
+    "Reason",
     "Role",
+    "Sessions",
+    "SignedIn",
     "Subject",
     "SubjectKind",
+    "authenticate_agent",
+    "create_enrolment",
     "decide",
+    "enrol_agent",
+    "first_start",
+    "revoke_agent",
 ]

@@ -40,3 +40,9 @@ FACTS_BYTES_MAX = 64 * 1024
 """What an agent may say of its host, as JSON."""
 HOSTS_MAX = 100_000
 """Hosts in one ledger."""
+HOST_LABELS_MAX = 32
+"""Labels of one host."""
+LABEL_CHARS_MAX = 128
+"""Characters of a label's name or value."""
+TOKEN_LIFETIME_S_MAX = 10 * 366 * 86400.0
+"""Longest life of an API token that expires at all."""

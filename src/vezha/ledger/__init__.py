@@ -20,7 +20,7 @@ A new table is a file `tables/<noun>.py` on `tables.metadata`, imported in
 
 from __future__ import annotations
 
-from vezha.ledger.database import Ledger
+from vezha.ledger.database import AnyRow, Ledger
 from vezha.ledger.errors import (
     LedgerAddressError,
     LedgerDriverError,
@@ -30,6 +30,7 @@ from vezha.ledger.errors import (
 )
 
 __all__ = [
+    "AnyRow",
     "Ledger",
     "LedgerAddressError",
     "LedgerDriverError",

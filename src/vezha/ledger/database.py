@@ -6,8 +6,9 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Unpack
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, Row, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -17,6 +18,9 @@ from vezha.ledger.errors import LedgerAddressError, LedgerDriverError, LedgerUnr
 from vezha.ledger.migrations import migrate_connection
 
 _WRITES = "vezha_writes"
+
+AnyRow = Row[Unpack[tuple[Any, ...]]]
+"""A row of any columns."""
 
 
 class Ledger:
