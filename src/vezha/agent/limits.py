@@ -57,3 +57,32 @@ DBUS_MESSAGE_BYTES_MAX = 32 * 1024 * 1024
 
 TCP_SOCKETS_MAX = 1_000_000
 """Sockets counted in one TCP dump."""
+
+SPOOL_SEGMENT_BYTES_MAX = 1 << 20
+"""A spool segment this big is closed and a new one begun; also what trimming goes by."""
+
+SPOOL_RECORD_BYTES_MAX = 2 << 20
+
+SPOOL_RECENT_FRAMES = 128
+"""Frames kept in memory too, so that live data is sent without reading the disk."""
+
+SPOOL_LOOSE_FRAMES_MAX = 600
+"""Frames kept in memory alone while the disk takes nothing; the oldest goes first, counted."""
+
+SPOOL_SYNC_INTERVAL_S = 5.0
+"""While disconnected the spool is synced this often; connected, the server's ack is the proof."""
+
+LINK_IO_TIMEOUT_S = 10.0
+"""A connection on which a send or a half-received record takes longer is cut."""
+
+LINK_HEARTBEAT_S = 1.0
+"""With nothing else to say for so long, the agent gives a sign of life."""
+
+LINK_SILENT_SERVER_S = 15.0
+"""A server that neither acknowledges nor answers for so long is left and dialled again."""
+
+LINK_FAREWELL_S = 2.0
+"""How long a stopping agent waits for its last frames to be acknowledged."""
+
+PLANNED_ABSENCE_S = 30.0
+"""How long the server takes the silence of an agent that stopped in good order for planned."""

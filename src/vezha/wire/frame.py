@@ -13,7 +13,9 @@ bytes, …), which puts the zeros of whole numbers side by side, then zlib.
 from __future__ import annotations
 
 import struct
+import sys
 import zlib
+from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -46,7 +48,10 @@ class FrameHead(NamedTuple):
 def pack_frame(seq: int, schema_id: int, ts_ms: int, values: Sequence[float]) -> bytes:
     """One frame. *values* are floats in the schema's order."""
     count = len(values)
-    raw = struct.pack(f"<{count}d", *values)
+    if isinstance(values, array) and values.typecode == "d" and sys.byteorder == "little":
+        raw = values.tobytes()
+    else:
+        raw = struct.pack(f"<{count}d", *values)
     planes = b"".join([raw[i::8] for i in range(8)])
     packed = zlib.compress(planes, ZLIB_LEVEL)
     if len(packed) < len(raw):

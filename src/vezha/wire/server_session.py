@@ -23,7 +23,7 @@ _OPEN_ONLY = (m.Schema, m.Status, m.State, m.Crossing, m.Bye, m.Time)
 class ServerSession:
     """One connection of one agent, as the server sees it."""
 
-    __slots__ = ("_dirty_low", "_marked", "epoch_first", "hello", "next_seq", "phase", "received")
+    __slots__ = ("_dirty_low", "epoch_first", "hello", "marked", "next_seq", "phase", "received")
 
     def __init__(self) -> None:
         self.phase = Phase.NEW
@@ -32,7 +32,7 @@ class ServerSession:
         self.next_seq = 0
         self.epoch_first = 0
         self._dirty_low = -1
-        self._marked: list[tuple[int, int]] = []
+        self.marked: list[tuple[int, int]] = []
 
     def receive(self, data: bytes) -> AgentSaid:
         """Take a message that is not a frame. Raises ProtocolError; then say it and hang up."""
@@ -97,10 +97,10 @@ class ServerSession:
         """A batch is being sealed: remember what to acknowledge. True if there is something."""
         if self._dirty_low < 0:
             return False
-        self._marked = self.received.touched_since(self._dirty_low, RANGES_PER_MESSAGE_MAX)
+        self.marked = self.received.touched_since(self._dirty_low, RANGES_PER_MESSAGE_MAX)
         self._dirty_low = -1
         return True
 
     def ack(self, window: int, now_ms: int) -> bytes:
         """The ack for what was marked, now that it is durable."""
-        return m.pack(m.Ack(window, now_ms, self._marked))
+        return m.pack(m.Ack(window, now_ms, self.marked))

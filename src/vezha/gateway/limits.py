@@ -1,0 +1,34 @@
+"""Limits of the gateway, with their units."""
+
+from __future__ import annotations
+
+COMMIT_INTERVAL_S = 0.15
+"""How long received frames gather before one group commit: most of an ack's delay."""
+ACKS_PER_SLICE = 500
+"""Acks sent before the loop may do something else: 2,000 at once block it for 25 ms."""
+CONNECTS_PER_S = 1_200.0
+"""New TLS connections a second; over it the answer is 503 with Retry-After. A core does about
+1,000 to 1,550 ECDSA handshakes a second."""
+CONNECTS_BURST = 3_000.0
+RETRY_AFTER_MAX_S = 20.0
+LISTEN_BACKLOG = 4_096
+UPGRADE_TIMEOUT_S = 60.0
+READ_BUFFER_BYTES = 2_048
+WRITE_BUFFER_BYTES_MAX = 256 << 10
+"""An agent that reads so little that this much waits for it is hung up on."""
+ENROLMENTS_RUNNING_MAX = 32
+STREAMS_PER_AGENT_MAX = 16
+"""Spools that one agent may have in memory; the least recent is forgotten (the store knows)."""
+SETTLE_S = 15.0
+"""After a start, how long an agent may take to come back before its host counts as silent."""
+SKEW_SHIFTED_MS = 5_000
+"""A host's clock that is further off is corrected by whole seconds; nearer is left alone."""
+COMPLETENESS_SPAN_S = 3_600
+COMPLETENESS_STEP_S = 60
+WINDOW_SLOW_COMMIT_S = 1.0
+WINDOW_SLOW = 16
+WINDOW_FAILING = 4
+COMMIT_RETRY_S = 1.0
+"""How long to wait after a failed commit (a full disk) before the same batch is tried again."""
+WAITING_USUAL_FRAMES = 4
+"""So many frames wait in a healthy agent's spool for their ack; they are not missing."""
