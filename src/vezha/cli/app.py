@@ -58,10 +58,11 @@ def run(args: list[str]) -> int:
 def is_for_operator(error: BaseException) -> bool:
     """Whether *error* is one that its reader can mend, and so deserves no traceback.
 
-    Every room has its own `OperatorError` in `<room>/errors.py`; rooms share no base class,
-    since the lower ones run without the upper.
+    Rooms share no base class, since the lower ones run without the upper; but each keeps the
+    errors that it writes for its reader in `vezha.<room>.errors`.
     """
-    return any(kind.__name__ == "OperatorError" for kind in type(error).__mro__)
+    parts = type(error).__module__.split(".")
+    return len(parts) == 3 and parts[0] == "vezha" and parts[2] == "errors"
 
 
 def present_nouns() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""`vezha server`: run one contour by itself, as the supervisor does."""
+"""Run one contour by itself, as the supervisor does."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from vezha.server.contour import CONTOURS, StopSignal, load_contour
 from vezha.server.logs import configure_logs
 from vezha.server.settings import load_settings
 from vezha.server.state import StateFolder
+from vezha.world import World
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
@@ -34,6 +35,16 @@ def _command(contour: str, what: str) -> None:
 
 for _name, _what in CONTOURS.items():
     _command(_name, _what)
+
+
+@app.command("prepare", hidden=True)
+def prepare_command(state: StateOption = "state", set_: SetOption = []) -> None:  # noqa: B006
+    """Make what must be there before the contours start; prints what the supervisor must know."""
+    from vezha.server.preparation import prepare
+
+    folder = StateFolder.at(state)
+    folder.make()
+    print(prepare(load_settings(folder, os.environ, set_), World()).to_json())
 
 
 def run_contour(contour: str, state: str, assignments: list[str]) -> int:

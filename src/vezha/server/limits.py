@@ -26,7 +26,8 @@ LOG_LINE_BYTES_MAX = 16 << 10
 LOG_FILE_BYTES_DEFAULT = 16 << 20
 LOG_FILES_DEFAULT = 4
 
-AUTHORITY_LIFE_DAYS = 3650
-CERTIFICATE_LIFE_DAYS = 397
-CERTIFICATE_RENEW_DAYS = 30
-CERTIFICATE_NAMES_MAX = 64
+SERVER_NAMES_MAX = 64
+"""Names and addresses in the channel's certificate."""
+AGENT_INVITATION_LIFETIME_S = 300.0
+PREPARE_TIMEOUT_S = 120.0
+"""How long migrations and the rest of the preparation may take."""

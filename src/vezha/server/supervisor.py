@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import selectors
 import signal
 import socket
@@ -39,6 +40,7 @@ class _Process:
     output: int
     said: bytes = b""
     reason: str = ""
+    last_line: str = ""
 
 
 @dataclass(slots=True)
@@ -55,10 +57,13 @@ class Supervisor:
     tell: Tell
     hear: Tell
     on_ready: Callable[[], None]
+    on_stopping: Callable[[], None] = lambda: None
     _children: dict[str, Child] = field(default_factory=dict)
     _processes: dict[str, _Process] = field(default_factory=dict)
     _logs: dict[str, LogFile] = field(default_factory=dict)
+    _added: queue.SimpleQueue[Plan] = field(default_factory=queue.SimpleQueue)
     _stops: int = 0
+    _stopping: bool = False
     _all_ready: bool = False
     _failure: str = ""
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
@@ -68,8 +73,8 @@ class Supervisor:
         self._stops += 1
 
     def add(self, plan: Plan) -> None:
-        """Keep one more child running, from now on."""
-        self._children[plan.name] = Child(plan)
+        """Keep one more child running, from now on. From any thread."""
+        self._added.put(plan)
 
     def run(self) -> None:
         """Run until stopped.
@@ -84,8 +89,7 @@ class Supervisor:
         wakeup = signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
         self._selector.register(woken, selectors.EVENT_READ, None)
         try:
-            for plan in self.plans:
-                self.add(plan)
+            self._children = {plan.name: Child(plan) for plan in self.plans}
             while not self._is_over():
                 self._turn()
         finally:
@@ -118,7 +122,13 @@ class Supervisor:
         for name in list(self._processes):
             if self._processes[name].popen.poll() is not None:
                 self._on_exit(name, now)
+        while not self._added.empty():
+            plan = self._added.get()
+            self._children[plan.name] = Child(plan)
         if self._stops:
+            if not self._stopping:
+                self._stopping = True
+                self.on_stopping()
             for name in list(self._children):
                 self._ask_to_stop(name, now)
         for name, child in list(self._children.items()):
@@ -193,8 +203,10 @@ class Supervisor:
         if not data:
             self._forget(process.output)
             return False
-        for line in self._logs[name].write(data):
-            self.hear(name, line.decode(errors="replace"))
+        for raw in self._logs[name].write(data):
+            line = raw.decode(errors="replace")
+            process.last_line = line.strip() or process.last_line
+            self.hear(name, line)
         return True
 
     def _on_exit(self, name: str, now: float) -> None:
@@ -208,7 +220,7 @@ class Supervisor:
         child = self._children[name] = before.exited(now)
         if child.phase is Phase.GONE:
             return
-        why = process.reason or _how(process.popen.returncode)
+        why = process.reason or _how(process.popen.returncode, process.last_line)
         if process.reason and not self._all_ready:
             self._failure = self._failure or process.reason
             self.stop()
@@ -251,9 +263,9 @@ def _drain(channel: object) -> None:
             pass
 
 
-def _how(code: int) -> str:
-    """An exit code in words."""
+def _how(code: int, last_line: str) -> str:
+    """An exit code in words, with what the child wrote last where it crashed."""
     if code < 0:
         with contextlib.suppress(ValueError):
             return f"was ended by {signal.Signals(-code).name}"
-    return f"ended by itself with code {code}"
+    return f"ended with code {code}" + (f" ({last_line[:200]})" if code and last_line else "")

@@ -92,7 +92,7 @@ def test_a_crashed_child_is_started_again_and_the_other_goes_on(tmp_path: Path) 
     run = Run(tmp_path, program("data", SERVE), program("web", crash))
     run.until(lambda: bool(run.told) and run.ready.is_set())
     assert [name for name, _ in run.told] == ["web"]
-    assert "ended by itself with code 3; starting again in 0.5 s" in run.told[0][1]
+    assert "ended with code 3; starting again in 0.5 s" in run.told[0][1]
     assert run.heard.count(("data", "hello")) == 1
 
 
