@@ -1,0 +1,53 @@
+/** The public HTTP API: one call, one kind of error. */
+import { signal } from '@preact/signals'
+
+/** Raised for every answer that is not a success, and for no answer at all (`status` 0). */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    message: string,
+    readonly field?: string,
+  ) {
+    super(message)
+  }
+}
+
+/** Set when the server says that nobody is signed in; the shell then shows the sign-in page. */
+export const signedOut = signal(false)
+
+/** A server that does not answer for this long is treated as unreachable. */
+const PATIENCE_MS = 15_000
+
+export async function call<T>(method: string, path: string, body?: unknown): Promise<T> {
+  let answer: Response
+  try {
+    answer = await fetch(`/api/v1${path}`, {
+      method,
+      headers: body === undefined ? { accept: 'application/json' } : { accept: 'application/json', 'content-type': 'application/json' },
+      body: body === undefined ? undefined : JSON.stringify(body),
+      signal: AbortSignal.timeout(PATIENCE_MS),
+    })
+  } catch {
+    throw new ApiError(0, 'unreachable', 'The server does not answer.')
+  }
+  const text = await answer.text()
+  const value = text === '' ? null : parse(text)
+  if (answer.ok) return value as T
+  if (answer.status === 401 && !path.startsWith('/session')) signedOut.value = true
+  const error = (value as { error?: { code?: string; message?: string; field?: string } } | null)?.error
+  throw new ApiError(answer.status, error?.code ?? `http_${answer.status}`, error?.message ?? answer.statusText, error?.field)
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return null
+  }
+}
+
+export const get = <T>(path: string): Promise<T> => call<T>('GET', path)
+export const post = <T>(path: string, body: unknown = {}): Promise<T> => call<T>('POST', path, body)
+export const patch = <T>(path: string, body: unknown): Promise<T> => call<T>('PATCH', path, body)
+export const remove = <T>(path: string): Promise<T> => call<T>('DELETE', path)

@@ -1,0 +1,106 @@
+/** The one WebSocket of this tab: one subscription at a time, reconnecting by itself. */
+import { signal } from '@preact/signals'
+import { decode, type FleetFrame, type HostFrame } from './frame'
+import type { Host, Incident } from './types'
+
+export type Subscription = { page: 'fleet' } | { page: 'incidents' } | { page: 'host'; host: string }
+
+export type Message =
+  | { type: 'hosts'; revision: number; hosts: Host[] }
+  | { type: 'series'; revision: number; series: { chart: string; legend: string; labels?: Record<string, string> }[] }
+  | { type: 'verdict'; counts: Record<string, number>; incidents: Incident[] }
+  | { type: 'incidents'; incidents: Incident[] }
+
+export interface Listener {
+  message?: (message: Message) => void
+  fleet?: (frame: FleetFrame) => void
+  host?: (frame: HostFrame) => void
+  /** The link is new: what was missed in between has to be asked for. */
+  again?: () => void
+}
+
+export type Link = 'connecting' | 'live' | 'lost'
+
+export const link = signal<Link>('connecting')
+/** When data last arrived, by this browser's clock in ms; 0 before the first. */
+export const heard = signal(0)
+
+const FIRST_WAIT_MS = 400
+const LONGEST_WAIT_MS = 10_000
+
+let socket: WebSocket | null = null
+let wanted: Subscription | null = null
+let listener: Listener | null = null
+let wait = FIRST_WAIT_MS
+let timer = 0
+let opened = 0
+
+/** Listens to `what` until the returned function is called. */
+export function subscribe(what: Subscription, to: Listener): () => void {
+  wanted = what
+  listener = to
+  heard.value = 0
+  if (socket?.readyState === WebSocket.OPEN) ask()
+  else if (!socket) connect()
+  return () => {
+    if (listener === to) {
+      wanted = null
+      listener = null
+    }
+  }
+}
+
+/** Ends the link, when the person has signed out. */
+export function hangUp(): void {
+  clearTimeout(timer)
+  wanted = null
+  const old = socket
+  socket = null
+  old?.close()
+  link.value = 'connecting'
+  opened = 0
+}
+
+function ask(): void {
+  if (wanted) socket?.send(JSON.stringify({ subscribe: wanted }))
+}
+
+function connect(): void {
+  clearTimeout(timer)
+  const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:'
+  const mine = new WebSocket(`${scheme}//${location.host}/api/v1/live`)
+  socket = mine
+  mine.binaryType = 'arraybuffer'
+  mine.onopen = () => {
+    wait = FIRST_WAIT_MS
+    link.value = 'live'
+    ask()
+    if (opened++ > 0) listener?.again?.()
+  }
+  mine.onmessage = (event: MessageEvent<string | ArrayBuffer>) => {
+    heard.value = performance.now()
+    if (typeof event.data === 'string') {
+      listener?.message?.(JSON.parse(event.data) as Message)
+      return
+    }
+    const frame = decode(event.data)
+    if (frame?.kind === 'fleet') listener?.fleet?.(frame)
+    else if (frame?.kind === 'host') listener?.host?.(frame)
+  }
+  mine.onclose = () => {
+    if (socket !== mine) return
+    socket = null
+    link.value = opened > 0 || wait > FIRST_WAIT_MS ? 'lost' : 'connecting'
+    if (!wanted && opened === 0) return
+    timer = window.setTimeout(connect, wait * (0.5 + Math.random() / 2))
+    wait = Math.min(LONGEST_WAIT_MS, wait * 2)
+  }
+}
+
+// A laptop that wakes up or finds its network again should not wait out the pause.
+window.addEventListener('online', () => {
+  if (!socket && wanted) connect()
+})
+document.addEventListener('visibilitychange', () => {
+  if (!document.hidden && !socket && wanted) connect()
+})

@@ -1,0 +1,147 @@
+/** What the public API sends. Times are seconds since 1970 unless a name says otherwise. */
+
+export type Role = 'viewer' | 'operator' | 'admin'
+export type State = 'normal' | 'warning' | 'critical' | 'silent' | 'unknown'
+export type Severity = 'critical' | 'warning' | 'info'
+export type IncidentState = 'open' | 'acknowledged' | 'resolved'
+/** Moments travel as RFC 3339 text or as numbers; `api/moment.ts` reads both. */
+export type Moment = string | number | null
+
+export interface User {
+  name: string
+  role: Role
+  must_change_password: boolean
+}
+
+export interface Host {
+  name: string
+  state: State
+  connected: boolean
+  behind_s: number | null
+  complete_ratio: number | null
+  labels: Record<string, string>
+  agent_version: string | null
+  os: string | null
+  cores: number | null
+  memory_bytes: number | null
+  first_seen: Moment
+  last_seen: Moment
+  facts?: Record<string, unknown>
+}
+
+export interface ChartSeries {
+  id: string
+  legend: string
+  expr: string
+}
+
+export interface ChartPlan {
+  id: string
+  group: string
+  title: string
+  unit: string
+  max?: number | null
+  series: ChartSeries[]
+}
+
+export interface HistorySeries {
+  chart: string
+  legend: string
+  labels?: Record<string, string>
+  values: (number | null)[]
+}
+
+export interface History {
+  start: number
+  step: number
+  count: number
+  series: HistorySeries[]
+}
+
+export interface Incident {
+  id: string | number
+  title: string
+  severity: Severity
+  state: IncidentState
+  hosts: string[]
+  began_at: Moment
+  detected_at: Moment
+  acknowledged_at: Moment
+  acknowledged_by: string | null
+  resolved_at: Moment
+  next: string | null
+  summary: string | null
+}
+
+export interface TimelineEntry {
+  at: Moment
+  kind: string
+  actor: string | null
+  text: string | null
+  data?: Record<string, unknown> | null
+}
+
+export interface IncidentAlert {
+  rule?: string
+  name?: string
+  labels?: Record<string, string>
+  annotations?: Record<string, string>
+  state?: string
+  severity?: Severity
+  value?: number | string | null
+  expr?: string
+  began_at?: Moment
+  since?: Moment
+  ended_at?: Moment
+}
+
+export interface IncidentDetail extends Incident {
+  timeline: TimelineEntry[]
+  alerts: IncidentAlert[]
+}
+
+export interface Enrolment {
+  id: string | number
+  token?: string
+  command?: string
+  labels?: Record<string, string>
+  created_at?: Moment
+  created_by?: string | null
+  expires_at: Moment
+  used_at?: Moment
+  used_by?: string | null
+  host?: string | null
+}
+
+export interface Person {
+  name: string
+  role: Role
+  disabled?: boolean
+  must_change_password?: boolean
+  created_at?: Moment
+  last_seen?: Moment
+}
+
+export interface Token {
+  id: string | number
+  name: string
+  role: Role
+  created_at?: Moment
+  expires_at?: Moment
+  last_used_at?: Moment
+}
+
+export interface AuditRow {
+  at: Moment
+  actor: string | null
+  action: string
+  object?: string | null
+  outcome?: string | null
+  data?: Record<string, unknown> | null
+}
+
+export interface Receiver {
+  name: string
+  kind?: string
+  type?: string
+}

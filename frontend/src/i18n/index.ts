@@ -1,0 +1,142 @@
+/** The reader's language: texts, plurals, numbers, units and times. */
+import { signal } from '@preact/signals'
+import type en from './en.json'
+
+export type Language = 'en' | 'uk'
+export type Key = keyof typeof en
+export type Entry = string | { one?: string; few?: string; many?: string; other: string }
+export type Dictionary = Record<string, Entry>
+export type Params = Record<string, string | number>
+
+export const LANGUAGES: readonly Language[] = ['en', 'uk']
+
+/** No-break space: a number never leaves its unit. */
+export const NBSP = '\u00a0'
+
+const load: Record<Language, () => Promise<{ default: unknown }>> = {
+  en: () => import('./en.json'),
+  uk: () => import('./uk.json'),
+}
+
+interface Speech {
+  language: Language
+  words: Dictionary
+  plural: Intl.PluralRules
+  numbers: Map<number, Intl.NumberFormat>
+}
+
+const speech = signal<Speech>({
+  language: 'en',
+  words: {},
+  plural: new Intl.PluralRules('en'),
+  numbers: new Map(),
+})
+
+export async function speak(language: Language): Promise<void> {
+  const words = (await load[language]()).default as Dictionary
+  speech.value = { language, words, plural: new Intl.PluralRules(language), numbers: new Map() }
+  document.documentElement.lang = language
+}
+
+export function language(): Language {
+  return speech.value.language
+}
+
+/** The text of `key`; `params.n` chooses the plural form. A key that is not in the dictionary (a
+ * chart that only the server knows) reads as its last word. */
+export function t(key: Key | (string & {}), params?: Params): string {
+  const { words, plural } = speech.value
+  const entry = words[key]
+  if (entry === undefined) return humble(key)
+  return fill(choose(entry, plural, params), params)
+}
+
+export function known(key: string): boolean {
+  return speech.value.words[key] !== undefined
+}
+
+export function choose(entry: Entry, plural: Intl.PluralRules, params?: Params): string {
+  if (typeof entry === 'string') return entry
+  const form = plural.select(Number(params?.count ?? params?.n ?? 0))
+  return entry[form as 'one' | 'few' | 'many'] ?? entry.other
+}
+
+export function fill(text: string, params?: Params): string {
+  if (!params) return text
+  return text.replace(/\{(\w+)\}/g, (all, name: string) => {
+    const value = params[name]
+    if (value === undefined) return all
+    return typeof value === 'number' ? number(value) : value
+  })
+}
+
+function humble(key: string): string {
+  const last = key.slice(key.lastIndexOf('.') + 1).replaceAll('_', ' ')
+  return last.charAt(0).toUpperCase() + last.slice(1)
+}
+
+/** `value` in the reader's digits with at most `digits` after the point. */
+export function number(value: number, digits = 0): string {
+  const { language, numbers } = speech.value
+  let format = numbers.get(digits)
+  if (!format) {
+    format = new Intl.NumberFormat(language, { maximumFractionDigits: digits })
+    numbers.set(digits, format)
+  }
+  return format.format(value)
+}
+
+const MINUTE = 60
+const HOUR = 3600
+const DAY = 86400
+
+/** How long, in the one unit that a person would use: "0.4 s", "6 min", "41 h", "12 d". */
+export function duration(seconds: number): string {
+  const s = Math.max(0, seconds)
+  if (s < 10) return unit(number(s, 1), 's')
+  if (s < 2 * MINUTE) return unit(number(Math.round(s)), 's')
+  if (s < 2 * HOUR) return unit(number(Math.floor(s / MINUTE)), 'min')
+  if (s < 3 * DAY) return unit(number(Math.floor(s / HOUR)), 'h')
+  return unit(number(Math.floor(s / DAY)), 'd')
+}
+
+export function unit(value: string, name: string): string {
+  const word = unitWord(name)
+  return word === '' ? value : `${value}${NBSP}${word}`
+}
+
+export function unitWord(name: string): string {
+  const entry = speech.value.words[`unit.${name}`]
+  return typeof entry === 'string' ? entry : name
+}
+
+const stamps = new Map<string, Intl.DateTimeFormat>()
+
+function stamp(options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
+  const name = language() + JSON.stringify(options)
+  let format = stamps.get(name)
+  if (!format) {
+    format = new Intl.DateTimeFormat(language() === 'en' ? 'en-GB' : 'uk', { ...options, hourCycle: 'h23' })
+    stamps.set(name, format)
+  }
+  return format
+}
+
+/** "03:54" or, with seconds, "03:54:36". `at` is in seconds since 1970. */
+export function clock(at: number, seconds = false): string {
+  return stamp({ hour: '2-digit', minute: '2-digit', second: seconds ? '2-digit' : undefined }).format(at * 1000)
+}
+
+/** "23 Nov". */
+export function day(at: number): string {
+  return stamp({ day: 'numeric', month: 'short' }).format(at * 1000)
+}
+
+/** A moment with as much date as is needed to know it: today only the clock. */
+export function moment(at: number, now = Date.now() / 1000): string {
+  const same = new Date(at * 1000).toDateString() === new Date(now * 1000).toDateString()
+  if (same) return clock(at)
+  const sameYear = new Date(at * 1000).getFullYear() === new Date(now * 1000).getFullYear()
+  const date = stamp({ day: 'numeric', month: 'short', year: sameYear ? undefined : 'numeric' })
+  return `${date.format(at * 1000)}, ${clock(at)}`
+}

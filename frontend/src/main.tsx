@@ -1,0 +1,133 @@
+/** Starts the page: words first, then who is signed in, then the page that the URL names. */
+import { render, type ComponentType, type JSX } from 'preact'
+import { useEffect } from 'preact/hooks'
+import { effect, signal } from '@preact/signals'
+import { link } from './api/live'
+import { speak, t } from './i18n'
+import { bind } from './shell/keys'
+import { KeysHelp } from './shell/KeysHelp'
+import { NoticeLine, tell } from './shell/notice'
+import { overlay } from './shell/overlays'
+import { Palette } from './shell/Palette'
+import { Shell } from './shell/Shell'
+import { firstLanguage, isDark, setTheme } from './state/prefs'
+import { incidents, loadIncidents } from './state/incidents'
+import { go, route, url, type PageName } from './state/route'
+import { loadSession, unreachable, user } from './state/session'
+import { SignIn } from './pages/SignIn'
+
+type Loaded = ComponentType<{ what: string }>
+
+const PAGES: Record<PageName, () => Promise<{ default: Loaded }>> = {
+  fleet: () => import('./pages/Fleet'),
+  host: () => import('./pages/Host'),
+  incidents: () => import('./pages/Incidents'),
+  incident: () => import('./pages/Incident'),
+  settings: () => import('./pages/Settings'),
+  access: () => import('./pages/Access'),
+  missing: () => import('./pages/Missing'),
+}
+
+const loaded = signal<Partial<Record<PageName, Loaded>>>({})
+const failed = signal(false)
+
+function need(name: PageName): void {
+  if (loaded.peek()[name]) return
+  PAGES[name]().then(
+    (module) => (loaded.value = { ...loaded.peek(), [name]: module.default }),
+    () => (failed.value = true),
+  )
+}
+
+function Waiting(): JSX.Element {
+  return (
+    <div class="waiting" role="status">
+      {unreachable.value || failed.value ? t('error.unreachable') : <span class="hidden">{t('loading')}</span>}
+    </div>
+  )
+}
+
+function App(): JSX.Element {
+  useEffect(
+    () =>
+      bind({
+        'Ctrl k': () => (overlay.value = overlay.value === 'palette' ? null : 'palette'),
+        '?': () => (overlay.value = 'keys'),
+        D: () => setTheme(isDark() ? 'light' : 'dark'),
+        'g f': () => go('/fleet'),
+        'g i': () => go('/incidents'),
+        'g a': () => go('/access'),
+        'g s': () => go('/settings'),
+        y: () => void copyLink(),
+      }),
+    [],
+  )
+  const who = user.value
+  const { page, what } = route.value
+  useEffect(() => need(page), [page])
+  useEffect(() => {
+    if (!who || who.must_change_password) return undefined
+    if (incidents.peek() === null) void loadIncidents().catch(() => undefined)
+    // The live channel tells of incidents on the pages that show them; the badge keeps up elsewhere.
+    const timer = setInterval(() => {
+      if (!document.hidden && page !== 'fleet' && page !== 'incidents') void loadIncidents().catch(() => undefined)
+    }, 10_000)
+    return () => clearInterval(timer)
+  }, [who, page])
+  if (who === undefined) return <Waiting />
+  if (who === null || who.must_change_password) {
+    return (
+      <>
+        <SignIn />
+        <NoticeLine />
+      </>
+    )
+  }
+  const Current = loaded.value[page]
+  return (
+    <>
+      <Shell>{Current ? <Current what={what} key={`${page}/${page === 'host' || page === 'incident' ? what : ''}`} /> : <Waiting />}</Shell>
+      {overlay.value === 'palette' && <Palette />}
+      {overlay.value === 'keys' && <KeysHelp />}
+      <NoticeLine />
+    </>
+  )
+}
+
+/** Copies the address; pages that show a moving window put absolute times into it first. */
+export async function copyLink(): Promise<void> {
+  const wanted = new CustomEvent<{ url: string }>('vezha:link', { detail: { url: url.peek().href } })
+  dispatchEvent(wanted)
+  try {
+    await navigator.clipboard.writeText(wanted.detail.url)
+    tell(t('link.copied'))
+  } catch {
+    tell(t('link.notCopied'), true)
+  }
+}
+
+/** Says once that the link was lost, and once that it is back. */
+function announceLink(): void {
+  let was = link.peek()
+  link.subscribe((now) => {
+    if (now === was) return
+    if (now === 'lost') tell(t('live.lost'), true)
+    else if (was === 'lost' && now === 'live') tell(t('live.back'))
+    was = now
+  })
+}
+
+async function start(): Promise<void> {
+  const page = route.peek().page
+  need(page)
+  const session = loadSession()
+  await speak(firstLanguage())
+  effect(() => {
+    if (user.value === null && overlay.peek()) overlay.value = null
+  })
+  announceLink()
+  render(<App />, document.getElementById('app')!)
+  await session
+}
+
+void start()

@@ -1,0 +1,5 @@
+import type { JSX } from 'preact'
+import { Page } from '../shell/Shell'
+export default function Access({ what }: { what: string }): JSX.Element {
+  return <Page trail={[{ text: what }]}>{what}</Page>
+}

@@ -1,0 +1,65 @@
+/** One incident as a card: what, where, since when, why, what next. */
+import type { JSX } from 'preact'
+import { seconds } from '../api/moment'
+import type { Incident } from '../api/types'
+import { duration, moment, t } from '../i18n'
+import { Mark } from '../shell/Mark'
+import { byName, hosts } from '../state/fleet'
+import { useNow } from './now'
+import { incidentPath } from '../state/route'
+
+/** The hosts as one phrase: names while they are few, then what they share and how many. */
+export function where(names: readonly string[]): string {
+  const list = hosts.value ?? []
+  const index = byName.value
+  const found = names.map((n) => list[index.get(n) ?? -1]).filter((h) => h !== undefined)
+  const shared = (['site', 'role'] as const).flatMap((label) => {
+    const values = new Set(found.map((h) => h.labels[label]))
+    const only = values.size === 1 ? [...values][0] : undefined
+    return only ? [only] : []
+  })
+  if (names.length === 0) return ''
+  if (names.length <= 2) return [...shared, names.join(', ')].join(' · ')
+  return [...shared, t('incident.hosts', { n: names.length })].join(' · ')
+}
+
+export function IncidentCard({ incident }: { incident: Incident }): JSX.Element {
+  const now = useNow()
+  const began = seconds(incident.began_at)
+  const place = where(incident.hosts)
+  const taken = incident.state === 'acknowledged'
+  return (
+    <article class={`card incident ${taken ? 'taken' : incident.severity}`}>
+      <h3>
+        <Mark of={incident.severity} size={15} />
+        <a class="stretch" href={incidentPath(incident.id)}>{incident.title}</a>
+      </h3>
+      <dl>
+        {place && (
+          <>
+            <dt>{t('incident.where')}</dt>
+            <dd>{place}</dd>
+          </>
+        )}
+        {began !== null && (
+          <>
+            <dt>{t('incident.since')}</dt>
+            <dd class="num">{`${moment(began, now)} · ${duration(now - began)}`}</dd>
+          </>
+        )}
+        {taken && (
+          <>
+            <dt>{t('incident.takenBy')}</dt>
+            <dd>{incident.acknowledged_by ?? '—'}</dd>
+          </>
+        )}
+        {incident.next && (
+          <>
+            <dt>{t('incident.next')}</dt>
+            <dd class="next">{incident.next}</dd>
+          </>
+        )}
+      </dl>
+    </article>
+  )
+}

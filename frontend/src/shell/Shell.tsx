@@ -1,0 +1,135 @@
+/** The frame around each page: rail, top bar, and on a phone the tabs below. */
+import { useComputed } from '@preact/signals'
+import type { ComponentChildren, JSX } from 'preact'
+import { language, LANGUAGES, t, type Key } from '../i18n'
+import { signOut, user } from '../state/session'
+import { unresolved, waiting } from '../state/incidents'
+import { isDark, setLanguage, setTheme } from '../state/prefs'
+import { route, type PageName } from '../state/route'
+import { Icon, Tower, type IconName } from './icons'
+import { LivePill } from './LivePill'
+import { complain } from './notice'
+import { overlay } from './overlays'
+
+interface Place {
+  href: string
+  icon: IconName
+  text: Key
+  pages: PageName[]
+}
+
+const MAIN: Place[] = [
+  { href: '/fleet', icon: 'fleet', text: 'page.fleet', pages: ['fleet', 'host'] },
+  { href: '/incidents', icon: 'incidents', text: 'page.incidents', pages: ['incidents', 'incident'] },
+]
+const FOOT: Place[] = [
+  { href: '/access', icon: 'access', text: 'page.access', pages: ['access'] },
+  { href: '/settings', icon: 'settings', text: 'page.settings', pages: ['settings'] },
+]
+
+function PlaceLink({ place }: { place: Place }): JSX.Element {
+  const here = place.pages.includes(route.value.page)
+  const badge = place.href === '/incidents' ? unresolved.value.length : 0
+  const alarm = place.href === '/incidents' && waiting.value.length > 0
+  const worst = alarm ? waiting.value[0].severity : ''
+  return (
+    <a class="place" href={place.href} aria-current={here ? 'page' : undefined}>
+      <span class="place-icon">
+        <Icon name={place.icon} />
+        {alarm && <i class={`dot ${worst}`} />}
+      </span>
+      <span class="place-text">{t(place.text)}</span>
+      {badge > 0 && <span class={`badge num ${worst}`}>{badge}</span>}
+    </a>
+  )
+}
+
+export function NextLanguage(): JSX.Element {
+  const next = LANGUAGES[(LANGUAGES.indexOf(language()) + 1) % LANGUAGES.length]
+  return (
+    <button class="foot-btn" lang={next} title={t(`language.${next}`)} onClick={() => void setLanguage(next)}>
+      {t(`language.${language()}`)}
+    </button>
+  )
+}
+
+function Rail(): JSX.Element {
+  const dark = useComputed(() => isDark())
+  return (
+    <nav class="rail" aria-label={t('nav.main')}>
+      <a class="brand" href="/fleet">
+        <Tower />
+        <span>{t('brand')}</span>
+      </a>
+      <div class="places">
+        {MAIN.map((place) => (
+          <PlaceLink key={place.href} place={place} />
+        ))}
+      </div>
+      <div class="places foot">
+        {FOOT.map((place) => (
+          <PlaceLink key={place.href} place={place} />
+        ))}
+        <div class="person">
+          <Icon name="user" />
+          <span class="who" title={user.value?.name}>{user.value?.name}</span>
+          <button class="icon-btn" title={t('session.out')} aria-label={t('session.out')} onClick={() => signOut().catch(complain)}>
+            <Icon name="out" size={15} />
+          </button>
+        </div>
+        <div class="foot-row">
+          <NextLanguage />
+          <button class="icon-btn" title={t('theme.switch')} aria-label={t('theme.switch')} onClick={() => setTheme(isDark() ? 'light' : 'dark')}>
+            <Icon name={dark.value ? 'moon' : 'sun'} size={14} />
+          </button>
+        </div>
+      </div>
+    </nav>
+  )
+}
+
+interface ShellProps {
+  /** From the general to the particular; the last one is this page. */
+  trail: { text: string; href?: string }[]
+  /** What stands right in the top bar beside search; the plain live pill when absent. */
+  tools?: ComponentChildren
+  children: ComponentChildren
+}
+
+/** One page's frame. */
+export function Page({ trail, tools, children }: ShellProps): JSX.Element {
+  return (
+    <>
+      <header class="top">
+        <ol class="trail" aria-label={t('nav.trail')}>
+          {trail.map((step, i) => (
+            <li key={step.text}>
+              {step.href ? <a href={step.href}>{step.text}</a> : <span aria-current={i === trail.length - 1 ? 'page' : undefined}>{step.text}</span>}
+            </li>
+          ))}
+        </ol>
+        <div class="tools">
+          <button class="tool search" onClick={() => (overlay.value = 'palette')}>
+            <Icon name="search" />
+            <span class="tool-text">{t('palette.open')}</span>
+            <span class="key">Ctrl K</span>
+          </button>
+          {tools ?? <LivePill />}
+        </div>
+      </header>
+      <main class="main" id="main" tabIndex={-1}>
+        {children}
+      </main>
+    </>
+  )
+}
+
+export function Shell({ children }: { children: ComponentChildren }): JSX.Element {
+  return (
+    <div class="shell">
+      <a class="skip" href="#main">{t('nav.skip')}</a>
+      <Rail />
+      <div class="stage">{children}</div>
+    </div>
+  )
+}

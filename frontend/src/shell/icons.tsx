@@ -1,0 +1,45 @@
+/** Line icons, 16 px, drawn for this product. */
+import type { JSX } from 'preact'
+
+const PATHS = {
+  fleet: 'M2.500 2.500h4.250v4.250H2.500zM9.250 2.500h4.250v4.250H9.250zM2.500 9.250h4.250v4.250H2.500zM9.250 9.250h4.250v4.250H9.250z',
+  incidents: 'M8 2.300 14.200 13.300H1.800zM8 6.300v3.200M8 11.200v.4',
+  access: 'M10.300 2a3.700 3.700 0 1 1-2.100 6.700L3.500 13.400H2v-2l.9-.9h1.500V9l2.500-2.500A3.700 3.700 0 0 1 10.300 2zM10.900 5.100v.01',
+  settings: 'M2 4.500h6.500M12.500 4.500H14M10.500 2.700v3.600M2 11.500h1.500M7.500 11.500H14M5.500 9.700v3.600',
+  search: 'M7.200 2.200a5 5 0 1 1 0 10 5 5 0 0 1 0-10zM10.900 10.900 14 14',
+  sun: 'M8 5.200a2.800 2.800 0 1 1 0 5.600 2.800 2.800 0 0 1 0-5.600zM8 1.500v1M8 13.500v1M1.500 8h1M13.500 8h1M3.400 3.400l.7.7M11.900 11.900l.7.7M3.400 12.600l.7-.7M11.900 4.100l.7-.7',
+  moon: 'M13.300 9.700A5.600 5.600 0 0 1 6.300 2.700a5.600 5.600 0 1 0 7 7z',
+  user: 'M8 2.500a2.700 2.700 0 1 1 0 5.400 2.700 2.700 0 0 1 0-5.400zM2.700 13.500a5.300 5.300 0 0 1 10.600 0',
+  out: 'M6.500 2.500h-4v11h4M10 5l3 3-3 3M13 8H6',
+  copy: 'M5.500 5.500h8v8h-8zM10.500 5.500v-3h-8v8h3',
+  check: 'M3 8.500 6.500 12 13 4.500',
+  close: 'M4 4l8 8M12 4l-8 8',
+  plus: 'M8 3v10M3 8h10',
+  down: 'M4.500 6.500 8 10l3.500-3.500',
+  table: 'M2.500 3.500h11v9h-11zM2.500 6.500h11M6.500 6.500v6',
+  pause: 'M5.500 3.500v9M10.500 3.500v9',
+  play: 'M5 3.200v9.600L12.500 8z',
+  link: 'M6.500 9.500 9.500 6.500M7.500 4.500l1.800-1.800a2.800 2.800 0 0 1 4 4L11.500 8.500M8.500 11.500l-1.800 1.800a2.800 2.800 0 0 1-4-4L4.500 7.500',
+  server: 'M2.500 3h11v4h-11zM2.500 9h11v4h-11zM5 5v.01M5 11v.01',
+  back: 'M9.500 3.500 5 8l4.500 4.500',
+} as const
+
+export type IconName = keyof typeof PATHS
+
+export function Icon({ name, size = 16 }: { name: IconName; size?: number }): JSX.Element {
+  return (
+    <svg width={size} height={size} viewBox="0 0 16 16" fill="none" stroke="currentColor" stroke-width="1.4" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">
+      <path d={PATHS[name]} />
+    </svg>
+  )
+}
+
+/** The tower. */
+export function Tower({ size = 18 }: { size?: number }): JSX.Element {
+  return (
+    <svg width={size} height={size} viewBox="0 0 18 18" fill="none" stroke="currentColor" stroke-width="1.5" stroke-linejoin="round" aria-hidden="true">
+      <path d="M4 2h2.300v1.900h1.600V2h2.200v1.900h1.600V2H14v4.300l-1.400 1.400V16H5.400V7.700L4 6.300z" />
+      <path d="M7.600 16v-3a1.400 1.400 0 0 1 2.800 0v3" />
+    </svg>
+  )
+}

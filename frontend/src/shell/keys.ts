@@ -1,0 +1,59 @@
+/** The keyboard: pages bind their keys, the shell binds its own; typing in a field is never caught. */
+import { keysOn } from '../state/prefs'
+
+export type Bindings = Record<string, (event: KeyboardEvent) => void>
+
+const layers: Bindings[] = []
+const LEADER_MS = 1200
+let leader = 0
+
+/** Adds bindings until the returned function is called. Keys: `Ctrl k`, `g f`, `Escape`, `a`. */
+export function bind(bindings: Bindings): () => void {
+  layers.push(bindings)
+  return () => {
+    const at = layers.indexOf(bindings)
+    if (at >= 0) layers.splice(at, 1)
+  }
+}
+
+function typing(target: EventTarget | null): boolean {
+  return target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName))
+}
+
+export function keyName(event: KeyboardEvent, led: boolean): string {
+  // On a Ukrainian layout the letters differ: the key's place on the keyboard counts.
+  const letter = /^Key([A-Z])$/.exec(event.code)?.[1].toLowerCase()
+  let name = letter && !/^[a-z]$/i.test(event.key) ? letter : event.key
+  if (event.key === ' ') name = 'Space'
+  else if (name.length === 1 && /[A-Z]/.test(name) && !event.shiftKey) name = name.toLowerCase()
+  if (event.code === 'Slash' && !event.shiftKey) name = '/'
+  if (event.ctrlKey || event.metaKey) return `Ctrl ${name.toLowerCase()}`
+  if (event.shiftKey && letter) name = letter.toUpperCase()
+  return led ? `g ${name}` : name
+}
+
+addEventListener('keydown', (event) => {
+  if (event.defaultPrevented || event.altKey || event.isComposing) return
+  const led = performance.now() - leader < LEADER_MS
+  const name = keyName(event, led)
+  const inField = typing(event.target)
+  const plain = !name.startsWith('Ctrl ') && name !== 'Escape'
+  if (inField && plain) return
+  if (plain && !keysOn.value && /^(g )?[^\s]$/.test(name)) return
+  if (document.querySelector('dialog[open]') && name !== 'Ctrl k') return
+  if (name === 'g') {
+    leader = performance.now()
+    return
+  }
+  if (led) leader = 0
+  // A button or link that has focus keeps its own Space and Enter.
+  if ((name === 'Space' || name === 'Enter') && event.target instanceof HTMLElement && event.target.closest('a, button, summary, [role=application]')) return
+  for (let i = layers.length - 1; i >= 0; i--) {
+    const act = layers[i][name]
+    if (act) {
+      event.preventDefault()
+      act(event)
+      return
+    }
+  }
+})

@@ -1,0 +1,77 @@
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
+import { defineConfig, type Plugin } from 'vite'
+
+const OUT = process.env.VEZHA_UI_OUT ?? '../src/vezha/ui/static'
+
+/** Text below this many bytes travels in one packet anyway. */
+const WORTH_COMPRESSING = 200
+
+/** Writes a `.br` and a `.gz` beside every text file once, so that the server never compresses. */
+function compressOnce(): Plugin {
+  const visit = (folder: string): void => {
+    for (const name of readdirSync(folder)) {
+      const path = join(folder, name)
+      if (statSync(path).isDirectory()) {
+        visit(path)
+      } else if (/\.(js|css|svg|json|webmanifest)$/.test(name) && name !== 'manifest.json') {
+        const bytes = readFileSync(path)
+        if (bytes.length < WORTH_COMPRESSING) continue
+        writeFileSync(`${path}.gz`, gzipSync(bytes, { level: 9 }))
+        writeFileSync(
+          `${path}.br`,
+          brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } }),
+        )
+      }
+    }
+  }
+  return {
+    name: 'compress-once',
+    apply: 'build',
+    closeBundle() {
+      visit(OUT)
+    },
+  }
+}
+
+/** The Latin face is on every page, so it is asked for before the style sheet has arrived. */
+function preloadFace(): Plugin {
+  return {
+    name: 'preload-face',
+    apply: 'build',
+    transformIndexHtml: {
+      order: 'post',
+      handler(_html, context) {
+        const face = Object.keys(context.bundle ?? {}).find((n) => /inter-latin-wght.*woff2$/.test(n))
+        if (face === undefined) throw new Error('the Latin face is not in the bundle')
+        return [
+          {
+            tag: 'link',
+            injectTo: 'head-prepend',
+            attrs: { rel: 'preload', as: 'font', type: 'font/woff2', href: `/${face}`, crossorigin: true },
+          },
+        ]
+      },
+    },
+  }
+}
+
+export default defineConfig({
+  base: '/',
+  build: {
+    outDir: OUT,
+    emptyOutDir: true,
+    assetsInlineLimit: 0,
+    manifest: 'manifest.json',
+    modulePreload: { polyfill: false },
+    target: 'es2023',
+    cssTarget: ['chrome125', 'firefox128', 'safari17.5'],
+    reportCompressedSize: false,
+  },
+  json: { namedExports: false, stringify: true },
+  plugins: [preloadFace(), compressOnce()],
+  server: {
+    proxy: { '/api': { target: 'http://127.0.0.1:8470', ws: true } },
+  },
+})
