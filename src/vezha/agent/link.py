@@ -86,7 +86,7 @@ class Link:
 
     def nudge(self) -> None:
         """There is something to send."""
-        with contextlib.suppress(BlockingIOError):  # a full pipe wakes it up anyway
+        with contextlib.suppress(OSError):  # full: it wakes up anyway; closed: it has ended
             self._wake_write.send(b"x")
 
     def stop(self) -> None:
@@ -97,7 +97,14 @@ class Link:
     # the thread ------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Dial, talk, back off, until stopped."""
+        """Dial, talk, back off, until stopped. Once."""
+        try:
+            self._run()
+        finally:
+            self._wake_read.close()
+            self._wake_write.close()
+
+    def _run(self) -> None:
         failures = 0
         while not self._stop.is_set():
             began = self._world.clock.monotonic()

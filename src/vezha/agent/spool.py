@@ -23,7 +23,7 @@ import struct
 import threading
 import zlib
 from array import array
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from vezha.agent.limits import (
@@ -81,7 +81,7 @@ class Spool:
         self._loose_schemas: dict[int, bytes] = {}
         self._schemas: OrderedDict[int, bytes] = OrderedDict()
         self._read_cache: tuple[int, bytes, array[int]] | None = None
-        self._unsynced: deque[AppendFile] = deque()
+        self._unsynced: set[str] = set()
         self.dropped_frames = 0
         self.disk_errors = 0
         self.torn_bytes = 0
@@ -134,6 +134,8 @@ class Spool:
             segment.count, segment.size = len(offsets), len(data)
             if segment.count:
                 self._segments.append(segment)
+                # an earlier life may have been killed before it synced
+                self._unsynced.add(path)
             else:
                 self._disk.remove(path)
 
@@ -212,11 +214,10 @@ class Spool:
         return segment
 
     def _close_active(self) -> None:
-        if self._file is not None:
-            self._unsynced.append(self._file)
-            while len(self._unsynced) > 8:
-                self._unsynced.popleft().close()
         segment = self._active
+        if self._file is not None and segment is not None:
+            self._file.close()
+            self._unsynced.add(segment.path)
         self._active = self._file = None
         if segment is not None and not segment.count:
             self._segments.remove(segment)
@@ -225,27 +226,27 @@ class Spool:
     def sync(self) -> None:
         """Make what was appended survive a loss of power. The link calls it while disconnected."""
         with self._lock:
-            files = list(self._unsynced)
-            self._unsynced.clear()
-            active = self._file
+            paths = set(self._unsynced)
+            if self._active is not None:
+                paths.add(self._active.path)
         try:
-            for file in files:
-                file.sync()
-                file.close()
-            if active is not None:
-                active.sync()
+            for path in sorted(paths):
+                if self._disk.exists(path):  # or trimmed meanwhile
+                    file = self._disk.open_append(path)
+                    file.sync()
+                    file.close()
             self._disk.sync_folder(self._folder)
-        except (OSError, ValueError):
+        except OSError:
             self.disk_errors += 1
+            return
+        with self._lock:
+            self._unsynced -= paths
 
     def close(self) -> None:
         """Sync and close."""
         self.sync()
         with self._lock:
             self._close_active()
-            for file in self._unsynced:
-                file.close()
-            self._unsynced.clear()
 
     # bounds ----------------------------------------------------------------------------------------
 
@@ -262,6 +263,7 @@ class Spool:
             del self._segments[0]
 
     def _drop(self, segment: _Segment) -> None:
+        self._unsynced.discard(segment.path)
         try:
             self._disk.remove(segment.path)
         except OSError:

@@ -1,0 +1,69 @@
+"""Who is up, who settles, who is complete."""
+
+import numpy as np
+
+from vezha.gateway.admission import Admission
+from vezha.gateway.fleet import SERIES, Fleet
+
+
+def value(fleet: Fleet, now_s: float, host: str, name: str) -> float | None:
+    rows, table = fleet.samples(now_s, 1_000_000)
+    found = np.flatnonzero(rows == fleet.rows[host])
+    return float(table[found[0], SERIES.index(name)]) if len(found) else None
+
+
+def test_a_host_that_never_came_is_silent_only_after_the_settle_period() -> None:
+    fleet = Fleet(started_s=100.0)
+    fleet.row("db-1")
+    assert value(fleet, 110.0, "db-1", "up") is None
+    assert value(fleet, 116.0, "db-1", "up") == 0.0
+
+
+def test_up_follows_connection_and_life() -> None:
+    fleet = Fleet(started_s=0.0)
+    row = fleet.row("db-1")
+    for name, given in (("connected", True), ("seen", True), ("heard_s", 5.0)):
+        fleet.column(name)[row] = given
+    assert value(fleet, 6.0, "db-1", "up") == 1.0
+    assert value(fleet, 8.5, "db-1", "up") == 0.0
+    fleet.column("absent_until_s")[row] = 30.0
+    assert value(fleet, 8.5, "db-1", "vezha_agent_planned_absence") == 1.0
+    assert value(fleet, 31.0, "db-1", "vezha_agent_planned_absence") == 0.0
+
+
+def test_completeness_counts_what_waits_and_what_was_dropped() -> None:
+    fleet = Fleet(started_s=0.0)
+    row = fleet.row("db-1")
+    fleet.column("received")[row] = 90
+    assert fleet.completeness()[row] == 1.0
+    fleet.column("backlog_frames")[row] = 10
+    assert fleet.completeness()[row] == 0.9
+    fleet.column("backlog_frames")[row] = 1
+    fleet.told_dropped(row, 1000)  # of an earlier time: nobody knows when
+    assert fleet.completeness()[row] == 1.0
+    fleet.told_dropped(row, 1010)
+    assert fleet.completeness()[row] == 0.9
+    for _ in range(61):
+        fleet.step()
+    assert fleet.completeness()[row] == 1.0
+
+
+def test_many_hosts_grow_the_columns() -> None:
+    fleet = Fleet(started_s=0.0)
+    for i in range(1000):
+        row = fleet.row(f"h{i}")
+        fleet.column("received")[row] = i
+    assert fleet.column("received")[fleet.row("h700")] == 700
+    fleet.forget("h3")
+    rows, table = fleet.samples(1000.0, 0)
+    assert len(rows) == 999
+    assert table.shape == (999, len(SERIES))
+
+
+def test_admission_spreads_those_it_turns_away() -> None:
+    admission = Admission(per_s=10.0, burst=5.0)
+    answers = [admission.ask(0.0) for _ in range(25)]
+    assert answers[:5] == [0.0] * 5
+    assert all(a > 0 for a in answers[5:])
+    assert answers[5:] == sorted(answers[5:])
+    assert admission.ask(10.0) == 0.0
