@@ -1,0 +1,46 @@
+"""Named limits of alerting, each with its unit."""
+
+from __future__ import annotations
+
+RULE_FILE_BYTES_MAX = 4_000_000
+RULE_FILES_MAX = 1_000
+RULES_PER_GROUP_MAX = 2_000
+GROUPS_MAX = 5_000
+EXPRESSION_CHARS_MAX = 20_000
+LABEL_TEXT_CHARS_MAX = 1_024
+ANNOTATION_CHARS_MAX = 8_192
+
+TEMPLATE_CHARS_MAX = 64_000
+TEMPLATE_DEPTH_MAX = 50
+TEMPLATE_STEPS_MAX = 100_000
+TEMPLATE_OUTPUT_CHARS_MAX = 64_000
+TEMPLATE_QUERIES_MAX = 50
+
+INTERVAL_MS_DEFAULT = 1_000
+"""How often a group that names no interval is evaluated."""
+EARLY_GAP_MS = 200
+"""Least time between two early evaluations, which arriving data asks for."""
+EARLY_BUDGET_S = 0.025
+"""Rules are evaluated early, cheapest first, until their usual cost adds up to this."""
+SETTLE_MS_DEFAULT = 15_000
+"""After a start nothing fires and nothing resolves for so long: agents are still returning."""
+LATE_MS_DEFAULT = 90_000
+"""A sample older than this, when it is evaluated, is history and fires nothing."""
+UNKNOWN_KEEP_MS = 24 * 3_600_000
+"""An alert whose target vanished stays `unknown` for so long, then it is closed as expired."""
+RESOLVED_KEEP_MS = 15 * 60_000
+"""A resolved alert is remembered for so long, to see relapses and flapping."""
+
+FLAP_WINDOW_MS = 10 * 60_000
+FLAP_FIRES = 5
+"""So many firings within FLAP_WINDOW_MS make an alert flapping."""
+FLAP_QUIET_MS = 5 * 60_000
+"""A flapping alert that was quiet for so long is resolved."""
+
+ALERTS_PER_RULE_MAX = 50_000
+"""More results than this are an error of the rule, whatever its group's limit says."""
+OWN_SERIES_EVERY_MS = 10_000
+STATE_REFRESH_MS = 30_000
+"""How often the value of a firing alert is written anew for the pages, without a change."""
+CLOCK_JUMP_MS = 30_000
+"""A step of the clock larger than this, back or forth, starts a new settle period."""
