@@ -46,3 +46,5 @@ LABEL_CHARS_MAX = 128
 """Characters of a label's name or value."""
 TOKEN_LIFETIME_S_MAX = 10 * 366 * 86400.0
 """Longest life of an API token that expires at all."""
+REFUSAL_SUBJECTS_MAX = 1_000
+"""Subjects whose refusals are counted in one minute."""

@@ -14,6 +14,7 @@ class ApiError(Exception):
         *,
         field: str | None = None,
         headers: dict[str, str] | None = None,
+        error_type: str = "",
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -21,6 +22,8 @@ class ApiError(Exception):
         self.message = message
         self.field = field
         self.headers = headers or {}
+        self.error_type = error_type
+        """Prometheus's word for the kind of error, where it is not the status's usual one."""
 
 
 class InvalidError(ApiError):

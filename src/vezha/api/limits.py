@@ -35,3 +35,15 @@ LIVE_QUEUE_FRAMES_MAX = 4
 """Messages waiting for one slow viewer before it is told everything anew."""
 LIVE_MESSAGE_BYTES_MAX = 4 * 1024
 """Text that a viewer sends."""
+SIGN_IN_THREADS = 4
+"""Threads in which passwords are checked, apart from the other handlers'."""
+SIGN_INS_WAITING_MAX = 32
+"""Sign-ins that may wait for such a thread before new ones are refused with 503."""
+REQUEST_SLOW_S = 2.0
+"""Requests slower than this are logged."""
+LIVE_RECHECK_S = 30.0
+"""How often an open live stream's session is looked at again."""
+HOSTS_REREAD_S = 5.0
+"""How old the list of hosts may be where no nudge told of a change."""
+SNAPSHOT_SHARED_S = 0.9
+"""How long one snapshot of the fleet answers all who ask."""

@@ -36,7 +36,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
@@ -45,6 +45,7 @@ from starlette.requests import Request
 from vezha.access import Action, Subject
 from vezha.access.audit import append_audit
 from vezha.api import limits
+from vezha.api.errors import NotFoundError
 from vezha.api.services import Services
 
 _PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
@@ -67,6 +68,7 @@ class Call:
     body: Any = None
     query: Any = None
     audited: bool = False
+    session_secret: str = ""
 
     def audit(
         self, connection: Connection, *, target: str = "", detail: dict[str, Any] | None = None
@@ -92,8 +94,8 @@ class Route:
 
     *path* is written as Starlette does, `{name}` being a parameter. *body* and *result* are
     msgspec types. *status* is the answer's on success. *body_bytes_max* bounds the body.
-    *websocket* marks the live stream. *form* says that a form body is taken like query
-    parameters.
+    *websocket* marks a stream. *form* says that a form body is taken like query parameters.
+    *prometheus* says that errors are shown as Prometheus shows them.
     """
 
     method: str
@@ -108,7 +110,7 @@ class Route:
     body_bytes_max: int = limits.BODY_BYTES_MAX
     form: bool = False
     websocket: bool = False
-    tags: tuple[str, ...] = field(default=())
+    prometheus: bool = False
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -120,6 +122,14 @@ class Route:
         """The group in the description: the first word of the path after the version."""
         parts = [p for p in self.path.split("/") if p and not p.startswith("{")]
         return parts[2] if len(parts) > 2 else parts[-1]
+
+
+def path_id(call: Call, name: str = "id") -> int:
+    """A number in the path. Raises `NotFoundError` where it is none that a row could have."""
+    text = call.path[name]
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise NotFoundError(f"There is nothing with the id {text[:32]!r}.")
+    return int(text)
 
 
 def seconds(time_ms: int | None) -> float | None:

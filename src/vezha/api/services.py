@@ -4,14 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import anyio
+
+from vezha.access import Sessions
+from vezha.access.refusals import Refusals
+from vezha.api import limits
+from vezha.api.metrics import ApiMetrics
 from vezha.ledger import Ledger
 from vezha.world import World
+
+if TYPE_CHECKING:
+    from vezha.api.fleet import Fleet
+    from vezha.api.live import Hub
+    from vezha.api.querying import Querying
 
 
 def _silently(_topic: str) -> None:
     """Nobody listens: a nudge is only ever a hint."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentDoor:
+    """How agents reach this server: the parts of the command that adds a host."""
+
+    address: str = "127.0.0.1:8471"
+    fingerprint: str = ""
+    public_url: str = "http://127.0.0.1:8470"
 
 
 @dataclass(slots=True)
@@ -19,14 +39,35 @@ class Services:
     """The rooms below, as the API reaches them.
 
     `nudge(topic)` tells the other contours to look at the ledger again ("incidents", "outbox",
-    "hosts" …); it never blocks and may be lost. `extra` holds objects of rooms that bring
-    their own routes, by a name that they choose.
+    "hosts" …); it never blocks and may be lost. `querying` evaluates PromQL in its threads,
+    `fleet` makes snapshots of all hosts, `hub` is the live stream's producer; they are None
+    where no store is open. `extra`
+    holds objects of rooms that bring their own routes, by a name that they choose.
     """
 
     ledger: Ledger
     world: World
     nudge: Callable[[str], None] = _silently
+    querying: Querying | None = None
+    fleet: Fleet | None = None
+    hub: Hub | None = None
+    door: AgentDoor = field(default_factory=AgentDoor)
     extra: dict[str, Any] = field(default_factory=dict)
+    sessions: Sessions = field(init=False)
+    metrics: ApiMetrics = field(default_factory=ApiMetrics)
+    refusals: Refusals = field(default_factory=Refusals)
+    handler_threads: anyio.CapacityLimiter = field(init=False)
+    sign_in_threads: anyio.CapacityLimiter = field(init=False)
+    session_idle_s: float | None = None
+
+    def __post_init__(self) -> None:
+        chance = self.world.chance
+        if self.session_idle_s is None:
+            self.sessions = Sessions(self.ledger, chance=chance)
+        else:
+            self.sessions = Sessions(self.ledger, chance=chance, idle_s=self.session_idle_s)
+        self.handler_threads = anyio.CapacityLimiter(limits.HANDLER_THREADS)
+        self.sign_in_threads = anyio.CapacityLimiter(limits.SIGN_IN_THREADS)
 
     def now_ms(self) -> int:
         """The time of day in ms since the epoch."""

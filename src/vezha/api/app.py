@@ -1,0 +1,94 @@
+"""The API as a Starlette application: the table of routes, composed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, WebSocketRoute
+from starlette.routing import Route as StarletteRoute
+
+from vezha.access import Action
+from vezha.api import audit, enrolments, health, hosts, session, tokens, users
+from vezha.api.dispatch import endpoint_of, error_response, websocket_of
+from vezha.api.errors import ApiError
+from vezha.api.openapi import describe
+from vezha.api.route import Call, Route
+from vezha.api.services import Services
+
+OWN_ROUTES: tuple[Route, ...] = (
+    *session.ROUTES,
+    *hosts.ROUTES,
+    *enrolments.ROUTES,
+    *users.ROUTES,
+    *tokens.ROUTES,
+    *audit.ROUTES,
+    *health.ROUTES,
+)
+"""The routes of this room; rooms that bring their own add them in `make_app`."""
+
+
+def make_app(
+    services: Services,
+    routes: Sequence[Route] = OWN_ROUTES,
+    *,
+    pages: Sequence[BaseRoute] = (),
+    lifespan: Any = None,
+) -> Starlette:
+    """The application: *routes* first, then 404 for the rest of `/api`, then the *pages*."""
+    table = (*routes, _description_route(routes))
+    check_table(table)
+    served: list[BaseRoute] = [_served(route, services) for route in table]
+    served.append(StarletteRoute("/api/{rest:path}", _no_such_route, methods=None))
+    return Starlette(
+        routes=[*served, *pages],
+        exception_handlers={HTTPException: _http_error},
+        lifespan=lifespan,
+    )
+
+
+def check_table(routes: Sequence[Route]) -> None:
+    """Our own mistakes in the table are found at the start: doubles, routes without an action."""
+    seen: set[tuple[str, str]] = set()
+    for route in routes:
+        assert isinstance(route.action, Action), f"{route.path} has no action"
+        key = (route.method, route.path)
+        assert key not in seen, f"{route.method} {route.path} is there twice"
+        seen.add(key)
+
+
+def _served(route: Route, services: Services) -> BaseRoute:
+    if route.websocket:
+        return WebSocketRoute(route.path, websocket_of(route, services))
+    return StarletteRoute(route.path, endpoint_of(route, services), methods=[route.method])
+
+
+def _description_route(routes: Sequence[Route]) -> Route:
+    description = describe(routes)
+
+    async def openapi(_call: Call) -> Any:
+        return description
+
+    return Route(
+        "GET", "/api/v1/openapi.json", Action.DESCRIPTION_READ, openapi, "This description."
+    )
+
+
+async def _no_such_route(request: Request) -> Response:
+    return error_response(ApiError(404, "not_found", f"There is nothing at {request.url.path}."))
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    codes = {404: "not_found", 405: "method_not_allowed"}
+    shown = ApiError(
+        error.status_code,
+        codes.get(error.status_code, "http"),
+        f"{request.method} {request.url.path}: {error.detail}.",
+        headers=dict(error.headers or {}),
+    )
+    return error_response(shown)

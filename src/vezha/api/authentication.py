@@ -1,0 +1,86 @@
+"""Who sends a request: a session's cookie, a bearer token, or nobody.
+
+`Authorization: Bearer vzt_…` is an API token; `Authorization: Basic` with any name and the
+token as the password is the same, for tools that know nothing else. A header that is there but
+wrong is refused, it does not fall back to the cookie.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from functools import partial
+
+import anyio.to_thread
+from starlette.requests import HTTPConnection
+
+from vezha.access import Subject
+from vezha.access.subject import SubjectKind
+from vezha.access.token import recognise_token
+from vezha.api.cookie import Origin, read_cookie
+from vezha.api.errors import ApiError
+from vezha.api.services import Services
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and whether a cookie said so (then a browser may have been tricked)."""
+
+    subject: Subject
+    by_cookie: bool
+    session_secret: str = ""
+
+
+def origin_of(connection: HTTPConnection) -> Origin:
+    """The way on which the request came; a trusted proxy's headers are in it already."""
+    return Origin(connection.url.scheme, connection.headers.get("host", ""))
+
+
+def address_of(connection: HTTPConnection) -> str:
+    """The address that the request came from."""
+    return connection.client.host if connection.client else ""
+
+
+async def authenticate(connection: HTTPConnection, services: Services) -> Caller:
+    """Who sends this. Raises `ApiError` 401 for a token that is wrong."""
+    address = address_of(connection)
+    to_thread = partial(anyio.to_thread.run_sync, limiter=services.handler_threads)
+    header = connection.headers.get("authorization")
+    if header:
+        secret = _token_in(header)
+        subject = await to_thread(_recognise, services, "token", secret, address)
+        if subject is None:
+            raise ApiError(
+                401,
+                "wrong_token",
+                "The API token is unknown, expired or revoked.",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        return Caller(subject, by_cookie=False)
+    secret = read_cookie(connection.headers, origin_of(connection))
+    if secret:
+        subject = await to_thread(_recognise, services, "session", secret, address)
+        if subject is not None:
+            return Caller(subject, by_cookie=True, session_secret=secret)
+    return Caller(Subject(SubjectKind.NOBODY, address=address), by_cookie=True)
+
+
+def _recognise(services: Services, by: str, secret: str, address: str) -> Subject | None:
+    now_ms = services.now_ms()
+    if by == "token":
+        return recognise_token(services.ledger, secret, address, now_ms)
+    return services.sessions.recognise(secret, address, now_ms)
+
+
+def _token_in(header: str) -> str:
+    scheme, _, rest = header.partition(" ")
+    if scheme.lower() == "bearer":
+        return rest.strip()
+    if scheme.lower() == "basic":
+        try:
+            decoded = base64.b64decode(rest.strip(), validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            return ""
+        return decoded.partition(":")[2]
+    return ""

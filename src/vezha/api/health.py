@@ -1,0 +1,44 @@
+"""`/healthz` and `/metrics`: how the web contour itself is."""
+
+from __future__ import annotations
+
+import msgspec
+from sqlalchemy import text
+from starlette.responses import Response
+
+from vezha import __version__
+from vezha.access import Action
+from vezha.api.errors import UnavailableError
+from vezha.api.route import Call, Route
+
+
+class HealthView(msgspec.Struct):
+    """Well, and which release."""
+
+    status: str
+    version: str
+
+
+def health(call: Call) -> HealthView:
+    """200 where the ledger answers, else 503."""
+    try:
+        with call.services.ledger.read() as connection:
+            connection.execute(text("SELECT 1")).one()
+    except Exception as error:
+        raise UnavailableError("The ledger does not answer.") from error
+    return HealthView("ok", __version__)
+
+
+def metrics(call: Call) -> Response:
+    """The web contour's own metrics."""
+    return Response(
+        call.services.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8"
+    )
+
+
+ROUTES = (
+    Route("GET", "/healthz", Action.HEALTH_READ, health, "Whether the server is well.",
+          result=HealthView),
+    Route("GET", "/metrics", Action.OWN_METRICS_READ, metrics,
+          "The web contour's own metrics, as Prometheus reads them."),
+)  # fmt: skip

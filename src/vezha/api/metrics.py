@@ -1,0 +1,58 @@
+"""The web contour's own metrics, for `/metrics`. Each set has its own registry."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+
+class ApiMetrics:
+    """Counters of the API."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "vezha_http_requests",
+            "Requests by route and status.",
+            ["method", "route", "status"],
+            registry=self.registry,
+        )
+        self.request_seconds = Histogram(
+            "vezha_http_request_duration_seconds",
+            "How long requests took.",
+            ["route"],
+            buckets=(0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60),
+            registry=self.registry,
+        )
+        self.refused = Counter(
+            "vezha_http_refused", "Requests refused by access.", ["reason"], registry=self.registry
+        )
+        self.queries = Counter(
+            "vezha_queries", "PromQL queries by outcome.", ["outcome"], registry=self.registry
+        )
+        self.query_seconds = Histogram(
+            "vezha_query_duration_seconds",
+            "How long PromQL queries took, waiting included.",
+            buckets=(0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 30),
+            registry=self.registry,
+        )
+        self.viewers = Gauge(
+            "vezha_live_viewers", "Open live streams of viewers.", registry=self.registry
+        )
+        self.live_frames = Counter(
+            "vezha_live_frames", "Frames queued for viewers.", ["kind"], registry=self.registry
+        )
+        self.live_skipped = Counter(
+            "vezha_live_skipped_frames",
+            "Frames that slow viewers did not get; a full one follows.",
+            registry=self.registry,
+        )
+        self.live_tick_seconds = Histogram(
+            "vezha_live_tick_duration_seconds",
+            "How long one second's frames took to make.",
+            buckets=(0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1),
+            registry=self.registry,
+        )
+
+    def text(self) -> bytes:
+        """All of them in the Prometheus text format."""
+        return generate_latest(self.registry)
