@@ -1,0 +1,52 @@
+"""Named limits of the query room."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+QUERY_BYTES_MAX = 65_536
+"""Longest query text."""
+
+DEPTH_MAX = 64
+"""Deepest nesting of parentheses, calls, unary operators and right-hand sides."""
+
+OPERATORS_MAX = 1_024
+"""Most binary operators in one query."""
+
+PREPARED_CACHE_QUERIES = 1_024
+"""Parsed queries that an engine keeps."""
+
+LABEL_CACHE_SELECTIONS = 512
+"""Selections whose label columns, with the groupings made of them, an engine keeps."""
+
+LABEL_MEMO_ENTRIES = 64
+"""Derived groupings and matchings kept for one label column."""
+
+REGEX_CHARS_MAX = 4_096
+"""Longest regular expression of a matcher."""
+
+WINDOW_CELLS_MAX = 4_000_000
+"""Samples that order statistics unfold at once (8 bytes each, a few copies)."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueryLimits:
+    """What one query may cost. Each is checked while the query runs."""
+
+    samples_max: int = 50_000_000
+    """Samples read from the source by all selectors together."""
+
+    series_max: int = 500_000
+    """Series of any one intermediate result."""
+
+    steps_max: int = 11_000
+    """Evaluation steps of a range query, as in Prometheus."""
+
+    cells_max: int = 100_000_000
+    """Series times steps of any one intermediate result (9 bytes each)."""
+
+    bytes_max: int = 4_000_000_000
+    """Memory of intermediate results, counted as they are made."""
+
+    seconds_max: float = 120.0
+    """Wall time."""

@@ -1,0 +1,134 @@
+"""Selectors: samples from the source, onto the grid.
+
+Rules: an instant selector takes the last sample within the lookback, (t - lookback, t]; a stale
+marker says that there is none. Range selectors see no stale markers at all.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vezha.model.columns import Selection, Times, TooManySamples, is_stale
+from vezha.query import extended
+from vezha.query.ast import At, Extension, MatrixSelector, VectorSelector
+from vezha.query.block import Block, Mask, Samples
+from vezha.query.errors import EvaluationError, LimitExceeded
+from vezha.query.window import Windows, count_until
+
+if TYPE_CHECKING:
+    from vezha.query.evaluate import Evaluator
+
+
+def pinned_times(ev: Evaluator, at: At | None) -> Times:
+    """The times at which a selector with modifier *at* looks, one per step."""
+    if at is None:
+        return ev.times
+    top = ev.context.top
+    pinned = {"start": top.start_ms, "end": ev.context.end_ms, "": at.ts_ms}[at.edge]
+    assert pinned is not None, "an @ modifier has an edge or a time"
+    return np.full(ev.steps, pinned, np.int64)
+
+
+def fetch(
+    ev: Evaluator, node: VectorSelector, times: Times, before_ms: int, range_ms: int,
+    after_ms: int = 0,
+) -> Samples:  # fmt: skip
+    """Samples of a selector in (first time - before, last time + after], stale markers kept."""
+    context = ev.context
+    began = time.perf_counter()
+    selection = Selection(
+        node.matchers, int(times[0]) - before_ms, int(times[-1]) + after_ms,
+        ev.grid.step_ms if ev.steps > 1 else 0, range_ms, context.function,
+        max(0, context.limits.samples_max - context.stats.samples),
+    )  # fmt: skip
+    try:
+        data = context.source.select(selection)
+    except TooManySamples as error:
+        raise LimitExceeded(
+            f"query would load too many samples: limit samples_max is "
+            f"{context.limits.samples_max} ({error})"
+        ) from error
+    context.count_samples(data.ts.size)
+    context.check_cells(len(data.labels), 1)
+    context.stats.select_seconds += time.perf_counter() - began
+    if context.explain and context.stats.nodes and data.notes:
+        context.stats.nodes[-1].notes.update(data.notes)
+    column = context.columns.column(node.matchers, data.labels)
+    return Samples(column, data.ts, data.values, data.offsets, data.histograms)
+
+
+def stale_mask(samples: Samples) -> Mask:
+    """Which samples are stale markers."""
+    return is_stale(samples.values)
+
+
+def without_stale(samples: Samples) -> Samples:
+    """*samples* without stale markers; the same object where there are none."""
+    stale = stale_mask(samples)
+    if samples.hists is not None:
+        stale &= np.equal(samples.hists, None).astype(np.bool_)  # type: ignore[call-overload]
+    if not stale.any():
+        return samples
+    keep = ~stale
+    before = np.zeros(keep.size + 1, np.int64)
+    np.cumsum(keep, out=before[1:])
+    hists = samples.hists[keep] if samples.hists is not None else None
+    return Samples(
+        samples.labels, samples.ts[keep], samples.values[keep], before[samples.offsets], hists
+    )
+
+
+def instant(ev: Evaluator, node: VectorSelector) -> Block:
+    """An instant selector at every step."""
+    return instant_with_times(ev, node)[0]
+
+
+def instant_with_times(ev: Evaluator, node: VectorSelector) -> tuple[Block, Times]:
+    """An instant selector and, for each cell, its sample's time int64[series, steps]."""
+    times = pinned_times(ev, node.at) - ev.duration_ms(node.offset)
+    lookback = ev.context.options.lookback_ms
+    if node.extension is Extension.SMOOTHED:
+        samples = without_stale(fetch(ev, node, times, lookback, 0, lookback))
+        block = extended.smoothed_instant(samples, times, lookback)
+        return block, np.broadcast_to(times, block.values.shape)
+    samples = fetch(ev, node, times, lookback, 0)
+    if len(samples) == 0:
+        return Block.empty(ev.steps), np.empty((0, ev.steps), np.int64)
+    ev.context.check_cells(len(samples), ev.steps)
+    last = count_until(samples, times) - 1
+    found = last >= samples.offsets[:-1, None]
+    np.maximum(last, 0, out=last)
+    at = samples.ts[last]
+    found &= at > times[None, :] - lookback
+    values = samples.values[last]
+    hists = None
+    if samples.hists is not None:
+        hists = np.where(found, samples.hists[last], None)
+        is_hist = np.not_equal(hists, None).astype(np.bool_)  # type: ignore[call-overload]
+        found &= ~is_hist
+        if not is_hist.any():
+            hists = None
+    stale = is_stale(values)
+    if stale.any():
+        found &= ~stale
+    return Block(samples.labels, values, found, hists), at
+
+
+def matrix(ev: Evaluator, node: MatrixSelector) -> Windows:
+    """A range selector's windows at every step."""
+    selector = node.selector
+    range_ms = ev.duration_ms(node.range)
+    if range_ms <= 0:
+        raise EvaluationError("duration must be greater than 0")
+    ends = pinned_times(ev, selector.at) - ev.duration_ms(selector.offset)
+    if selector.extension is not Extension.NONE:
+        lookback = ev.context.options.lookback_ms
+        after = lookback if selector.extension is Extension.SMOOTHED else 0
+        samples = without_stale(fetch(ev, selector, ends, range_ms + lookback, range_ms, after))
+        return extended.windows(samples, ends, range_ms, lookback, selector.extension)
+    samples = without_stale(fetch(ev, selector, ends, range_ms, range_ms))
+    ev.context.check_cells(len(samples), ev.steps * 2)
+    return Windows.over(samples, ends, range_ms)

@@ -1,0 +1,177 @@
+"""Windows over flat sample columns: which samples each step of each series sees.
+
+A window is a half-open index range [lo, hi) into the flat columns; with left-open time ranges
+(end - range, end] as Prometheus 3 has them. Where all series share one time column (the usual
+case for per-second data) one binary search serves all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vezha.model.columns import Times, Values
+from vezha.query.block import Mask, Samples
+from vezha.query.limits import WINDOW_CELLS_MAX
+
+Indexes = npt.NDArray[np.int64]
+
+
+def shared_times(samples: Samples) -> Times | None:
+    """The time column that all series share, or None."""
+    count = len(samples)
+    if count == 0 or samples.ts.size % count:
+        return None
+    each = samples.ts.size // count
+    if each == 0:
+        return None
+    if count == 1:
+        return samples.ts
+    if not np.array_equal(samples.offsets, np.arange(count + 1, dtype=np.int64) * each):
+        return None
+    table = samples.ts.reshape(count, each)
+    first = table[0]
+    if table[-1, -1] != first[-1] or table[-1, 0] != first[0]:
+        return None
+    return first if bool((table == first).all()) else None
+
+
+def count_until(samples: Samples, times: Times) -> Indexes:
+    """Index after the last sample at or before each time: int64[series, times]."""
+    series = len(samples)
+    if series == 0:
+        return np.zeros((0, times.size), np.int64)
+    shared = shared_times(samples)
+    if shared is not None:
+        inside = np.searchsorted(shared, times, "right")
+        return samples.offsets[:-1, None] + inside[None, :]
+    if samples.ts.size == 0:
+        return np.zeros((series, times.size), np.int64)
+    first, last = int(samples.ts.min()), int(samples.ts.max())
+    span = last - first + 2
+    rows = np.repeat(np.arange(series, dtype=np.int64), np.diff(samples.offsets))
+    keys = samples.ts - first + 1 + rows * span
+    wanted = np.clip(times - first + 1, 0, span - 1)
+    asked = np.arange(series, dtype=np.int64)[:, None] * span + wanted[None, :]
+    found: Indexes = np.searchsorted(keys, asked.ravel(), "right").reshape(asked.shape)
+    return found
+
+
+@dataclass(slots=True)
+class Windows:
+    """The range vector of every step: samples and, per series and step, [lo, hi) into them.
+
+    `ends` (int64[steps]) are the right edges of the windows, `range_ms` their length.
+    """
+
+    samples: Samples
+    ends: Times
+    range_ms: int
+    lo: Indexes
+    hi: Indexes
+
+    @staticmethod
+    def over(samples: Samples, ends: Times, range_ms: int) -> Windows:
+        """Windows (end - range, end] for each of *ends*."""
+        return Windows(
+            samples, ends, range_ms,
+            count_until(samples, ends - range_ms), count_until(samples, ends),
+        )  # fmt: skip
+
+    @property
+    def count(self) -> Indexes:
+        """Samples in each window."""
+        return self.hi - self.lo
+
+    @property
+    def steps(self) -> int:
+        return int(self.ends.size)
+
+    @property
+    def starts(self) -> Times:
+        """Left edges of the windows (exclusive)."""
+        return self.ends - self.range_ms
+
+    def first(self, column: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        """The first sample's value in *column*; meaningless where a window is empty."""
+        return _gather(column, self.lo)
+
+    def last(self, column: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        """The last sample's."""
+        return _gather(column, self.hi - 1)
+
+    def reduce(self, ufunc: np.ufunc, column: Values, empty: float = 0.0) -> Values:
+        """*ufunc* over each window of *column* (as long as the samples), *empty* where none."""
+        return reduce_ranges(ufunc, column, self.lo, self.hi, empty)
+
+    def without_histograms(self) -> Windows:
+        """Windows over the float samples alone."""
+        if self.samples.hists is None:
+            return self
+        return self._filtered(np.equal(self.samples.hists, None).astype(np.bool_))  # type: ignore[call-overload]
+
+    def only_histograms(self) -> Windows:
+        """Windows over the histogram samples alone."""
+        assert self.samples.hists is not None
+        return self._filtered(np.not_equal(self.samples.hists, None).astype(np.bool_))  # type: ignore[call-overload]
+
+    def _filtered(self, keep: Mask) -> Windows:
+        before = np.zeros(keep.size + 1, np.int64)
+        np.cumsum(keep, out=before[1:])
+        samples = self.samples
+        hists = samples.hists[keep] if samples.hists is not None else None
+        kept = Samples(
+            samples.labels, samples.ts[keep], samples.values[keep], before[samples.offsets], hists
+        )
+        return Windows(kept, self.ends, self.range_ms, before[self.lo], before[self.hi])
+
+
+def _gather(column: npt.NDArray[np.generic], at: Indexes) -> npt.NDArray[np.generic]:
+    if column.size == 0:
+        return np.zeros(at.shape, column.dtype)
+    return column[np.clip(at, 0, column.size - 1)]
+
+
+def reduce_ranges(
+    ufunc: np.ufunc, column: Values, lo: Indexes, hi: Indexes, empty: float = 0.0
+) -> Values:
+    """*ufunc* over column[lo:hi] for each pair; *empty* where hi <= lo. Shape of *lo*."""
+    out = np.full(lo.shape, empty)
+    some = hi > lo
+    if not some.any():
+        return out
+    starts, ends = lo[some], hi[some]
+    pairs = np.empty(starts.size * 2, np.int64)
+    pairs[0::2] = starts
+    pairs[1::2] = ends
+    # reduceat needs indexes below the column's length: one spare cell makes `end` legal
+    padded = np.empty(column.size + 1, column.dtype)
+    padded[:-1] = column
+    padded[-1] = 0
+    out[some] = ufunc.reduceat(padded, pairs)[0::2]
+    return out
+
+
+def unfold(lo: Indexes, hi: Indexes) -> Iterator[tuple[Indexes, Indexes, Mask]]:
+    """Windows (1-d lo, hi) as padded index tables, in chunks that fit the memory limit.
+
+    Gives (which windows int64[w], sample indexes int64[w, longest], mask bool[w, longest]).
+    Windows of like length come together, so that little is padded.
+    """
+    lengths = hi - lo
+    order = np.argsort(lengths, kind="stable")
+    at = 0
+    while at < order.size:
+        longest_possible = int(lengths[order[-1]])
+        width = max(1, longest_possible)
+        rows = max(1, WINDOW_CELLS_MAX // width)
+        chunk = order[at : at + rows]
+        longest = max(1, int(lengths[chunk[-1]]))
+        columns = np.arange(longest, dtype=np.int64)
+        mask = columns[None, :] < lengths[chunk][:, None]
+        indexes = np.where(mask, lo[chunk][:, None] + columns[None, :], lo[chunk][:, None])
+        yield chunk, indexes, mask
+        at += rows
