@@ -32,3 +32,5 @@ COMMIT_RETRY_S = 1.0
 """How long to wait after a failed commit (a full disk) before the same batch is tried again."""
 WAITING_USUAL_FRAMES = 4
 """So many frames wait in a healthy agent's spool for their ack; they are not missing."""
+AGENT_FILE_BYTES_MAX = 16 << 20
+"""The agent's zipapp, which new hosts fetch from the channel."""

@@ -23,6 +23,7 @@ from vezha.gateway.connection import Connection, EnrolConnection, Stream
 from vezha.gateway.fleet import SERIES, Fleet, FleetSeries
 from vezha.gateway.intake import Intake
 from vezha.gateway.limits import (
+    AGENT_FILE_BYTES_MAX,
     COMPLETENESS_STEP_S,
     ENROLMENTS_RUNNING_MAX,
     LISTEN_BACKLOG,
@@ -35,7 +36,13 @@ from vezha.model.columns import Times
 from vezha.wire import message as m
 from vezha.wire.agent_session import Phase
 from vezha.wire.errors import ProtocolError
-from vezha.wire.limits import AGENT_PATH, ENROL_PATH, MESSAGE_BYTES_MAX, SUBPROTOCOL
+from vezha.wire.limits import (
+    AGENT_FILE_PATH,
+    AGENT_PATH,
+    ENROL_PATH,
+    MESSAGE_BYTES_MAX,
+    SUBPROTOCOL,
+)
 from vezha.world import World
 
 log = structlog.get_logger("vezha.gateway")
@@ -54,7 +61,10 @@ class Gateway:
         on_written: Callable[[], None] | None = None,
         on_crossing: Callable[[str, m.Crossing], None] | None = None,
         admission: Admission | None = None,
+        agent_file: str = "",
     ) -> None:
+        self._disk = world.disk
+        self._agent_file = agent_file
         self.identities = identities
         self.intake = Intake(sink, self.wall_ms, on_written=on_written)
         self.fleet = Fleet(started_s=world.clock.monotonic())
@@ -114,6 +124,8 @@ class Gateway:
         path = request.path.decode("latin-1").partition("?")[0]
         if path == "/healthz":
             return _answer(200, b"ok\n")
+        if path == AGENT_FILE_PATH:
+            return self._give_agent_file()
         if path not in (AGENT_PATH, ENROL_PATH):
             return None
         wait_s = self._admission.ask(self._clock.monotonic())
@@ -141,6 +153,14 @@ class Gateway:
             listener = Connection(self, identity)
         response = WSUpgradeResponse.create_101_response({"Sec-WebSocket-Protocol": SUBPROTOCOL})
         return WSUpgradeResponseWithListener(response, listener)
+
+    def _give_agent_file(self) -> Any:
+        """The agent's one file, for a new host: nothing secret, and small; its hash stands in the
+        command that an operator copies."""
+        try:
+            return _answer(200, self._disk.read(self._agent_file, size=AGENT_FILE_BYTES_MAX))
+        except OSError:
+            return _answer(404, b"this server has no agent file; build one: vezha agent build\n")
 
     # what connections report ---------------------------------------------------------------------------
 
@@ -234,6 +254,15 @@ class Gateway:
             return False
         connection.send(m.pack(message))
         return True
+
+    def seen(self) -> dict[str, int]:
+        """When hosts gave their last sign of life, in ms since the epoch."""
+        offset_s = self._clock.now() - self._clock.monotonic()
+        seen = np.flatnonzero(self.fleet.column("seen")[: len(self.fleet.names)])
+        heard = self.fleet.column("heard_s")[seen]
+        stamps = ((heard + offset_s) * 1000).astype(np.int64).tolist()
+        names = self.fleet.names
+        return {names[row]: ms for row, ms in zip(seen.tolist(), stamps, strict=True)}
 
     @property
     def connected(self) -> int:

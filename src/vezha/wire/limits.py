@@ -7,6 +7,8 @@ PROTOCOL_GENERATION_MIN = 1
 SUBPROTOCOL = "vezha.1"
 AGENT_PATH = "/v1/agent"
 ENROL_PATH = "/v1/enrol"
+AGENT_FILE_PATH = "/vezha-agent.pyz"
+"""Plain GET: the agent's one file, for new hosts."""
 
 MESSAGE_BYTES_MAX = 1 << 20
 JSON_BYTES_MAX = 256 << 10
