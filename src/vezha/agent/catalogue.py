@@ -45,7 +45,7 @@ class Entry(NamedTuple):
 
 COLLECTORS: tuple[Entry, ...] = (
     Entry("cpu", "processor time by core and mode"),
-    Entry("stat", "interrupts, context switches, forks, running and blocked processes, boot time"),
+    Entry("stat", "interrupts, context switches, forks, processes, boot time", module="kernel"),
     Entry("loadavg", "load averages"),
     Entry("meminfo", "memory and swap"),
     Entry("vmstat", "paging and out-of-memory kills", options={"fields": VMSTAT_FIELDS}),
@@ -79,10 +79,10 @@ COLLECTORS: tuple[Entry, ...] = (
     Entry("entropy", "entropy pool"),
     Entry("filefd", "file handles"),
     Entry("schedstat", "run and wait time by core"),
-    Entry("time", "the clock as this host sees it"),
+    Entry("time", "the clock as this host sees it", module="clock"),
     Entry("timex", "clock synchronisation"),
     Entry("uname", "kernel and host name", interval_s=60),
-    Entry("os", "operating system", interval_s=60),
+    Entry("os", "operating system", interval_s=60, module="os_release"),
     Entry("dmi", "hardware names", interval_s=60),
     Entry("cpufreq", "processor frequency", interval_s=10),
     Entry("thermal_zone", "temperatures and cooling", interval_s=10),
@@ -113,7 +113,5 @@ COLLECTORS: tuple[Entry, ...] = (
     ),
     Entry("agent", "the agent's own cost and counters", module="own"),
 )
-
-COLLECTORS = tuple(e for e in COLLECTORS if e.name in ("cpu", "loadavg", "agent"))
 
 BY_NAME: dict[str, Entry] = {entry.name: entry for entry in COLLECTORS}

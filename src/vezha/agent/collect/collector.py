@@ -13,10 +13,11 @@ Rules:
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from vezha.agent.collect.host import Host
+from vezha.agent.collect.kernelfile import KernelFile
 from vezha.model.labels import Labels
 
 Series = tuple[Labels, ...]
@@ -52,6 +53,7 @@ class Collector:
     def __init__(self, host: Host) -> None:
         self.host = host
         self.series: Series = ()
+        self._opened: list[KernelFile] = []
 
     def start(self) -> None:
         """Open the sources. Raises `NotHere`; may be called again after `stop`."""
@@ -61,4 +63,18 @@ class Collector:
         raise AssertionError(f"{type(self).__module__} does not read")
 
     def stop(self) -> None:
-        """Close what `start` opened."""
+        """Close whatever is open; also after a `start` that failed half-way."""
+        self.close(self._opened)
+
+    def open(self, path: str, whole: bool = True) -> KernelFile:
+        """Open a kernel's file (see `KernelFile`) that `stop` will close. Raises OSError."""
+        file = KernelFile(path, whole)
+        self._opened.append(file)
+        return file
+
+    def close(self, files: Iterable[KernelFile]) -> None:
+        """Close some of the files opened."""
+        closed = set(files)
+        for file in closed:
+            file.close()
+        self._opened = [file for file in self._opened if file not in closed]

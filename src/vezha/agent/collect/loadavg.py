@@ -24,14 +24,10 @@ class Collector(base.Collector):
     def start(self) -> None:
         self._file: KernelFile | None = None
         if os.path.exists(self.host.proc("loadavg")):
-            self._file = KernelFile(self.host.proc("loadavg"))
+            self._file = self.open(self.host.proc("loadavg"))
         self.series = tuple(metric(name) for name in _NAMES)
 
     def read(self, now: float) -> list[float]:
         if self._file is None:
             return list(os.getloadavg())
         return list(map(float, self._file.read().split(None, 3)[:3]))
-
-    def stop(self) -> None:
-        if self._file is not None:
-            self._file.close()

@@ -68,7 +68,7 @@ class Collector(base.Collector):
     def start(self) -> None:
         self._statm: KernelFile | None = None
         try:
-            self._statm = KernelFile("/proc/self/statm")
+            self._statm = self.open("/proc/self/statm")
         except OSError:
             self._statm = None
         self._page_bytes = os.sysconf("SC_PAGE_SIZE")
@@ -79,10 +79,6 @@ class Collector(base.Collector):
         self._open_files = self._max_files = 0.0
         self._next_count_s = 0.0
         self._start_s = self._start_time_s()
-
-    def stop(self) -> None:
-        if self._statm is not None:
-            self._statm.close()
 
     def watch(self, groups: Sequence[Group]) -> None:
         """Report these groups' runners."""
