@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import numpy as np
-
 from vezha.alerting.errors import EvaluationError
-from vezha.model.columns import Values
+from vezha.model.columns import TooManySamples, Values
 from vezha.model.labels import Labels
-from vezha.query import Engine, QueryError
+from vezha.query import Engine, ParseError, QueryError, ResultKind
 from vezha.query.ast import Type
-from vezha.query.errors import ParseError
 from vezha.query.parser import parse
 
 Vector = tuple[list[Labels], Values]
@@ -32,13 +29,17 @@ def ask_of(engine: Engine) -> Ask:
     def ask(expr: str, ts_ms: int) -> Vector:
         try:
             result = engine.instant(expr, ts_ms)
-        except QueryError as fault:
+        except (QueryError, TooManySamples) as fault:
             raise EvaluationError(str(fault)) from fault
-        if result.type is Type.SCALAR:
-            return [()], np.asarray(result.values, np.float64).reshape(1)
-        if result.type is not Type.VECTOR:
-            raise EvaluationError(f"gives a {result.type.value}, not an instant vector or scalar")
-        return list(result.labels), np.asarray(result.values, np.float64).reshape(-1)
+        if result.kind is ResultKind.SCALAR:
+            return [()], result.column
+        if result.kind is not ResultKind.VECTOR:
+            raise EvaluationError(f"gives a {result.kind.value}, not an instant vector or scalar")
+        present = result.present[:, 0]
+        if present.all():
+            return result.labels, result.column
+        labels = [one for one, there in zip(result.labels, present, strict=True) if there]
+        return labels, result.column[present]
 
     return ask
 

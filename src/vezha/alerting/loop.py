@@ -6,9 +6,9 @@ One code path: `tick` does what is due now, whatever woke it. Everything that de
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import structlog
@@ -110,7 +110,7 @@ class Alerting:
         self._jump_guard = now_ms - int(world.clock.monotonic() * 1000)
         self._load()
         with ledger.begin() as connection:
-            runners = [(g.group.name, r) for g, r in self._alert_runners()]
+            runners = [(g.name, r) for g, r in self._alert_runners()]
             if restore(connection, runners, now_ms):
                 self._must_save = True  # so that ops is told
 
@@ -425,7 +425,7 @@ def _stamps(paths: Iterable[str]) -> dict[str, float]:
     out: dict[str, float] = {}
     for path in paths:
         try:
-            status = os.stat(path)
+            status = Path(path).stat()
             out[path] = status.st_mtime + status.st_size * 1e-9
         except OSError:
             continue

@@ -1,0 +1,194 @@
+"""One incident in hand: its alerts, and what happens to it. Pure; `desk` reads and writes rows.
+
+Every happening becomes an `Entry` of the timeline; happenings of one kind that follow at once
+are one entry, so that a thousand alerts joining are one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from vezha.incidents.errors import WrongState
+from vezha.incidents.limits import HOSTS_KEPT_MAX
+from vezha.incidents.state import Act, State, step
+from vezha.incidents.words import Member, Place, hosts_of, main_member, words_of
+from vezha.model.severity import Severity
+
+SYSTEM = "vezha"
+_NAMED_MAX = 20
+
+
+@dataclass(slots=True)
+class Entry:
+    """One line of the timeline, not yet written."""
+
+    at_ms: int
+    kind: str
+    actor: str
+    text: str = ""
+    data: dict[str, Any] = field(default_factory=dict)
+    _alerts: list[tuple[str, str]] = field(default_factory=list)
+
+    def name(self, member: Member) -> None:
+        """Count an alert under this line; the first few by name."""
+        self._alerts.append((member.alert_name, member.host))
+        named = [f"{name} {host}".strip() for name, host in self._alerts[:_NAMED_MAX]]
+        self.data["count"] = len(self._alerts)
+        self.data["alerts"] = named
+        more = len(self._alerts) - 3
+        self.text = ", ".join(named[:3]) + (f" and {more} more" if more > 0 else "")
+
+
+@dataclass(slots=True)
+class Case:
+    """An incident with its alerts by fingerprint."""
+
+    id: int
+    state: State
+    severity: Severity
+    team: str
+    began_ms: int
+    detected_ms: int
+    active_ms: int
+    revision: int = 0
+    acknowledged_ms: int | None = None
+    acknowledged_by: str | None = None
+    resolved_ms: int | None = None
+    resolved_by: str | None = None
+    silent_because: str = ""
+    title: str = ""
+    summary: str = ""
+    next: str = ""
+    hosts: list[str] = field(default_factory=list)
+    alert_names: list[str] = field(default_factory=list)
+    members: dict[str, Member] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+    changed: set[str] = field(default_factory=set)
+    is_new: bool = False
+
+    # From alerts
+
+    def fire(self, member: Member, at_ms: int) -> None:
+        """An alert fired (again) and belongs here."""
+        known = self.members.get(member.fingerprint)
+        if known is not None:
+            member.first_ms = known.first_ms
+        worse = member.severity.rank < self.severity.rank
+        fresh = not self.members
+        again = known is not None and known.is_open
+        self.members[member.fingerprint] = member
+        self.changed.add(member.fingerprint)
+        self.active_ms = max(self.active_ms, at_ms)
+        if member.active_ms:
+            self.began_ms = min(self.began_ms, member.active_ms)
+        if fresh:
+            self._enter(at_ms, "opened").name(member)
+            return
+        if again and self.state is not State.RESOLVED and not worse:
+            return
+        self._act(Act.WORSE if worse else Act.FIRED, at_ms, member)
+        if worse:
+            self.severity = member.severity
+
+    def over(self, fingerprint: str, at_ms: int, expired: bool) -> None:
+        """An alert recovered, or expired; the last one resolves the incident."""
+        member = self.members.get(fingerprint)
+        if member is None or not member.is_open:
+            return
+        self._set(member, "resolved", at_ms)
+        if any(m.is_open for m in self.members.values()):
+            self._enter(at_ms, "expired" if expired else "recovered").name(member)
+        elif self.state is not State.RESOLVED:
+            self._act(Act.ALL_OVER, at_ms, None)
+            if expired:
+                self.entries[-1].text = "no data came back"
+
+    def lose(self, fingerprint: str, at_ms: int) -> None:
+        """An alert's target vanished: it is not known whether it recovered."""
+        member = self.members.get(fingerprint)
+        if member is not None and member.is_open:
+            self._set(member, "unknown", at_ms)
+            if self.state is not State.RESOLVED:
+                self._act(Act.LOST, at_ms, member)
+
+    def flap(self, fingerprint: str, at_ms: int) -> None:
+        """An alert comes and goes too often to tell each time."""
+        member = self.members.get(fingerprint)
+        if member is not None:
+            self._set(member, "flapping", at_ms)
+            self._enter(at_ms, "flapping").name(member)
+
+    def _set(self, member: Member, state: str, at_ms: int) -> None:
+        member.state, member.changed_ms = state, at_ms
+        self.changed.add(member.fingerprint)
+
+    # From people
+
+    def act(self, act: Act, actor: str, text: str, at_ms: int) -> None:
+        """Somebody does *act*. Raises WrongState."""
+        row = step(self.state, act)
+        if row is None:
+            raise WrongState(f"incident {self.id} is {self.state.value} already")
+        self._to(row.to, actor, at_ms)
+        self._enter(at_ms, row.event, actor, text)
+
+    # Both
+
+    def _act(self, act: Act, at_ms: int, member: Member | None) -> None:
+        row = step(self.state, act)
+        assert row is not None, (self.state, act)
+        self._to(row.to, SYSTEM, at_ms)
+        entry = self._enter(at_ms, row.event)
+        if member is not None:
+            entry.name(member)
+
+    def _to(self, state: State, actor: str, at_ms: int) -> None:
+        if state is self.state:
+            return
+        if state is State.ACKNOWLEDGED:
+            self.acknowledged_ms, self.acknowledged_by = at_ms, actor
+        elif state is State.RESOLVED:
+            self.resolved_ms, self.resolved_by = at_ms, actor
+        else:
+            self.resolved_ms = self.resolved_by = None
+            self.acknowledged_ms = self.acknowledged_by = None
+        self.state = state
+
+    def _enter(self, at_ms: int, kind: str, actor: str = SYSTEM, text: str = "") -> Entry:
+        if self.entries and not text:
+            last = self.entries[-1]
+            if last.kind == kind and last.actor == actor == SYSTEM:
+                return last
+        entry = Entry(at_ms, kind, actor, text)
+        self.entries.append(entry)
+        return entry
+
+    def silence(self, because: Callable[[Member], str], at_ms: int) -> None:
+        """Apply silences: the incident is silent where each open alert is."""
+        reasons = []
+        for member in self.members.values():
+            reason = because(member)
+            if reason != member.silent_because:
+                member.silent_because = reason
+                self.changed.add(member.fingerprint)
+            if member.is_open:
+                reasons.append(reason)
+        whole = reasons[0] if reasons and all(reasons) else ""
+        if bool(whole) != bool(self.silent_because):
+            self._enter(at_ms, "silenced" if whole else "unsilenced", SYSTEM, whole)
+        if whole != self.silent_because:
+            self.silent_because = whole
+            self.changed.add("")
+
+    def describe(self, place: Place) -> None:
+        """Bring title, summary, severity and hosts up to date with the alerts that count."""
+        live = [m for m in self.members.values() if m.is_open]
+        if live:
+            self.severity = main_member(live).severity
+        shown = live or list(self.members.values())
+        words = words_of(shown, "en", place)
+        self.title, self.summary, self.next = words.title, words.summary, words.next
+        self.hosts = hosts_of(list(self.members.values()))[:HOSTS_KEPT_MAX]
+        self.alert_names = sorted({m.alert_name for m in self.members.values()})

@@ -1,0 +1,175 @@
+"""Titles and summaries: what a person reads first. Pure; English and Ukrainian.
+
+A title says where and what in one line ("db-1: disk full", "1,000 hosts (site kyiv): silent").
+A summary says it in sentences. The words of an alert are its annotations: `vezha_title`,
+`summary`, `vezha_next`, each also with `_uk`; an alert without them speaks by its name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from vezha.incidents.limits import HOSTS_NAMED_MAX, TITLE_CHARS_MAX
+from vezha.model.severity import Severity
+
+LANGUAGES = ("en", "uk")
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+@dataclass(slots=True)
+class Member:
+    """An alert of an incident. `state`: firing, flapping, unknown or resolved."""
+
+    fingerprint: str
+    alert_name: str
+    host: str
+    severity: Severity
+    state: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    first_ms: int
+    changed_ms: int
+    active_ms: int = 0
+    silent_because: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still counts."""
+        return self.state != "resolved"
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What is said of an incident in one language."""
+
+    title: str
+    summary: str
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What is known of hosts' whereabouts: labels of each, and those that all hosts share."""
+
+    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    everywhere: frozenset[tuple[str, str]] = frozenset()
+
+    def common(self, hosts: Sequence[str]) -> str:
+        """Labels that all of *hosts* share and others do not: `site kyiv`; or empty."""
+        if len(hosts) < 2:
+            return ""
+        sets = [set(self.labels.get(h, {}).items()) for h in hosts]
+        shared = set.intersection(*sets) - self.everywhere
+        return ", ".join(f"{n} {v}" for n, v in sorted(shared))
+
+
+def annotation(member: Member, name: str, language: str) -> str:
+    """The text of annotation *name* in *language*, else in English, else empty."""
+    if language != "en" and (text := member.annotations.get(f"{name}_{language}", "")):
+        return text
+    return member.annotations.get(name, "")
+
+
+def alert_title(member: Member, language: str) -> str:
+    """What an alert is called within a title."""
+    if text := annotation(member, "vezha_title", language):
+        return text
+    words = _CAMEL.sub(" ", member.alert_name).replace("_", " ")
+    return words[:1] + words[1:].lower() if words.istitle() or " " in words else words
+
+
+def main_member(members: Sequence[Member]) -> Member:
+    """The alert that speaks for all: worst, then most common, then earliest.
+
+    Alerts that stand in for the others of their host (`HostSilent`) come first among equals.
+    """
+    count = Counter(m.alert_name for m in members)
+    return min(
+        members,
+        key=lambda m: (
+            m.severity.rank,
+            not is_root(m),
+            -count[m.alert_name],
+            m.first_ms,
+            m.fingerprint,
+        ),
+    )
+
+
+def is_root(member: Member) -> bool:
+    """Whether the alert explains whatever else is wrong with its host."""
+    return member.alert_name == "HostSilent"
+
+
+def hosts_of(members: Sequence[Member]) -> list[str]:
+    """Hosts in the order in which they were hit."""
+    ordered = sorted(members, key=lambda m: (m.first_ms, m.host))
+    return list(dict.fromkeys(m.host for m in ordered if m.host))
+
+
+def words_of(members: Sequence[Member], language: str, place: Place) -> Words:
+    """Title, summary and next step for the alerts of an incident that count."""
+    main = main_member(members)
+    same = [m for m in members if m.alert_name == main.alert_name]
+    others = [m for m in members if m.alert_name != main.alert_name]
+    hosts = hosts_of(same)
+    title = _title(main, hosts, others, language, place)
+    summary = _summary(main, hosts, others, language)
+    return Words(title[:TITLE_CHARS_MAX], summary, annotation(main, "vezha_next", language))
+
+
+def _title(
+    main: Member, hosts: Sequence[str], others: Sequence[Member], language: str, place: Place
+) -> str:
+    what = alert_title(main, language)
+    if mountpoint := main.labels.get("mountpoint", ""):
+        what = f"{what} ({mountpoint})" if len(hosts) < 2 else what
+    kinds = len({m.alert_name for m in others})
+    if kinds and len(hosts) < 2:
+        more = {"en": "and {n} more", "uk": "і ще {n}"}[language]
+        what = f"{what} {more.format(n=kinds)}"
+    if not hosts:
+        return what
+    return f"{where(hosts, language, place)}: {what}"
+
+
+def where(hosts: Sequence[str], language: str, place: Place) -> str:
+    """Hosts by name, or counted with what they share."""
+    if len(hosts) <= HOSTS_NAMED_MAX:
+        return ", ".join(hosts)
+    shared = place.common(hosts)
+    counted = count_hosts(len(hosts), language)
+    return f"{counted} ({shared})" if shared else counted
+
+
+def count_hosts(n: int, language: str) -> str:
+    """`1,000 hosts`, `1 000 вузлів`."""
+    if language == "uk":
+        tail = n % 100
+        word = "вузлів"
+        if n % 10 == 1 and tail != 11:
+            word = "вузол"
+        elif n % 10 in (2, 3, 4) and tail not in (12, 13, 14):
+            word = "вузли"
+        return f"{n:,} {word}".replace(",", "\u00a0")
+    return f"{n:,} host{'s' if n != 1 else ''}"
+
+
+def _summary(main: Member, hosts: Sequence[str], others: Sequence[Member], language: str) -> str:
+    text = annotation(main, "summary", language) or annotation(main, "description", language)
+    text = text or annotation(main, "message", language) or alert_title(main, language)
+    parts = [text.strip()]
+    if len(hosts) > 1:
+        named = ", ".join(hosts[1 : 1 + HOSTS_NAMED_MAX])
+        rest = len(hosts) - 1 - HOSTS_NAMED_MAX
+        form = {"en": "The same on {h}{r}.", "uk": "Те саме: {h}{r}."}[language]
+        more = {"en": " and {n} more", "uk": " і ще {n}"}[language]
+        parts.append(form.format(h=named, r=more.format(n=rest) if rest > 0 else ""))
+    kinds = list(dict.fromkeys(alert_title(m, language) for m in others))
+    if kinds:
+        form = {"en": "Also: {k}.", "uk": "Також: {k}."}[language]
+        parts.append(form.format(k=", ".join(kinds[:4]) + (" …" if len(kinds) > 4 else "")))
+    return " ".join(parts)
