@@ -24,7 +24,7 @@ sim:            ## the simulated fleet from one seed: make sim SEED=7
 
 docs:           ## write the generated parts of the docs anew
 	script/install test
-	$(PYTHON) -P script/docs
+	$(PYTHON) -m tests.docs.generate
 
 lock:           ## write the lock files anew
 	script/install test

@@ -44,7 +44,9 @@ def up(
         typer.Option("--set", help="A setting for this run.", metavar="SECTION.KEY=VALUE"),
     ] = [],  # noqa: B006 - Typer reads it and never changes it
     agent: Annotated[bool, typer.Option(help="Whether to watch this machine itself.")] = True,
-    verbose: Annotated[bool, typer.Option(help="Show here what goes to the logs.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Show here what goes to the logs.")
+    ] = False,
 ) -> None:
     """Prepare, supervise, say good-bye."""
     folder = StateFolder.at(state)

@@ -1,0 +1,91 @@
+"""Links resolve, and the commands that the pages tell to type exist."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from vezha.cli.app import present_nouns
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+\s+(.*)$", re.MULTILINE)
+BLOCK = re.compile(r"```(?:sh|console)\n(.*?)```", re.DOTALL)
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def anchors(path: Path) -> set[str]:
+    """The anchors of a page's headings, as the usual viewers make them."""
+    found = set()
+    for heading in HEADING.findall(path.read_text()):
+        plain = re.sub(r"[^\w\s-]", "", heading.replace("`", "").lower())
+        found.add(re.sub(r"\s", "-", plain.strip()))
+    return found
+
+
+def commands(path: Path) -> list[str]:
+    """The commands in a page's `sh` blocks, continued lines joined."""
+    lines = [
+        line.strip().removeprefix("$ ").removeprefix("sudo ")
+        for block in BLOCK.findall(path.read_text())
+        for line in block.replace("\\\n", " ").splitlines()
+    ]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_resolve(page: Path) -> None:
+    broken = []
+    for match in LINK.findall(re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)):
+        target = match[0] or match[1]
+        if re.match(r"[a-z]+:", target):
+            continue
+        file, _, anchor = target.partition("#")
+        there = (page.parent / file).resolve() if file else page
+        if not there.exists() or (anchor and anchor not in anchors(there)):
+            broken.append(target)
+    assert not broken
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_commands_exist(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for command in commands(page):
+        words = command.split()
+        if words[0].startswith("script/"):
+            assert (ROOT / words[0]).exists(), command
+        elif words[0] == "make":
+            assert words[1] in targets, command
+        elif words[0].endswith("vezha"):
+            assert_vezha_has(words[1:], command)
+
+
+def assert_vezha_has(words: list[str], command: str) -> None:
+    """The noun, the verb and the options of a `vezha` command are there."""
+    if not words or words[0] in ("--version", "--help", "NOUN"):
+        return
+    assert words[0] in present_nouns(), command
+    node: Any = get_command(importlib.import_module(f"vezha.cli.{words[0]}").app)
+    for word in words[1:]:
+        if hasattr(node, "commands") and not word.startswith("-"):
+            assert word in node.commands, command
+            node = node.commands[word]
+    known = {option for p in node.params for option in (*p.opts, *p.secondary_opts)}
+    for word in words[1:]:
+        if word.startswith("--"):
+            assert word.partition("=")[0] in known | {"--help"}, command
+
+
+def test_the_readme_names_the_two_commands() -> None:
+    told = commands(ROOT / "README.md")
+    assert "script/server" in told
+    assert "script/test" in told
