@@ -75,6 +75,7 @@ class Intake:
         self._wall_ms = wall_ms
         self._interval_s = interval_s
         self._dirty: set[Connection] = set()
+        self._waiting: list[Callable[[], None]] = []
         self._written = False
         self._on_written = on_written
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
@@ -102,6 +103,11 @@ class Intake:
         """Samples were put past the intake (fleet series, rules); commit them too."""
         self._written = True
 
+    def when_durable(self, tell: Callable[[], None]) -> None:
+        """Call *tell* once everything put until now is on disk."""
+        self._waiting.append(tell)
+        self._written = True
+
     async def run(self) -> None:
         """Commit for ever; cancelled at the end, after which `finish` makes the last batch."""
         while True:
@@ -116,6 +122,7 @@ class Intake:
         self._written = False
         marked = [c for c in self._dirty if c.session.mark()]
         self._dirty.clear()
+        waiting, self._waiting = self._waiting, []
         batch = self.sink.seal()
         loop = asyncio.get_running_loop()
         began = time.perf_counter()
@@ -133,6 +140,8 @@ class Intake:
         self.counters.commits += 1
         self.counters.commit_s += self.last_commit_s
         self.window = window_for(WINDOW_FRAMES_DEFAULT, self.last_commit_s, failing=False)
+        for tell in waiting:
+            tell()
         now_ms = self._wall_ms()
         for at in range(0, len(marked), ACKS_PER_SLICE):
             for connection in marked[at : at + ACKS_PER_SLICE]:

@@ -34,3 +34,5 @@ WAITING_USUAL_FRAMES = 4
 """So many frames wait in a healthy agent's spool for their ack; they are not missing."""
 AGENT_FILE_BYTES_MAX = 16 << 20
 """The agent's zipapp, which new hosts fetch from the channel."""
+FEED_NUMBERS_MAX = 1 << 24
+"""Series that one feeding process may announce."""

@@ -1,0 +1,167 @@
+"""The feed: how another process of the same server hands over samples that did not come in frames.
+
+A Unix stream socket between two contours. Series are announced once per connection under numbers
+that the feeder chooses; then batches of columns name them. Each batch is answered once it is
+durable, or refused as a whole with a reason. Messages, little-endian, each behind its u32 length:
+
+    1 SERIES   u32 count, then JSON (UTF-8) [[number, name, value, name, value, …], …]
+    2 SAMPLES  u64 batch, u32 count, u32 number[count], i64 ts_ms[count], f64 value[count]
+    3 DURABLE  u64 batch, u32 refused samples
+    4 REFUSED  u64 batch, u8 retry (0 never, 1 later), UTF-8 text
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from vezha.model.labels import Labels
+from vezha.wire.errors import ProtocolError
+
+FEED_MESSAGE_BYTES_MAX = 64 << 20
+FEED_SAMPLES_MAX = 1_000_000
+"""Samples in one batch."""
+
+SERIES, SAMPLES, DURABLE, REFUSED = 1, 2, 3, 4
+_LENGTH = struct.Struct("<I")
+_SAMPLES = struct.Struct("<BQI")
+_DURABLE = struct.Struct("<BQI")
+_REFUSED = struct.Struct("<BQB")
+
+
+@dataclass(frozen=True)
+class SeriesAnnounced:
+    """Numbers and label sets."""
+
+    series: list[tuple[int, Labels]]
+
+
+@dataclass(frozen=True)
+class SamplesFed:
+    """One batch as raw columns: u32, i64 and f64 little-endian, `count` of each."""
+
+    batch: int
+    count: int
+    numbers: memoryview
+    ts_ms: memoryview
+    values: memoryview
+
+
+@dataclass(frozen=True)
+class BatchDurable:
+    """The batch is on disk, but for `refused` samples that the store would not take."""
+
+    batch: int
+    refused: int
+
+
+@dataclass(frozen=True)
+class BatchRefused:
+    """Nothing of the batch was taken."""
+
+    batch: int
+    retry: bool
+    text: str
+
+
+FeedMessage = SeriesAnnounced | SamplesFed | BatchDurable | BatchRefused
+
+
+def pack_series(series: Iterable[tuple[int, Labels]]) -> bytes:
+    """A SERIES message with its length."""
+    rows = [[number, *(part for pair in labels for part in pair)] for number, labels in series]
+    body = json.dumps(rows, separators=(",", ":"), ensure_ascii=False).encode()
+    return _framed(bytes([SERIES]) + _LENGTH.pack(len(rows)) + body)
+
+
+def pack_samples(batch: int, count: int, numbers: bytes, ts_ms: bytes, values: bytes) -> bytes:
+    """A SAMPLES message with its length; the columns as raw little-endian bytes."""
+    assert len(numbers) == 4 * count
+    assert len(ts_ms) == len(values) == 8 * count
+    return _framed(_SAMPLES.pack(SAMPLES, batch, count) + numbers + ts_ms + values)
+
+
+def pack_durable(batch: int, refused: int) -> bytes:
+    """A DURABLE message with its length."""
+    return _framed(_DURABLE.pack(DURABLE, batch, refused))
+
+
+def pack_refused(batch: int, retry: bool, text: str) -> bytes:
+    """A REFUSED message with its length."""
+    return _framed(_REFUSED.pack(REFUSED, batch, retry) + text.encode("utf-8", "replace"))
+
+
+def _framed(body: bytes) -> bytes:
+    return _LENGTH.pack(len(body)) + body
+
+
+def unpack_feed(body: bytes) -> FeedMessage:
+    """A message without its length. Raises ProtocolError."""
+    try:
+        kind = body[0]
+        if kind == SERIES:
+            return _unpack_series(body)
+        if kind == SAMPLES:
+            _, batch, count = _SAMPLES.unpack_from(body)
+            at, view = _SAMPLES.size, memoryview(body)
+            if count > FEED_SAMPLES_MAX or len(body) != at + 20 * count:
+                raise ProtocolError("bad_message", f"{len(body)} bytes for {count} samples")
+            return SamplesFed(
+                batch,
+                count,
+                view[at : at + 4 * count],
+                view[at + 4 * count : at + 12 * count],
+                view[at + 12 * count :],
+            )
+        if kind == DURABLE:
+            return BatchDurable(*_DURABLE.unpack(body)[1:])
+        if kind == REFUSED:
+            _, batch, retry = _REFUSED.unpack_from(body)
+            return BatchRefused(
+                batch, bool(retry), body[_REFUSED.size :].decode("utf-8", "replace")
+            )
+    except (struct.error, IndexError) as error:
+        raise ProtocolError("bad_message", f"feed: {error}") from None
+    raise ProtocolError("bad_message", f"feed: unknown kind {kind}")
+
+
+def _unpack_series(body: bytes) -> SeriesAnnounced:
+    try:
+        rows = json.loads(body[1 + _LENGTH.size :])
+        series = []
+        for number, *parts in rows:
+            if not isinstance(number, int) or len(parts) % 2 or not 0 <= number < 1 << 32:
+                raise ProtocolError("bad_message", "feed: a series is malformed")
+            if not all(isinstance(p, str) for p in parts):
+                raise ProtocolError("bad_message", "feed: a label is not a text")
+            series.append((number, tuple(zip(parts[0::2], parts[1::2], strict=True))))
+    except (ValueError, TypeError, RecursionError):
+        raise ProtocolError("bad_message", "feed: series are not JSON") from None
+    return SeriesAnnounced(series)
+
+
+class FeedInbox:
+    """Cuts a byte stream into messages."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The messages that are whole now. Raises ProtocolError."""
+        buffer = self._buffer
+        buffer += data
+        out = []
+        at = 0
+        while len(buffer) - at >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(buffer, at)
+            if length > FEED_MESSAGE_BYTES_MAX:
+                raise ProtocolError("too_large", f"feed: a message of {length} bytes")
+            end = at + _LENGTH.size + length
+            if len(buffer) < end:
+                break
+            out.append(bytes(buffer[at + _LENGTH.size : end]))
+            at = end
+        del buffer[:at]
+        return out
