@@ -16,6 +16,23 @@ export class ApiError extends Error {
 /** Set when the server says that nobody is signed in; the shell then shows the sign-in page. */
 export const signedOut = signal(false)
 
+/** How far the server's clock is ahead of this browser's, in seconds; small differences are only
+ * the way there. */
+let ahead = 0
+const AHEAD_FROM_S = 2
+
+/** Seconds since 1970 by the server's clock. */
+export function serverNow(): number {
+  return Date.now() / 1000 + ahead
+}
+
+function compareClocks(answer: Response): void {
+  const date = Date.parse(answer.headers.get('date') ?? '')
+  if (Number.isNaN(date)) return
+  const difference = (date - Date.now()) / 1000
+  ahead = Math.abs(difference) > AHEAD_FROM_S ? difference : 0
+}
+
 /** A server that does not answer for this long is treated as unreachable. */
 const PATIENCE_MS = 15_000
 
@@ -31,6 +48,7 @@ export async function call<T>(method: string, path: string, body?: unknown): Pro
   } catch {
     throw new ApiError(0, 'unreachable', 'The server does not answer.')
   }
+  compareClocks(answer)
   const text = await answer.text()
   const value = text === '' ? null : parse(text)
   if (answer.ok) return value as T

@@ -1,5 +1,6 @@
 /** The one WebSocket of this tab: one subscription at a time, reconnecting by itself. */
 import { signal } from '@preact/signals'
+import { signedOut } from './client'
 import { decode, type FleetFrame, type HostFrame } from './frame'
 import type { Host, Incident } from './types'
 
@@ -25,6 +26,8 @@ export const link = signal<Link>('connecting')
 /** When data last arrived, by this browser's clock in ms; 0 before the first. */
 export const heard = signal(0)
 
+/** The server's close code for: sign in again. */
+const NOT_SIGNED_IN = 4401
 const FIRST_WAIT_MS = 400
 const LONGEST_WAIT_MS = 10_000
 
@@ -87,9 +90,13 @@ function connect(): void {
     if (frame?.kind === 'fleet') listener?.fleet?.(frame)
     else if (frame?.kind === 'host') listener?.host?.(frame)
   }
-  mine.onclose = () => {
+  mine.onclose = (event) => {
     if (socket !== mine) return
     socket = null
+    if (event.code === NOT_SIGNED_IN) {
+      signedOut.value = true
+      return
+    }
     link.value = opened > 0 || wait > FIRST_WAIT_MS ? 'lost' : 'connecting'
     if (!wanted && opened === 0) return
     timer = window.setTimeout(connect, wait * (0.5 + Math.random() / 2))

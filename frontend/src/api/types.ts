@@ -1,11 +1,10 @@
-/** What the public API sends. Times are seconds since 1970 unless a name says otherwise. */
+/** What the public API sends. Moments are seconds since 1970, `null` when there is none. */
 
 export type Role = 'viewer' | 'operator' | 'admin'
 export type State = 'normal' | 'warning' | 'critical' | 'silent' | 'unknown'
 export type Severity = 'critical' | 'warning' | 'info'
 export type IncidentState = 'open' | 'acknowledged' | 'resolved'
-/** Moments travel as RFC 3339 text or as numbers; `api/moment.ts` reads both. */
-export type Moment = string | number | null
+export type Moment = number | null
 
 export interface User {
   name: string
@@ -100,44 +99,63 @@ export interface IncidentDetail extends Incident {
   alerts: IncidentAlert[]
 }
 
-export interface Enrolment {
-  id: string | number
-  token?: string
-  command?: string
-  labels?: Record<string, string>
-  created_at?: Moment
-  created_by?: string | null
+/** A new invitation: token and command are shown this once. */
+export interface Invitation {
+  id: number
+  token: string
+  command: string
   expires_at: Moment
-  used_at?: Moment
-  used_by?: string | null
-  host?: string | null
+}
+
+export interface Enrolment {
+  id: number
+  labels: Record<string, string>
+  created_by: string
+  created_at: Moment
+  expires_at: Moment
 }
 
 export interface Person {
   name: string
   role: Role
-  disabled?: boolean
-  must_change_password?: boolean
-  created_at?: Moment
-  last_seen?: Moment
+  disabled: boolean
+  must_change_password: boolean
+  created_at: Moment
+  last_sign_in_at: Moment
+}
+
+export interface PersonChanged {
+  user: Person
+  one_time_password: string | null
 }
 
 export interface Token {
-  id: string | number
+  id: number
   name: string
   role: Role
-  created_at?: Moment
-  expires_at?: Moment
-  last_used_at?: Moment
+  created_by: string
+  created_at: Moment
+  expires_at: Moment
+  used_at: Moment
+}
+
+export interface TokenMade {
+  id: number
+  name: string
+  role: Role
+  token: string
 }
 
 export interface AuditRow {
+  id: number
   at: Moment
-  actor: string | null
+  actor: string
+  actor_kind: string
   action: string
-  object?: string | null
-  outcome?: string | null
-  data?: Record<string, unknown> | null
+  target: string
+  outcome: string
+  address: string
+  detail: unknown
 }
 
 export interface Receiver {

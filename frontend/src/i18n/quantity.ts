@@ -13,6 +13,8 @@ interface Scale {
 
 const SCALES: Record<string, Scale> = {
   bytes: { steps: [['B', 1], ['KB', 1e3], ['MB', 1e6], ['GB', 1e9], ['TB', 1e12], ['PB', 1e15]] },
+  /** Memory is sold in powers of two. */
+  ram: { steps: [['MB', 2 ** 20], ['GB', 2 ** 30], ['TB', 2 ** 40]] },
   'bytes/s': { steps: [['B/s', 1], ['KB/s', 1e3], ['MB/s', 1e6], ['GB/s', 1e9]] },
   'bits/s': { steps: [['bit/s', 1], ['kbit/s', 1e3], ['Mbit/s', 1e6], ['Gbit/s', 1e9]] },
   seconds: { steps: [['us', 1e-6], ['ms', 1e-3], ['s', 1], ['min', 60], ['h', 3600], ['d', 86400]] },

@@ -5,7 +5,6 @@ import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks'
 import { ApiError, get } from '../api/client'
 import { CELLS, UNKNOWN } from '../api/frame'
 import { subscribe } from '../api/live'
-import { seconds } from '../api/moment'
 import type { Host, Incident } from '../api/types'
 import { HostMap } from '../draw/hostmap'
 import { HostTable } from '../draw/hosttable'
@@ -147,8 +146,8 @@ function Needs(): JSX.Element {
 }
 
 function lastClosed(incident: Incident | null): string {
-  const end = seconds(incident?.resolved_at)
-  const begin = seconds(incident?.began_at)
+  const end = incident?.resolved_at ?? null
+  const begin = incident?.began_at ?? null
   if (end === null || begin === null) return t('fleet.noneYet')
   return t('fleet.lastClosed', { ago: duration(Date.now() / 1000 - end), took: duration(end - begin) })
 }

@@ -3,8 +3,7 @@ import { useSignal } from '@preact/signals'
 import type { JSX } from 'preact'
 import { useEffect } from 'preact/hooks'
 import { post } from '../api/client'
-import { seconds } from '../api/moment'
-import type { Enrolment } from '../api/types'
+import type { Invitation } from '../api/types'
 import { duration, t } from '../i18n'
 import { Icon } from '../shell/icons'
 import { reason, tell } from '../shell/notice'
@@ -33,7 +32,7 @@ export function CopyBox({ text, label }: { text: string; label: string }): JSX.E
 }
 
 export function AddHost({ auto = false }: { auto?: boolean }): JSX.Element {
-  const made = useSignal<Enrolment | null>(null)
+  const made = useSignal<Invitation | null>(null)
   const before = useSignal<Set<string>>(new Set())
   const site = useSignal('')
   const role = useSignal('')
@@ -46,7 +45,7 @@ export function AddHost({ auto = false }: { auto?: boolean }): JSX.Element {
     try {
       if (hosts.peek() === null) await loadHosts()
       before.value = new Set((hosts.peek() ?? []).map((h) => h.name))
-      made.value = await post<Enrolment>('/enrolments', { labels })
+      made.value = await post<Invitation>('/enrolments', { labels })
     } catch (error) {
       wrong.value = reason(error)
     } finally {
@@ -78,11 +77,11 @@ export function AddHost({ auto = false }: { auto?: boolean }): JSX.Element {
         </form>
       )}
       {wrong.value && <p class="wrong" role="alert">{wrong.value}</p>}
-      {made.value?.command && (
+      {made.value && (
         <div class="fade">
           <p class="step">{t('enrol.run')}</p>
           <CopyBox text={made.value.command} label={t('enrol.command')} />
-          <Expiry at={seconds(made.value.expires_at)} />
+          <Expiry at={made.value.expires_at} />
           <Arrival before={before.value} />
         </div>
       )}

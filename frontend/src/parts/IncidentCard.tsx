@@ -1,6 +1,5 @@
 /** One incident as a card: what, where, since when, why, what next. */
 import type { JSX } from 'preact'
-import { seconds } from '../api/moment'
 import type { Incident } from '../api/types'
 import { duration, moment, t } from '../i18n'
 import { Mark } from '../shell/Mark'
@@ -25,7 +24,7 @@ export function where(names: readonly string[]): string {
 
 export function IncidentCard({ incident }: { incident: Incident }): JSX.Element {
   const now = useNow()
-  const began = seconds(incident.began_at)
+  const began = incident.began_at
   const place = where(incident.hosts)
   const taken = incident.state === 'acknowledged'
   return (

@@ -88,7 +88,7 @@ def preloads(built: Built, module: str, language: str) -> str:
     parts: list[str] = []
     for source in (module, f"src/i18n/{language}.json"):
         chunk = built.needed_by(source)
-        parts += [f"<{url}>; rel=preload; as=style" for url in chunk.styles if url not in named]
+        parts += [f"<{url}>; rel=preload; as=style; crossorigin" for url in chunk.styles if url not in named]
         parts += [f"<{url}>; rel=modulepreload" for url in chunk.scripts if url not in named]
     return ", ".join(dict.fromkeys(parts))
 

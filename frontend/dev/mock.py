@@ -1,0 +1,441 @@
+"""A stand-in for the server while pages are made: the same API, an invented fleet, no agents.
+
+    .venv/bin/python frontend/dev/mock.py [--port 8480] [--hosts 1000] [--story busy|calm|empty]
+
+It serves the built pages through `vezha.ui`, so that headers and policy are the real ones. Any
+name with the password `password` may sign in; the name is the role (`viewer`, `operator`,
+anything else is an admin); `new` must change the password first. Never shipped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import math
+import random
+import struct
+import time
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+import vezha.ui
+
+STATES = ("normal", "warning", "critical", "silent", "unknown")
+SITES = (("kyiv-1", 0.32), ("kyiv-2", 0.24), ("lviv-1", 0.18), ("odesa-1", 0.14), ("frankfurt-1", 0.12))
+ROLES = (("web", 0.26), ("app", 0.23), ("db", 0.12), ("cache", 0.1), ("queue", 0.06), ("lb", 0.04), ("worker", 0.12), ("store", 0.07))
+SHORT = {"kyiv-1": "kyv", "kyiv-2": "kyw", "lviv-1": "lviv", "odesa-1": "ods", "frankfurt-1": "fra"}
+
+# id, group, unit, max, series legends with (base, spread)
+CHARTS: tuple[tuple[str, str, str, float | None, tuple[tuple[str, float, float], ...]], ...] = (
+    ("cpu", "cpu", "percent", 100, (("", 31, 6), ("system", 8, 1.5), ("iowait", 3, 1))),
+    ("load", "cpu", "", None, (("1 min", 3.1, 0.5),)),
+    ("cpu_wait", "cpu", "percent", None, (("", 3.4, 1.2),)),
+    ("switches", "cpu", "/s", None, (("", 18_000, 1500),)),
+    ("memory", "memory", "percent", 100, (("", 67, 0.3), ("cache", 21, 0.2))),
+    ("swap", "memory", "bytes/s", None, (("in", 12_000, 9000), ("out", 18_000, 9000))),
+    ("memory_wait", "memory", "percent", None, (("", 0.5, 0.3),)),
+    ("faults", "memory", "/s", None, (("", 1400, 300),)),
+    ("disk_latency", "disk", "seconds", None, (("write", 0.0041, 0.001), ("read", 0.0021, 0.0004))),
+    ("disk_busy", "disk", "percent", 100, (("nvme0n1", 31, 4), ("nvme1n1", 22, 3))),
+    ("disk_throughput", "disk", "bytes/s", None, (("write", 62e6, 6e6), ("read", 131e6, 7e6))),
+    ("space", "disk", "percent", 100, (("/var/lib/postgresql", 65, 0.05), ("/var", 42, 0.01), ("/", 27, 0.01))),
+    ("net_throughput", "network", "bits/s", None, (("in", 320e6, 20e6), ("out", 514e6, 30e6))),
+    ("net_packets", "network", "/s", None, (("in", 51_000, 4000), ("out", 55_000, 4000))),
+    ("retransmits", "network", "/s", None, (("", 2.4, 1),)),
+    ("connections", "network", "", None, (("", 384, 8), ("waiting", 96, 5))),
+    ("processes", "system", "", None, (("running", 6, 2), ("blocked", 0.6, 0.5))),
+    ("files", "system", "", None, (("", 13_200, 40),)),
+    ("temperature", "system", "celsius", None, (("", 61, 0.6),)),
+    ("clock", "system", "seconds", None, (("", 0.00034, 0.0001),)),
+    ("interrupts", "kernel", "/s", None, (("", 9400, 700),)),
+    ("entropy", "kernel", "", None, (("", 256, 0.01),)),
+    ("sockets", "kernel", "", None, (("", 512, 6),)),
+    ("forks", "kernel", "/s", None, (("", 14, 6),)),
+)
+
+
+class Fleet:
+    """The invented hosts and what happens to them."""
+
+    def __init__(self, count: int, story: str) -> None:
+        self.random = random.Random(7)
+        self.began = time.time()
+        self.story = story
+        self.revision = 1
+        self.hosts: list[dict[str, Any]] = []
+        self.cells: list[list[int]] = []
+        if story != "empty":
+            self.make(count)
+        self.people = [
+            {"name": "olena", "role": "admin", "disabled": False, "must_change_password": False, "created_at": self.began - 9e6, "last_sign_in_at": self.began - 600},
+            {"name": "taras.melnyk", "role": "operator", "disabled": False, "must_change_password": True, "created_at": self.began - 4e5, "last_sign_in_at": None},
+        ]
+        self.tokens = [{"id": 1, "name": "grafana", "role": "viewer", "created_by": "olena", "created_at": self.began - 1e6, "expires_at": None, "used_at": self.began - 20}]
+        self.enrolments: list[dict[str, Any]] = []
+        self.incidents = self.make_incidents()
+        self.audit = [
+            {"id": 3, "at": self.began - 30, "actor": "olena", "actor_kind": "user", "action": "session.open", "target": "olena", "outcome": "done", "address": "127.0.0.1", "detail": {}},
+            {"id": 2, "at": self.began - 4000, "actor": "taras.melnyk", "actor_kind": "user", "action": "host.remove", "target": "web-kyv-01", "outcome": "refused", "address": "10.2.0.14", "detail": {"why": "role"}},
+            {"id": 1, "at": self.began - 9000, "actor": "setup", "actor_kind": "system", "action": "user.change", "target": "olena", "outcome": "done", "address": "", "detail": {"role": "admin"}},
+        ]
+
+    def make(self, count: int) -> None:
+        """Hosts by site and role, in the shares above."""
+        if count <= 12:
+            for i in range(count):
+                self.add(f"server-{i + 1}", {})
+            return
+        for site, share in SITES:
+            for role, part in ROLES:
+                for i in range(max(1, round(count * share * part))):
+                    self.add(f"{role}-{SHORT[site]}-{i + 1:02}", {"site": site, "role": role})
+        if self.story == "busy":
+            self.mark(("web-kyv-11", "web-kyv-12", "web-kyv-14"), 2)
+            self.mark(("db-lviv-07", "db-lviv-08", "db-lviv-11", "db-lviv-15"), 1)
+            self.mark(("cache-kyw-06", "worker-ods-05"), 3)
+
+    def add(self, name: str, labels: dict[str, str]) -> None:
+        """One more host."""
+        self.hosts.append({
+            "name": name, "state": "normal", "connected": True, "behind_s": 0.4, "complete_ratio": 1.0, "labels": labels,
+            "agent_version": "0.1.0", "os": "Debian 12", "cores": 4, "memory_bytes": 128 * 2**30,
+            "first_seen": self.began - 3e6, "last_seen": time.time(),
+        })
+        r = self.random
+        self.cells.append([0, r.randint(5, 60), r.randint(20, 80), r.randint(15, 85), r.randint(2, 50), r.randint(5, 45)])
+
+    def mark(self, names: tuple[str, ...], state: int) -> None:
+        """Gives hosts a state."""
+        for host, cell in zip(self.hosts, self.cells, strict=True):
+            if host["name"] in names:
+                host["state"] = STATES[state]
+                cell[0] = state
+                if state == 3:
+                    host["connected"] = False
+                    host["behind_s"] = 420.0
+                    cell[1:] = [255] * 5
+
+    def make_incidents(self) -> list[dict[str, Any]]:
+        """Two that are open and three that are over."""
+        now = self.began
+        web = ["web-kyv-11", "web-kyv-12", "web-kyv-14"]
+        db = ["db-lviv-07", "db-lviv-08", "db-lviv-11", "db-lviv-15"]
+        if self.story == "empty":
+            return []
+        past = [
+            self.incident(409, "Disk of store-fra-02 is nearly full", "warning", ["store-fra-02"], now - 90_000, "Clear old backups below /srv", "/srv holds 94 % of its space."),
+            self.incident(408, "Host worker-ods-03 is silent", "critical", ["worker-ods-03"], now - 200_000, None, "No data for 60 s."),
+        ]
+        for p, took in zip(past, (840, 3000), strict=True):
+            p |= {"state": "resolved", "resolved_at": p["began_at"] + took, "acknowledged_at": p["began_at"] + 90, "acknowledged_by": "olena"}
+        if self.story == "calm":
+            return past
+        return [
+            self.incident(413, "Checkout answers with errors on 3 web hosts", "critical", web, now - 360, "Roll back nginx on these hosts", "5xx answers are 3.1 % of all; 0.5 % is allowed."),
+            self.incident(412, "Disk writes are slow on 4 database hosts", "warning", db, now - 720, "Check that the log volume is not full", "Writes take 31 ms."),
+            *past,
+        ]
+
+    def incident(self, number: int, title: str, severity: str, hosts: list[str], began: float, following: str | None, summary: str) -> dict[str, Any]:
+        """One incident as the API shows it."""
+        return {
+            "id": number, "title": title, "severity": severity, "state": "open", "hosts": hosts, "began_at": began, "detected_at": began + 1.1,
+            "acknowledged_at": None, "acknowledged_by": None, "resolved_at": None, "next": following, "summary": summary,
+            "notes": [],
+        }
+
+    def tick(self) -> None:
+        """One second passes."""
+        r = self.random
+        for cell in self.cells:
+            if cell[0] == 3:
+                continue
+            for m, step in ((1, 4), (2, 1), (4, 3), (5, 3)):
+                if r.random() < 0.5:
+                    cell[m] = max(0, min(100, cell[m] + r.randint(-step, step)))
+
+    def frame(self) -> bytes:
+        """The fleet, all of it."""
+        flat = bytes(v for cell in self.cells for v in cell)
+        return struct.pack("<BBHdI", 1, 1, self.revision, time.time(), len(self.cells)) + flat
+
+
+def value(host: str, chart: str, series: int, base: float, spread: float, at: float) -> float:
+    """What a series was at a time: the same whenever it is asked."""
+    seed = hash((host, chart, series)) % 1000
+    slow = math.sin(at / 97 + seed) + math.sin(at / 31 + seed * 2) * 0.6
+    quick = random.Random(int(at) * 1009 + seed).uniform(-1, 1)
+    found = base + spread * (slow * 0.45 + quick * 0.8)
+    if host == "db-lviv-07" and chart in ("disk_latency", "disk_busy") and series == 0:
+        found *= 1 + min(6.5 if chart == "disk_latency" else 1.7, max(0.0, (at - (time.time() - 640)) / 20))
+    return max(0.0, found)
+
+
+def create(fleet: Fleet) -> Starlette:
+    """The application."""
+
+    def who(request: Any) -> dict[str, Any] | None:
+        name = request.cookies.get("mock")
+        if not name:
+            return None
+        role = name if name in ("viewer", "operator") else "admin"
+        return {"name": name, "role": role, "must_change_password": name == "new", "kind": "user"}
+
+    def refuse(status: int, code: str, message: str, field: str | None = None) -> JSONResponse:
+        return JSONResponse({"error": {"code": code, "message": message} | ({"field": field} if field else {})}, status)
+
+    async def session(request: Request) -> Response:
+        if request.method == "GET":
+            user = who(request)
+            return JSONResponse({"user": user}) if user else refuse(401, "not_signed_in", "Sign in first.")
+        if request.method == "DELETE":
+            gone = Response(status_code=204)
+            gone.delete_cookie("mock")
+            return gone
+        body = await request.json()
+        if body["password"] != "password":
+            return refuse(401, "wrong_credentials", "Name or password is wrong.")
+        request.cookies["mock"] = body["name"]
+        answer = JSONResponse({"user": who(request)})
+        answer.set_cookie("mock", body["name"], httponly=True, samesite="strict")
+        return answer
+
+    async def password(request: Request) -> Response:
+        body = await request.json()
+        if len(body["new"]) < 8:
+            return refuse(400, "weak_password", "The new password must have 8 characters or more.", "new")
+        request.cookies["mock"] = "olena"
+        answer = JSONResponse({"user": who(request)})
+        answer.set_cookie("mock", "olena", httponly=True, samesite="strict")
+        return answer
+
+    async def hosts(request: Request) -> Response:
+        return JSONResponse({"hosts": fleet.hosts}) if who(request) else refuse(401, "not_signed_in", "Sign in first.")
+
+    def find(name: str) -> dict[str, Any] | None:
+        return next((h for h in fleet.hosts if h["name"] == name), None)
+
+    async def host(request: Request) -> Response:
+        found = find(request.path_params["name"])
+        if found is None:
+            return refuse(404, "not_found", "There is no such host.")
+        if request.method == "DELETE":
+            fleet.hosts.remove(found)
+            return Response(status_code=204)
+        if request.method == "PATCH":
+            found["labels"] = (await request.json())["labels"]
+        return JSONResponse(found | {"facts": {"kernel": "6.1.0-28-amd64", "architecture": "x86_64", "virtualization": "kvm"}})
+
+    async def charts(request: Request) -> Response:
+        return JSONResponse({"charts": [
+            {"id": i, "group": g, "title": f"chart.{i}", "unit": u, "max": m, "series": [{"id": f"{i}_{n}", "legend": s[0], "expr": f"node_{i}_{n}"} for n, s in enumerate(ss)]}
+            for i, g, u, m, ss in CHARTS
+        ]})
+
+    async def history(request: Request) -> Response:
+        name = request.path_params["name"]
+        q = request.query_params
+        start, end, step = float(q["start"]), float(q["end"]), float(q["step"])
+        count = int((end - start) / step) + 1
+        gap = (fleet.began - 300, fleet.began - 270)
+        found = [
+            {"chart": i, "legend": s[0], "labels": {}, "values": [
+                None if gap[0] < start + k * step < gap[1] or start + k * step > time.time() else round(value(name, i, n, s[1], s[2], start + k * step), 4) for k in range(count)
+            ]}
+            for i, _g, _u, _m, ss in CHARTS for n, s in enumerate(ss)
+        ]
+        return JSONResponse({"start": start, "step": step, "count": count, "series": found})
+
+    async def incidents(request: Request) -> Response:
+        wanted = request.query_params.get("state", "open")
+        limit = int(request.query_params.get("limit", "100"))
+        found = [i for i in fleet.incidents if wanted == "all" or i["state"] != "resolved"]
+        return JSONResponse({"incidents": found[:limit]})
+
+    def detail(found: dict[str, Any]) -> dict[str, Any]:
+        began = found["began_at"]
+        line: list[dict[str, Any]] = [
+            {"at": began, "kind": "alert_firing", "actor": None, "text": f"{found['summary']} {found['hosts'][0]}", "data": {}},
+            {"at": began + 1.1, "kind": "opened", "actor": None, "text": None, "data": {"hosts": len(found["hosts"])}},
+            {"at": began + 2, "kind": "notified", "actor": None, "text": "on-call", "data": {}},
+        ]
+        if found["acknowledged_at"]:
+            line.append({"at": found["acknowledged_at"], "kind": "acknowledged", "actor": found["acknowledged_by"], "text": None, "data": {}})
+        line += found["notes"]
+        if found["resolved_at"]:
+            line.append({"at": found["resolved_at"], "kind": "resolved", "actor": None, "text": None, "data": {}})
+        alerts = [
+            {"name": "DiskWritesSlow", "labels": {"alertname": "DiskWritesSlow", "instance": h, "severity": found["severity"]}, "state": "firing", "value": 0.031,
+             "expr": "node_disk_latency_0 > 0.02", "since": began, "annotations": {"summary": found["summary"]}}
+            for h in found["hosts"]
+        ]
+        return found | {"timeline": line, "alerts": alerts}
+
+    async def incident(request: Request) -> Response:
+        found = next((i for i in fleet.incidents if str(i["id"]) == request.path_params["id"]), None)
+        if found is None:
+            return refuse(404, "not_found", "There is no such incident.")
+        act = request.path_params.get("act")
+        user = who(request)
+        if act and user:
+            if user["role"] == "viewer":
+                return refuse(403, "role", "A viewer may not do this.")
+            body = await request.json()
+            if act == "acknowledge":
+                found |= {"state": "acknowledged", "acknowledged_at": time.time(), "acknowledged_by": user["name"]}
+            elif act == "resolve":
+                found |= {"state": "resolved", "resolved_at": time.time()}
+            text = body.get("text") or body.get("note")
+            if text:
+                found["notes"].append({"at": time.time(), "kind": "note", "actor": user["name"], "text": text, "data": {}})
+        return JSONResponse(detail(found))
+
+    async def enrolments(request: Request) -> Response:
+        if request.method == "GET":
+            return JSONResponse({"enrolments": fleet.enrolments})
+        body = await request.json()
+        number = len(fleet.enrolments) + 1
+        row = {"id": number, "labels": body.get("labels", {}), "created_by": "olena", "created_at": time.time(), "expires_at": time.time() + 3600}
+        fleet.enrolments.insert(0, row)
+        loop = asyncio.get_running_loop()
+        loop.call_later(6, lambda: (fleet.add(f"new-{number}", row["labels"]), setattr(fleet, "revision", fleet.revision + 1)))
+        command = "vezha agent enrol --server vezha.example.org:8471 --token vze_9f2kQm7YtB4xNcW8 --fingerprint sha256:3f9ab1c0d27e54"
+        return JSONResponse({"id": number, "token": "vze_9f2kQm7YtB4xNcW8", "command": command, "expires_at": row["expires_at"]}, 201)
+
+    async def enrolment(request: Request) -> Response:
+        fleet.enrolments = [e for e in fleet.enrolments if str(e["id"]) != request.path_params["id"]]
+        return Response(status_code=204)
+
+    async def users(request: Request) -> Response:
+        user = who(request)
+        if not user or user["role"] != "admin":
+            return refuse(403, "role", "This needs the role admin.")
+        if request.method == "GET":
+            return JSONResponse({"users": fleet.people})
+        body = await request.json()
+        person = {"name": body["name"], "role": body["role"], "disabled": False, "must_change_password": True, "created_at": time.time(), "last_sign_in_at": None}
+        fleet.people.append(person)
+        return JSONResponse({"user": person, "one_time_password": "kalyna-verba-71-dub"}, 201)
+
+    async def user(request: Request) -> Response:
+        person = next(p for p in fleet.people if p["name"] == request.path_params["name"])
+        if request.method == "DELETE":
+            fleet.people.remove(person)
+            return Response(status_code=204)
+        body = await request.json()
+        person |= {k: v for k, v in body.items() if k in ("role", "disabled")}
+        return JSONResponse({"user": person, "one_time_password": "smereka-lis-40-mak" if body.get("reset_password") else None})
+
+    async def tokens(request: Request) -> Response:
+        if request.method == "GET":
+            return JSONResponse({"tokens": fleet.tokens})
+        body = await request.json()
+        row = {"id": len(fleet.tokens) + 1, "name": body["name"], "role": body["role"], "created_by": "olena", "created_at": time.time(), "expires_at": None, "used_at": None}
+        fleet.tokens.append(row)
+        return JSONResponse({"id": row["id"], "name": row["name"], "role": row["role"], "token": "vzt_Zk3nP0qLw8RtYb5cJ2vXe6"}, 201)
+
+    async def token(request: Request) -> Response:
+        fleet.tokens = [t for t in fleet.tokens if str(t["id"]) != request.path_params["id"]]
+        return Response(status_code=204)
+
+    async def audit(request: Request) -> Response:
+        return JSONResponse({"audit": fleet.audit})
+
+    async def receivers(request: Request) -> Response:
+        if request.method == "POST":
+            return JSONResponse({"ok": True})
+        return JSONResponse({"receivers": [{"name": "on-call", "kind": "telegram"}, {"name": "mail", "kind": "email"}]})
+
+    async def live(socket: WebSocket) -> None:
+        await socket.accept()
+        if not who(socket):
+            await socket.close(4401)
+            return
+        page: dict[str, Any] = {}
+
+        async def send() -> None:
+            told = -1
+            previous: list[list[int]] = []
+            while True:
+                await asyncio.sleep(1 - time.time() % 1)
+                if page.get("page") == "fleet":
+                    if told != fleet.revision:
+                        told = fleet.revision
+                        await socket.send_json({"type": "hosts", "revision": told, "hosts": fleet.hosts})
+                        await socket.send_bytes(fleet.frame())
+                    else:
+                        changed = [(i, c) for i, c in enumerate(fleet.cells) if c != previous[i]]
+                        body = b"".join(struct.pack("<I6B", i, *c) for i, c in changed)
+                        await socket.send_bytes(struct.pack("<BBHdI", 1, 0, told, time.time(), len(changed)) + body)
+                    previous = [list(c) for c in fleet.cells]
+                    await socket.send_json(verdict())
+                elif page.get("page") == "host":
+                    name = page["host"]
+                    now = math.floor(time.time())
+                    if page.pop("fresh", None):
+                        told = -1
+                        series = [{"chart": i, "legend": s[0], "labels": {}} for i, _g, _u, _m, ss in CHARTS for s in ss]
+                        await socket.send_json({"type": "series", "revision": 1, "series": series})
+                    values = [value(name, i, n, s[1], s[2], now) for i, _g, _u, _m, ss in CHARTS for n, s in enumerate(ss)]
+                    await socket.send_bytes(struct.pack("<BBHdI", 2, 0, 1, now, len(values)) + struct.pack(f"<{len(values)}f", *values))
+                elif page.get("page") == "incidents":
+                    await socket.send_json({"type": "incidents", "incidents": [i for i in fleet.incidents if i["state"] != "resolved"]})
+
+        def verdict() -> dict[str, Any]:
+            return {"type": "verdict", "counts": {}, "incidents": [i for i in fleet.incidents if i["state"] != "resolved"]}
+
+        task = asyncio.create_task(send())
+        with contextlib.suppress(WebSocketDisconnect):
+            while True:
+                said = await socket.receive_json()
+                page.clear()
+                page.update(said["subscribe"], fresh=True)
+                if page["page"] == "fleet":
+                    await socket.send_json({"type": "hosts", "revision": fleet.revision, "hosts": fleet.hosts})
+                    await socket.send_bytes(fleet.frame())
+                    await socket.send_json(verdict())
+        task.cancel()
+
+    async def ticking() -> None:
+        while True:
+            await asyncio.sleep(1)
+            fleet.tick()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> Any:
+        task = asyncio.create_task(ticking())
+        yield
+        task.cancel()
+
+    all_methods = ["GET", "POST", "PATCH", "DELETE"]
+    api = [
+        ("session", session), ("session/password", password), ("hosts", hosts), ("hosts/{name}/charts", history), ("hosts/{name}", host),
+        ("charts/host", charts), ("incidents", incidents), ("incidents/{id}", incident), ("incidents/{id}/{act}", incident),
+        ("enrolments", enrolments), ("enrolments/{id}", enrolment), ("users", users), ("users/{name}", user), ("tokens", tokens),
+        ("tokens/{id}", token), ("audit", audit), ("receivers", receivers), ("receivers/{name}/test", receivers),
+    ]
+    return Starlette(
+        routes=[*(Route(f"/api/v1/{path}", handler, methods=all_methods) for path, handler in api), WebSocketRoute("/api/v1/live", live), *vezha.ui.routes()],
+        lifespan=lifespan,
+    )
+
+
+def main() -> None:
+    """Serves until interrupted."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, default=8480)
+    parser.add_argument("--hosts", type=int, default=1000)
+    parser.add_argument("--story", choices=("busy", "calm", "empty"), default="busy")
+    given = parser.parse_args()
+    uvicorn.run(create(Fleet(given.hosts, given.story)), host="127.0.0.1", port=given.port, log_level="warning")
+
+
+if __name__ == "__main__":
+    main()
