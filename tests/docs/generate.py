@@ -154,7 +154,9 @@ def _flags(parameter: Any) -> str:
     takes_value = not getattr(parameter, "is_flag", False) and not getattr(
         parameter, "count", False
     )
-    return f"{shown} {(parameter.metavar or parameter.type.name).upper()}" if takes_value else shown
+    kind = getattr(parameter.type_descriptor.annotation, "__name__", "value")
+    value = parameter.metavar or {"str": "text", "int": "number", "float": "number"}.get(kind, kind)
+    return f"{shown} {value.upper()}" if takes_value else shown
 
 
 def _first_paragraph(text: str) -> str:

@@ -40,10 +40,12 @@ for _name, _what in CONTOURS.items():
 @app.command("prepare", hidden=True)
 def prepare_command(state: StateOption = "state", set_: SetOption = []) -> None:  # noqa: B006
     """Make what must be there before the contours start; prints what the supervisor must know."""
+    from vezha.agent.zipapp import build
     from vezha.server.preparation import prepare
 
     folder = StateFolder.at(state)
     folder.make()
+    build(folder.agent_file)
     print(prepare(load_settings(folder, os.environ, set_), World()).to_json())
 
 

@@ -10,6 +10,7 @@ section may as well be the dataclass of another room.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,8 @@ from typing import Any
 from vezha.server.limits import LOG_FILE_BYTES_DEFAULT, LOG_FILES_DEFAULT
 from vezha.server.reading import Address, read_sections
 from vezha.server.state import StateFolder
+
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 
 
 def _about(
@@ -31,7 +34,9 @@ class WebSettings:
 
     listen: Address = field(
         default=Address("127.0.0.1", 8470),
-        metadata=_about("Where the pages and the API listen."),
+        metadata=_about(
+            "Where the pages and the API listen: plain HTTP on a loopback address, TLS on any other."
+        ),
     )
     public_url: str = field(
         default="",
@@ -43,8 +48,8 @@ class WebSettings:
     tls_cert: str = field(
         default="",
         metadata=_about(
-            "Certificate file (PEM, with its chain) to serve HTTPS. Empty: plain HTTP, which is "
-            "meant for loopback or behind a proxy."
+            "Certificate file (PEM, with its chain) of the pages. Empty: the channel's certificate, "
+            "where it is needed."
         ),
     )
     tls_key: str = field(default="", metadata=_about("Private key file (PEM) of `tls_cert`."))
@@ -208,10 +213,16 @@ class Settings:
         """The address of the pages without a slash at the end, the default filled in."""
         if self.web.public_url:
             return self.web.public_url.rstrip("/")
-        host = "127.0.0.1" if self.web.listen.host in ("0.0.0.0", "::") else self.web.listen.host  # noqa: S104
-        shown = f"[{host}]" if ":" in host else host
-        scheme = "https" if self.web.tls_cert else "http"
-        return f"{scheme}://{shown}:{self.web.listen.port}"
+        host = self.web.listen.host
+        if host in _EVERYWHERE:
+            host = next(iter(self.channel.public_names), "127.0.0.1")
+        scheme = "https" if self.serves_https else "http"
+        return f"{scheme}://{Address(host, self.web.listen.port)}"
+
+    @property
+    def serves_https(self) -> bool:
+        """Whether the pages speak TLS by themselves: always, but on loopback."""
+        return bool(self.web.tls_cert) or not is_loopback(self.web.listen.host)
 
     @property
     def tls_files(self) -> tuple[str, str, str]:
@@ -232,6 +243,16 @@ class Settings:
     def notify_file(self) -> str:
         """The file with receivers and routes, the default filled in."""
         return self.notify.file or str(self.state.path / "notify.toml")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether *host* (a name or an address) can be reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 SECTIONS: dict[str, type[Any]] = {

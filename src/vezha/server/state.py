@@ -68,6 +68,11 @@ class StateFolder:
         return self.path / "run"
 
     @property
+    def agent_file(self) -> Path:
+        """The agent that new hosts fetch from the channel."""
+        return self.run / "vezha-agent.pyz"
+
+    @property
     def logs(self) -> Path:
         """One log for each process."""
         return self.path / "logs"

@@ -171,3 +171,19 @@ def test_no_text_breaks_the_reader(section: str, key: str, value: str) -> None:
         load_settings(StateFolder.at("/nowhere"), {}, [f"{section}.{key}={value}"])
     except SettingError as error:
         assert str(error)
+
+
+@pytest.mark.parametrize(
+    ("assignments", "url"),
+    [
+        ([], "http://127.0.0.1:8470"),
+        (["web.listen=[::1]:80"], "http://[::1]:80"),
+        (["web.listen=:443"], "https://127.0.0.1:443"),
+        (["web.listen=:443", "channel.public_names=a.example,b"], "https://a.example:443"),
+        (["web.listen=192.0.2.1:443"], "https://192.0.2.1:443"),
+        (["web.tls_cert=x"], "https://127.0.0.1:8470"),
+        (["web.public_url=https://v.example/"], "https://v.example"),
+    ],
+)
+def test_the_address_that_people_open(tmp_path: Path, assignments: list[str], url: str) -> None:
+    assert load_settings(StateFolder.at(tmp_path), {}, assignments).public_url == url
