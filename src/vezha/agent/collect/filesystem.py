@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import threading
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -275,6 +274,9 @@ def _text(name: str) -> str:
 
 def _mounts_by_command() -> bytes:
     """Where there is no /proc: `mount`'s list, in the form of /proc/mounts."""
+    # Linux never comes here, and need not keep the module in memory.
+    import subprocess
+
     listed = subprocess.run(["mount"], capture_output=True, timeout=0.3, check=True).stdout
     lines = []
     for line in listed.decode("utf-8", "surrogateescape").splitlines():

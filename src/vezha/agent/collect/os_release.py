@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import re
-import shlex
 
 from vezha.agent.collect import collector as base
 from vezha.agent.collect.collector import Family
@@ -25,6 +24,7 @@ _FIELDS = (
     ("version_codename", "VERSION_CODENAME"),
     ("version_id", "VERSION_ID"),
 )
+_ESCAPED = re.compile(r"\\(.)")
 _NUMBER = re.compile(r"^[0-9]+(\.[0-9]+)?")
 
 
@@ -76,12 +76,17 @@ def parse(text: str) -> dict[str, str]:
         key, equals, value = line.strip().partition("=")
         if not equals or key.startswith("#"):
             continue
-        try:
-            words = shlex.split(value)
-        except ValueError:
-            continue
-        known[key] = words[0] if words else ""
+        known[key] = _unquote(value)
     return known
+
+
+def _unquote(value: str) -> str:
+    """A value as the shell would read it: one word, quoted either way or bare."""
+    if len(value) >= 2 and value[0] == value[-1] == "'":
+        return value[1:-1]
+    if len(value) >= 2 and value[0] == value[-1] == '"':
+        value = value[1:-1]
+    return _ESCAPED.sub(r"\1", value)
 
 
 def _portable() -> dict[str, str]:
