@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -191,4 +192,6 @@ def _with_ports(settings: Settings) -> Settings:
 
 
 def _say(*lines: str) -> None:
-    print(*lines, sep="\n", flush=True)
+    """Tell the operator. Nobody reading any more is no reason to stop watching."""
+    with contextlib.suppress(BrokenPipeError):
+        print(*lines, sep="\n", flush=True)

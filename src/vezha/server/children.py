@@ -11,13 +11,14 @@ others do. Its delay doubles up to a limit and is forgotten after a calm minute.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from vezha.server.limits import (
     CONTOUR_READY_TIMEOUT_S,
     CONTOUR_STOP_TIMEOUT_S,
+    FIRST_START_TRIES,
     RESTART_CALM_S,
     RESTART_DELAY_FIRST_S,
     RESTART_DELAY_MAX_S,
@@ -109,3 +110,11 @@ def decide(child: Child, now_s: float) -> Action:
     if child.phase is Phase.STOPPING and age >= CONTOUR_STOP_TIMEOUT_S:
         return Action.KILL
     return Action.NOTHING
+
+
+def has_settled(children: Iterable[Child]) -> bool:
+    """Whether the first start is over: each child serves, or has failed so often that it may not.
+
+    One contour that cannot run must not hide from the operator that the others do.
+    """
+    return all(c.phase is Phase.READY or c.restarts >= FIRST_START_TRIES for c in children)

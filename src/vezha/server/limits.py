@@ -18,6 +18,8 @@ ORPHAN_STOP_TIMEOUT_S = 10.0
 """How long a child may go on after its supervisor vanished."""
 RESTART_DELAY_FIRST_S = 0.5
 RESTART_DELAY_MAX_S = 30.0
+FIRST_START_TRIES = 3
+"""Failures of a contour after which the operator is told where the others serve."""
 RESTART_CALM_S = 60.0
 """A child that ran this long has its restart delay forgotten."""
 SUPERVISOR_POLL_S = 0.25
@@ -31,3 +33,17 @@ SERVER_NAMES_MAX = 64
 AGENT_INVITATION_LIFETIME_S = 300.0
 PREPARE_TIMEOUT_S = 120.0
 """How long migrations and the rest of the preparation may take."""
+
+FACTS_BYTES_MAX = 16 << 10
+"""What an agent may tell of its host."""
+FACTS_PENDING_MAX = 20_000
+"""Hosts whose facts wait to be written to the ledger."""
+IDENTITIES_REFRESH_S = 5.0
+"""How old the gateway's picture of who may connect gets without a nudge."""
+TOLD_INTERVAL_S = 2.0
+SEEN_INTERVAL_S = 30.0
+"""How often `last_seen` of all hosts is written: one transaction."""
+OWN_SERIES_INTERVAL_S = 5.0
+GC_THRESHOLDS = (50_000, 20, 100)
+"""Looking at ten thousand connections' objects again and again is what made others' p99 a second."""
+OPEN_FILES_WANTED = 65_536

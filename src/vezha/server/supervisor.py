@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 
-from vezha.server.children import Action, Child, Phase, Plan, decide
+from vezha.server.children import Action, Child, Phase, Plan, decide, has_settled
 from vezha.server.errors import ContourError
 from vezha.server.lifeline import FAILED, READY, VARIABLE
 from vezha.server.limits import SUPERVISOR_POLL_S
@@ -48,7 +48,8 @@ class Supervisor:
     """Keeps *plans* running until asked to stop.
 
     *tell* gets news ("ended with code 1, starting again in 0.5 s"), *hear* each line that a
-    child wrote. `run` blocks; `stop` may be called from a signal handler.
+    child wrote. `on_ready` is called once, when all serve or the rest has failed several times.
+    `run` blocks; `stop` may be called from a signal handler.
     """
 
     settings: Settings
@@ -64,7 +65,7 @@ class Supervisor:
     _added: queue.SimpleQueue[Plan] = field(default_factory=queue.SimpleQueue)
     _stops: int = 0
     _stopping: bool = False
-    _all_ready: bool = False
+    _settled: bool = False
     _failure: str = ""
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
 
@@ -85,7 +86,9 @@ class Supervisor:
         woken, wake = socket.socketpair()
         for end in (woken, wake):
             end.setblocking(False)
-        before = {n: signal.signal(n, self._on_signal) for n in _STOPPING}
+        # Who ignores a signal (SIGHUP under nohup) means it.
+        heeded = [n for n in _STOPPING if signal.getsignal(n) is not signal.SIG_IGN]
+        before = {n: signal.signal(n, self._on_signal) for n in heeded}
         wakeup = signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
         self._selector.register(woken, selectors.EVENT_READ, None)
         try:
@@ -137,9 +140,8 @@ class Supervisor:
                 self._start(name, now)
             elif action is Action.KILL or (self._stops > 1 and name in self._processes):
                 self._processes[name].popen.kill()
-        ready = all(c.phase is Phase.READY for c in self._children.values())
-        if ready and not self._all_ready and not self._stops:
-            self._all_ready = True
+        if not self._settled and not self._stops and has_settled(self._children.values()):
+            self._settled = True
             self.on_ready()
 
     def _start(self, name: str, now: float) -> None:
@@ -221,7 +223,7 @@ class Supervisor:
         if child.phase is Phase.GONE:
             return
         why = process.reason or _how(process.popen.returncode, process.last_line)
-        if process.reason and not self._all_ready:
+        if process.reason and not self._settled:
             self._failure = self._failure or process.reason
             self.stop()
             return

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vezha.server.children import Action, Child, Phase, Plan, decide
+from vezha.server.children import Action, Child, Phase, Plan, decide, has_settled
 from vezha.server.limits import (
     CONTOUR_READY_TIMEOUT_S,
     CONTOUR_STOP_TIMEOUT_S,
+    FIRST_START_TRIES,
     RESTART_CALM_S,
     RESTART_DELAY_FIRST_S,
     RESTART_DELAY_MAX_S,
@@ -99,3 +100,14 @@ def test_who_was_asked_to_stop_is_never_started_again(events: list[str]) -> None
 def test_a_late_word_changes_nothing(phase: Phase) -> None:
     child = Child(PLAN, phase=phase)
     assert child.became_ready(3.0) == child
+
+
+def test_the_first_start_is_over_when_all_serve_or_have_failed_often() -> None:
+    ready = Child(PLAN).started(0.0).became_ready(1.0)
+    assert has_settled([ready, ready])
+    assert not has_settled([ready, Child(PLAN).started(0.0)])
+    failing = Child(PLAN)
+    for _ in range(FIRST_START_TRIES):
+        assert not has_settled([ready, failing])
+        failing = failing.started(0.0).exited(0.0)
+    assert has_settled([ready, failing])
