@@ -1,0 +1,159 @@
+"""The feed's sending end: hands columns to the data contour and waits until they are durable."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+
+from vezha.legacy.batch import SampleBatch
+from vezha.legacy.errors import NotNow
+from vezha.legacy.limits import FEED_IN_FLIGHT_SAMPLES_MAX, FEED_TIMEOUT_S
+from vezha.legacy.series import SeriesTable
+from vezha.wire import feed
+from vezha.wire.errors import ProtocolError
+
+log = structlog.get_logger("vezha.legacy")
+
+
+class FeedClient:
+    """One connection to the data contour's feed, dialled when needed. One event loop."""
+
+    def __init__(self, path: str, table: SeriesTable, timeout_s: float = FEED_TIMEOUT_S) -> None:
+        self._path = path
+        self._table = table
+        self._timeout_s = timeout_s
+        self._announced: npt.NDArray[np.bool_] = np.zeros(1024, np.bool_)
+        self._generation = table.generation
+        self._waiting: dict[int, asyncio.Future[int]] = {}
+        self._in_flight = 0
+        self._batch = 0
+        self._transport: asyncio.Transport | None = None
+        self._dialling = asyncio.Lock()
+        self.samples_total = 0
+        self.refused_total = 0
+
+    async def write(self, batch: SampleBatch) -> int:
+        """Hand over; returns when the samples are on disk: how many the store refused.
+
+        Raises NotNow where the data contour is away, behind, or takes too long; the sender then
+        sends all again, which is harmless, since the store drops what it has.
+        """
+        refused = 0
+        for at in range(0, len(batch), feed.FEED_SAMPLES_MAX):
+            part = slice(at, at + feed.FEED_SAMPLES_MAX)
+            refused += await self._write(batch.numbers[part], batch.ts_ms[part], batch.values[part])
+        self.samples_total += len(batch)
+        self.refused_total += refused
+        return refused
+
+    async def _write(
+        self,
+        numbers: npt.NDArray[np.uint32],
+        ts_ms: npt.NDArray[np.int64],
+        values: npt.NDArray[np.float64],
+    ) -> int:
+        count = len(numbers)
+        if self._in_flight + count > FEED_IN_FLIGHT_SAMPLES_MAX:
+            raise NotNow("too many samples wait to become durable")
+        transport = await self._connected()
+        self._announce(transport, numbers)
+        self._batch += 1
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting[self._batch] = future
+        self._in_flight += count
+        transport.write(
+            feed.pack_samples(
+                self._batch,
+                count,
+                numbers.astype("<u4").tobytes(),
+                ts_ms.astype("<i8").tobytes(),
+                values.astype("<f8").tobytes(),
+            )
+        )
+        batch = self._batch
+        try:
+            return await asyncio.wait_for(future, self._timeout_s)
+        except TimeoutError:
+            raise NotNow("the store did not make the samples durable in time") from None
+        finally:
+            self._in_flight -= count
+            self._waiting.pop(batch, None)
+
+    def _announce(self, transport: asyncio.Transport, numbers: npt.NDArray[np.uint32]) -> None:
+        if self._generation != self._table.generation:
+            # numbers mean other series now; the other side overwrites what it knew
+            self._generation = self._table.generation
+            self._announced[:] = False
+        top = int(numbers.max(initial=0))
+        if top >= len(self._announced):
+            grown = np.zeros(max(2 * len(self._announced), top + 1), np.bool_)
+            grown[: len(self._announced)] = self._announced
+            self._announced = grown
+        new = np.unique(numbers[~self._announced[numbers]]).tolist()
+        for at in range(0, len(new), 20_000):
+            part = new[at : at + 20_000]
+            transport.write(feed.pack_series([(n, self._table.labels(n)) for n in part]))
+        self._announced[new] = True
+
+    async def _connected(self) -> asyncio.Transport:
+        async with self._dialling:
+            if self._transport is not None and not self._transport.is_closing():
+                return self._transport
+            loop = asyncio.get_running_loop()
+            try:
+                transport, _ = await loop.create_unix_connection(lambda: _Answers(self), self._path)
+            except OSError as error:
+                raise NotNow(f"the data contour is away: {error.strerror}") from None
+            self._transport = transport
+            self._announced[:] = False
+            return transport
+
+    def answered(self, message: feed.FeedMessage) -> None:
+        """A batch is durable, or refused."""
+        if isinstance(message, feed.BatchDurable):
+            future = self._waiting.get(message.batch)
+            if future is not None and not future.done():
+                future.set_result(message.refused)
+        elif isinstance(message, feed.BatchRefused):
+            future = self._waiting.get(message.batch)
+            if future is not None and not future.done():
+                future.set_exception(NotNow(message.text))
+
+    def lost(self) -> None:
+        """The connection ended: nobody knows what of the batches in flight is durable."""
+        self._transport = None
+        for future in list(self._waiting.values()):
+            if not future.done():
+                future.set_exception(NotNow("the data contour went away"))
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._transport is not None:
+            self._transport.close()
+
+
+class _Answers(asyncio.Protocol):
+    def __init__(self, owner: FeedClient) -> None:
+        self._owner = owner
+        self._inbox = feed.FeedInbox()
+        self._transport: asyncio.BaseTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for body in self._inbox.feed(data):
+                self._owner.answered(feed.unpack_feed(body))
+        except ProtocolError as error:
+            log.error("feed_broken", error=str(error))
+            if self._transport is not None:
+                self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        with contextlib.suppress(RuntimeError):
+            self._owner.lost()

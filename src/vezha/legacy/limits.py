@@ -1,0 +1,20 @@
+"""Limits of other people's protocols, with their units."""
+
+from __future__ import annotations
+
+BODY_BYTES_MAX = 32 << 20
+"""A request's body as sent."""
+UNPACKED_BYTES_MAX = 256 << 20
+"""A request's body unpacked."""
+SERIES_KNOWN_MAX = 2_000_000
+"""Series that one web contour remembers; past it the memory is begun anew."""
+LABELS_PER_SERIES_MAX = 64
+LABEL_CHARS_MAX = 4_096
+FEED_TIMEOUT_S = 20.0
+"""How long a batch may wait to become durable before the sender is told to come again."""
+FEED_IN_FLIGHT_SAMPLES_MAX = 4_000_000
+"""Samples handed over and not yet durable; beyond it senders get 503."""
+SCRAPE_BYTES_MAX = 64 << 20
+SCRAPE_TIMEOUT_S = 10.0
+SCRAPE_TARGETS_MAX = 10_000
+"""Targets scraped by one server."""

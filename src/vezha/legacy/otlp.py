@@ -1,0 +1,211 @@
+"""OTLP metrics over HTTP (protobuf or JSON), stored under Prometheus names.
+
+OpenTelemetry, "OTLP Specification" 1.x and "Prometheus and OpenMetrics Compatibility": dots and
+other signs become `_`, units become suffixes, monotonic cumulative sums get `_total`; resource
+attributes `service.namespace`/`service.name` become `job`, `service.instance.id` or `host.name`
+`instance`, and all of them `target_info`. Explicit-bucket histograms become classic ones;
+summaries their quantiles. Delta temporality and exponential histograms are counted and left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+
+from vezha.legacy.batch import SampleBatch, batch_of
+from vezha.legacy.errors import BadBody, UnknownFormat
+from vezha.legacy.series import SeriesTable, sorted_labels
+from vezha.model.columns import STALE_NAN
+from vezha.model.labels import METRIC_NAME
+
+_CUMULATIVE = 2
+_NO_VALUE = 1
+_UNITS = {
+    "d": "days", "h": "hours", "min": "minutes", "s": "seconds", "ms": "milliseconds",
+    "us": "microseconds", "ns": "nanoseconds", "By": "bytes", "KiBy": "kibibytes",
+    "MiBy": "mebibytes", "GiBy": "gibibytes", "TiBy": "tibibytes", "KBy": "kilobytes",
+    "MBy": "megabytes", "GBy": "gigabytes", "TBy": "terabytes", "m": "meters", "V": "volts",
+    "A": "amperes", "J": "joules", "W": "watts", "g": "grams", "Cel": "celsius", "Hz": "hertz",
+    "%": "percent",
+}  # fmt: skip
+_PER = {"s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week", "mo": "month"}
+_BAD_NAME = re.compile(r"[^a-zA-Z0-9:]+")
+_BAD_LABEL = re.compile(r"[^a-zA-Z0-9_]")
+
+
+def metric_name(name: str, unit: str, *, counter: bool, gauge: bool) -> str:
+    """The Prometheus name of an OpenTelemetry metric."""
+    parts = [p for p in _BAD_NAME.sub("_", name).split("_") if p]
+    unit = re.sub(r"\{[^}]*\}", "", unit).strip()
+    main, _, per = unit.partition("/")
+    for word in (_UNITS.get(main, _BAD_NAME.sub("_", main).strip("_")), ):  # fmt: skip
+        if word and word != "1" and word not in parts:
+            parts.append(word)
+    if per:
+        word = _PER.get(per, _BAD_NAME.sub("_", per).strip("_"))
+        if word and word not in parts:
+            parts += ["per", word]
+    if main == "1" and gauge and "ratio" not in parts:
+        parts.append("ratio")
+    if counter:
+        parts = [p for p in parts if p != "total"] + ["total"]
+    out = "_".join(parts) or "_"
+    return f"_{out}" if out[0].isdigit() else out
+
+
+def label_name(name: str) -> str:
+    """The Prometheus name of an attribute."""
+    out = _BAD_LABEL.sub("_", name)
+    return f"key_{out}" if out[:1].isdigit() else out
+
+
+def decode_otlp(body: bytes, content_type: str, table: SeriesTable) -> SampleBatch:
+    """Samples of an export request. Raises BadBody, UnknownFormat."""
+    request = ExportMetricsServiceRequest()
+    kind = content_type.partition(";")[0].strip().lower()
+    try:
+        if kind in ("application/x-protobuf", "application/protobuf"):
+            request.ParseFromString(body)
+        elif kind == "application/json":
+            json_format.Parse(body, request, ignore_unknown_fields=True)
+        else:
+            raise UnknownFormat(f"content type {kind[:60]!r}: protobuf or JSON is meant")
+    except (DecodeError, json_format.ParseError, UnicodeDecodeError):
+        raise BadBody("not an ExportMetricsServiceRequest") from None
+    out = _Out(table)
+    for resource in request.resource_metrics:
+        target = _attributes(resource.resource.attributes)
+        labels = _target_labels(target)
+        newest = 0
+        for scope in resource.scope_metrics:
+            for metric in scope.metrics:
+                newest = max(newest, out.metric(metric, labels))
+        if newest and len(target) > 0:
+            info = {label_name(k): v for k, v in target.items()}
+            out.put({**info, **labels, METRIC_NAME: "target_info"}, newest, 1.0)
+    return out.batch()
+
+
+def _target_labels(target: dict[str, str]) -> dict[str, str]:
+    labels = {}
+    name = target.pop("service.name", "")
+    space = target.pop("service.namespace", "")
+    if name:
+        labels["job"] = f"{space}/{name}" if space else name
+    instance = target.pop("service.instance.id", "") or target.get("host.name", "")
+    if instance:
+        labels["instance"] = instance
+    return labels
+
+
+def _attributes(pairs: Iterable[Any]) -> dict[str, str]:
+    out: dict[str, str] = {}
+    for pair in pairs:
+        value = pair.value
+        kind = value.WhichOneof("value")
+        if kind == "string_value":
+            out[pair.key] = value.string_value
+        elif kind == "bool_value":
+            out[pair.key] = "true" if value.bool_value else "false"
+        elif kind == "int_value":
+            out[pair.key] = str(value.int_value)
+        elif kind == "double_value":
+            out[pair.key] = repr(value.double_value)
+        elif kind is not None:
+            out[pair.key] = json_format.MessageToJson(value, indent=None)
+    return out
+
+
+class _Out:
+    """Rows gathered for one request."""
+
+    def __init__(self, table: SeriesTable) -> None:
+        self._table = table
+        self._rows: tuple[list[int], list[int], list[float]] = ([], [], [])
+        self._left_out: dict[str, int] = {}
+
+    def put(self, labels: dict[str, str], ts_ms: int, value: float) -> None:
+        """One sample."""
+        numbers, stamps, values = self._rows
+        numbers.append(self._table.number(sorted_labels(list(labels.items()))))
+        stamps.append(ts_ms)
+        values.append(value)
+
+    def leave_out(self, kind: str, count: int) -> None:
+        """What is not stored, by kind."""
+        self._left_out[kind] = self._left_out.get(kind, 0) + count
+
+    def batch(self) -> SampleBatch:
+        """All of it."""
+        batch = batch_of(*self._rows)
+        batch.left_out = self._left_out
+        return batch
+
+    def metric(self, metric: Any, labels: dict[str, str]) -> int:
+        """All points of one metric; the newest time, ms."""
+        kind = metric.WhichOneof("data")
+        if kind is None:
+            return 0
+        data = getattr(metric, kind)
+        points = data.data_points
+        temporality = getattr(data, "aggregation_temporality", _CUMULATIVE)
+        if temporality != _CUMULATIVE:
+            self.leave_out("delta", len(points))
+            return 0
+        if kind == "exponential_histogram":
+            self.leave_out("histograms", len(points))
+            return 0
+        counter = kind == "sum" and data.is_monotonic
+        gauge = kind == "gauge"
+        name = metric_name(metric.name, metric.unit, counter=counter, gauge=gauge)
+        newest = 0
+        for point in points:
+            ts_ms = point.time_unix_nano // 1_000_000
+            newest = max(newest, ts_ms)
+            own = {label_name(k): v for k, v in _attributes(point.attributes).items()}
+            own.update(labels)
+            gone = bool(point.flags & _NO_VALUE)
+            if kind in ("gauge", "sum"):
+                value = point.as_double if point.HasField("as_double") else float(point.as_int)
+                self.put({**own, METRIC_NAME: name}, ts_ms, STALE_NAN if gone else value)
+            elif kind == "histogram":
+                self._histogram(point, name, own, ts_ms, gone)
+            else:
+                self._summary(point, name, own, ts_ms, gone)
+        return newest
+
+    def _histogram(
+        self, point: Any, name: str, own: dict[str, str], ts_ms: int, gone: bool
+    ) -> None:
+        running = 0
+        for bound, count in zip(
+            [*point.explicit_bounds, float("inf")], point.bucket_counts, strict=False
+        ):
+            running += count
+            le = "+Inf" if bound == float("inf") else _plain(bound)
+            value = STALE_NAN if gone else float(running)
+            self.put({**own, METRIC_NAME: f"{name}_bucket", "le": le}, ts_ms, value)
+        self.put({**own, METRIC_NAME: f"{name}_sum"}, ts_ms, STALE_NAN if gone else point.sum)
+        total = STALE_NAN if gone else float(point.count)
+        self.put({**own, METRIC_NAME: f"{name}_count"}, ts_ms, total)
+
+    def _summary(self, point: Any, name: str, own: dict[str, str], ts_ms: int, gone: bool) -> None:
+        for quantile in point.quantile_values:
+            value = STALE_NAN if gone else quantile.value
+            shown = _plain(quantile.quantile)
+            self.put({**own, METRIC_NAME: name, "quantile": shown}, ts_ms, value)
+        self.put({**own, METRIC_NAME: f"{name}_sum"}, ts_ms, STALE_NAN if gone else point.sum)
+        total = STALE_NAN if gone else float(point.count)
+        self.put({**own, METRIC_NAME: f"{name}_count"}, ts_ms, total)
+
+
+def _plain(number: float) -> str:
+    """A bound as Prometheus writes it: 5, not 5.0."""
+    return str(int(number)) if number == int(number) and abs(number) < 1e15 else repr(number)

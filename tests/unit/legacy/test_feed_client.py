@@ -1,0 +1,63 @@
+"""Both ends of the feed: written means durable, and a data contour that is away is said."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from vezha.gateway.feed import Feed
+from vezha.gateway.intake import Intake
+from vezha.legacy.batch import batch_of
+from vezha.legacy.errors import NotNow
+from vezha.legacy.feed import FeedClient
+from vezha.legacy.series import SeriesTable
+from vezha.model.labels import metric
+from vezha.testing.sink import MemorySink
+
+
+def test_survives_a_restart_of_the_data_contour(tmp_path: Path) -> None:
+    asyncio.run(_restart(tmp_path))
+
+
+async def _restart(tmp_path: Path) -> None:
+    path = str(tmp_path / "feed.sock")
+    table = SeriesTable()
+    client = FeedClient(path, table)
+    a, b = table.number(metric("a")), table.number(metric("b"))
+    with pytest.raises(NotNow, match="away"):
+        await client.write(batch_of([a], [1], [1.0]))
+    for life in range(2):
+        sink = MemorySink()
+        intake = Intake(sink, lambda: 0, interval_s=0.01)
+        receiver = Feed(intake, path)
+        await receiver.start()
+        task = asyncio.create_task(intake.run())
+        assert await client.write(batch_of([a, b], [1, 1], [1.0, 2.0])) == 0
+        assert sink.columns == {metric("a"): [(1, 1.0)], metric("b"): [(1, 2.0)]}
+        if life == 0:
+            client.close()  # as a vanished peer would
+            await asyncio.sleep(0.01)
+        receiver.stop()
+        task.cancel()
+        await intake.finish()
+    client.close()
+    await asyncio.sleep(0.01)
+
+
+def test_too_slow_is_not_now(tmp_path: Path) -> None:
+    asyncio.run(_slow(tmp_path))
+
+
+async def _slow(tmp_path: Path) -> None:
+    intake = Intake(MemorySink(), lambda: 0, interval_s=0.01)  # never runs
+    receiver = Feed(intake, str(tmp_path / "feed.sock"))
+    await receiver.start()
+    table = SeriesTable()
+    client = FeedClient(str(tmp_path / "feed.sock"), table, timeout_s=0.05)
+    with pytest.raises(NotNow, match="in time"):
+        await client.write(batch_of([table.number(metric("a"))], [1], [1.0]))
+    client.close()
+    receiver.stop()
+    await intake.finish()
