@@ -41,7 +41,7 @@ _CHANNEL = (
 )
 """Published by the run loop; here for the page."""
 
-THEIRS, OURS, LABELS = "only node_exporter's", "only ours", "labels"
+THEIRS, OURS, LABELS, VALUES = "only node_exporter's", "only ours", "labels", "values"
 
 DIFFERENCES: tuple[tuple[str, str, str], ...] = (
     (
@@ -77,6 +77,12 @@ DIFFERENCES: tuple[tuple[str, str, str], ...] = (
         r"node_tcp_connection_states",
         LABELS,
         "all states always, so that a state's first connection starts no new series",
+    ),
+    (
+        r"node_tcp_connection_states",
+        VALUES,
+        "`rx_queued_bytes`, `tx_queued_bytes` leave out listening sockets, whose numbers are "
+        "connections and not bytes",
     ),
     (r"node_processes_state", LABELS, "all states always, for the same reason"),
     (
