@@ -21,7 +21,15 @@ from vezha.server.errors import SettingError
 from vezha.server.limits import SECRET_FILE_BYTES_MAX, SETTINGS_FILE_BYTES_MAX
 
 PREFIX = "VEZHA_"
-OTHERS = ("VEZHA_STATE", "VEZHA_LIFELINE_FD", "VEZHA_AGENT_", "VEZHA_TEST_", "VEZHA_BUILD_")
+OTHERS = (
+    "VEZHA_STATE",
+    "VEZHA_LIFELINE_FD",
+    "VEZHA_AGENT_",
+    "VEZHA_TEST_",
+    "VEZHA_BUILD_",
+    "VEZHA_SKIP_UI",
+    "VEZHA_UI_OUT",
+)
 """Names (or beginnings) in the environment that are not settings of the server."""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w|y)", re.ASCII)
