@@ -115,9 +115,17 @@ def note_seen(ledger: Ledger, seen_ms: Mapping[str, int]) -> None:
         connection.execute(first, rows)
 
 
-def note_facts(ledger: Ledger, name: str, facts: Mapping[str, Any]) -> None:
-    """Keep what an agent says of its host. Facts over the limit are refused (`AccessError`)."""
+def note_facts(ledger: Ledger, name: str, facts: Mapping[str, Any], now_ms: int) -> None:
+    """Keep what an agent says of its host, which was therefore seen now.
+
+    Raises `AccessError` for facts over the limit; a host that was removed meanwhile is nothing.
+    """
     if len(json.dumps(dict(facts), default=str)) > limits.FACTS_BYTES_MAX:
         raise AccessError("The host's facts are too long.", "facts")
     with ledger.begin() as connection:
         connection.execute(host.update().where(host.c.name == name).values(facts=dict(facts)))
+        connection.execute(
+            host.update()
+            .where(host.c.name == name, host.c.first_seen_ms.is_(None))
+            .values(first_seen_ms=now_ms, last_seen_ms=now_ms)
+        )

@@ -13,9 +13,10 @@ from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.routing import Route as StarletteRoute
 
 from vezha.access import Action
-from vezha.api import audit, enrolments, health, hosts, session, tokens, users
+from vezha.api import audit, charts, enrolments, health, hosts, session, tokens, users
 from vezha.api.dispatch import endpoint_of, error_response, websocket_of
 from vezha.api.errors import ApiError
+from vezha.api.live import endpoint as live
 from vezha.api.openapi import describe
 from vezha.api.route import Call, Route
 from vezha.api.services import Services
@@ -23,6 +24,8 @@ from vezha.api.services import Services
 OWN_ROUTES: tuple[Route, ...] = (
     *session.ROUTES,
     *hosts.ROUTES,
+    *charts.ROUTES,
+    *live.ROUTES,
     *enrolments.ROUTES,
     *users.ROUTES,
     *tokens.ROUTES,

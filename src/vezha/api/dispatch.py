@@ -93,7 +93,7 @@ def websocket_of(route: Route, services: Services) -> Callable[[WebSocket], Awai
                 CLOSE_REFUSED if signed_in else CLOSE_NOT_SIGNED_IN, decision.reason.value
             )
             return
-        await route.handler(services, caller, socket)  # type: ignore[call-arg,arg-type]
+        await route.handler(services, caller, socket)
 
     return endpoint
 

@@ -35,7 +35,7 @@ Rules:
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +85,8 @@ class Call:
         self.audited = True
 
 
-Handler = Callable[[Call], Any] | Callable[[Call], Awaitable[Any]]
+Handler = Callable[..., Any]
+"""`(call) -> result`, plain or async; of a WebSocket: async `(services, caller, socket)`."""
 
 
 @dataclass(frozen=True, slots=True)

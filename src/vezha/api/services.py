@@ -27,11 +27,15 @@ def _silently(_topic: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class AgentDoor:
-    """How agents reach this server: the parts of the command that adds a host."""
+    """How agents reach this server: the parts of the command that adds a host.
+
+    `address` is host:port of the channel, `fingerprint` that of its certificate (hex), and
+    `agent_hash()` the SHA-256 of the agent's file that the channel gives, or the empty string.
+    """
 
     address: str = "127.0.0.1:8471"
     fingerprint: str = ""
-    public_url: str = "http://127.0.0.1:8470"
+    agent_hash: Callable[[], str] = str
 
 
 @dataclass(slots=True)

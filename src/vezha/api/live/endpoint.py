@@ -1,0 +1,119 @@
+"""`/api/v1/live`: one browser's stream."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Annotated, Literal
+
+import msgspec
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from vezha.access import Action, decide
+from vezha.access.host import find_host
+from vezha.api import limits
+from vezha.api.authentication import Caller, authenticate
+from vezha.api.dispatch import CLOSE_NOT_SIGNED_IN, run_in_thread
+from vezha.api.errors import ApiError
+from vezha.api.live.viewer import HOST, Viewer
+from vezha.api.route import Route
+from vezha.api.services import Services
+
+CLOSE_TRY_LATER = 1013
+"""WebSocket close code: too many viewers, or the server is about to stop."""
+
+
+class Subscription(msgspec.Struct):
+    """What to watch."""
+
+    page: Literal["fleet", "host", "incidents"]
+    host: Annotated[str, msgspec.Meta(max_length=253)] = ""
+
+
+class Wish(msgspec.Struct):
+    """What a viewer sends."""
+
+    subscribe: Subscription
+
+
+_DECODER = msgspec.json.Decoder(Wish)
+_ENCODER = msgspec.json.Encoder()
+
+
+async def live(services: Services, caller: Caller, socket: WebSocket) -> None:
+    """Serve one viewer until it leaves, its session ends, or the server stops."""
+    hub, viewer = services.hub, Viewer()
+    if hub is None or not hub.join(viewer):
+        await socket.close(CLOSE_TRY_LATER, "try again later")
+        return
+    tasks = [
+        asyncio.create_task(_send(socket, viewer)),
+        asyncio.create_task(_receive(services, socket, viewer)),
+        asyncio.create_task(_recheck(services, socket)),
+    ]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        hub.leave(viewer)
+        for task in tasks:
+            task.cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    if any(outcome is False for outcome in outcomes):
+        with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+            await socket.close(CLOSE_NOT_SIGNED_IN, "not_signed_in")
+
+
+async def _send(socket: WebSocket, viewer: Viewer) -> None:
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+        while True:
+            message = await viewer.wait_message()
+            if isinstance(message, str):
+                await socket.send_text(message)
+            else:
+                await socket.send_bytes(message)
+
+
+async def _receive(services: Services, socket: WebSocket, viewer: Viewer) -> None:
+    hub = services.hub
+    assert hub is not None
+    while True:
+        event = await socket.receive()
+        if event["type"] == "websocket.disconnect":
+            return
+        data = event.get("text") or event.get("bytes") or ""
+        if len(data) > limits.LIVE_MESSAGE_BYTES_MAX:
+            return
+        try:
+            wish = _DECODER.decode(data).subscribe
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            viewer.put(_error("invalid", f"This is no subscription: {error}."))
+            continue
+        if wish.page == HOST:
+            known = await run_in_thread(services, find_host, services.ledger, wish.host)
+            if known is None:
+                viewer.put(_error("not_found", f"There is no host {wish.host!r}."))
+                continue
+        hub.watch(viewer, wish.page, wish.host)
+
+
+async def _recheck(services: Services, socket: WebSocket) -> bool:
+    """Returns False when the session has ended meanwhile."""
+    while True:
+        await asyncio.sleep(limits.LIVE_RECHECK_S)
+        try:
+            caller = await authenticate(socket, services)
+        except ApiError:
+            return False
+        if not decide(caller.subject, Action.HOST_READ).allowed:
+            return False
+
+
+def _error(code: str, message: str) -> str:
+    return _ENCODER.encode({"type": "error", "error": {"code": code, "message": message}}).decode()
+
+
+ROUTES = (
+    Route("GET", "/api/v1/live", Action.HOST_READ, live,
+          "The live stream (WebSocket): fleet, host or incidents, once per second.",
+          websocket=True),
+)  # fmt: skip

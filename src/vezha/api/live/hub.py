@@ -1,0 +1,241 @@
+"""The hub: computes each second's frames once and gives them to the viewers they concern.
+
+Works only while somebody watches. The computing happens on a thread of its own, so that
+people's queries and the stream do not wait for one another; where a tick takes long, the next
+one comes later, and never more than a fraction of a core is spent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import structlog
+
+from vezha.api import limits
+from vezha.api.fleet import Fleet, FleetSnapshot
+from vezha.api.hosts import views_of
+from vezha.api.live.frame import Tiles, fleet_delta, fleet_full, host_values
+from vezha.api.live.host_stream import HostStream
+from vezha.api.live.viewer import FLEET, HOST, INCIDENTS, Viewer
+from vezha.api.metrics import ApiMetrics
+from vezha.query.engine import Engine
+from vezha.world import World
+
+_log = structlog.get_logger("vezha.api.live")
+_ENCODER = msgspec.json.Encoder()
+TICK_S = 1.0
+BUSY_SHARE_MAX = 0.5
+"""Largest share of one core that ticks may take; slower fleets are shown less often."""
+
+
+@dataclass(slots=True)
+class _Tick:
+    """What one tick computed, ready to be queued."""
+
+    time_s: float
+    fleet: FleetSnapshot | None = None
+    hosts_text: str = ""
+    incidents: list[Any] | None = None
+    host_frames: dict[str, tuple[int, bytes, str]] = field(default_factory=dict)
+
+
+class Hub:
+    """Call `run()` as a task; `join`, `watch` and `leave` from the event loop."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        engine: Engine,
+        world: World,
+        metrics: ApiMetrics,
+        open_incidents: Callable[[], Sequence[Any]] | None = None,
+    ) -> None:
+        self._fleet = fleet
+        self._engine = engine
+        self._world = world
+        self._metrics = metrics
+        self._open_incidents = open_incidents
+        self._viewers: set[Viewer] = set()
+        self._streams: dict[str, HostStream] = {}
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="live")
+        self._wake = asyncio.Event()
+        self._shown: Tiles | None = None
+        self._revision = -1
+        self._verdict = ""
+        self._incidents_text = ""
+
+    @property
+    def viewers(self) -> int:
+        """Open streams."""
+        return len(self._viewers)
+
+    def join(self, viewer: Viewer) -> bool:
+        """Take a viewer in; False where there are `LIVE_VIEWERS_MAX` already."""
+        if len(self._viewers) >= limits.LIVE_VIEWERS_MAX:
+            return False
+        self._viewers.add(viewer)
+        self._metrics.viewers.set(len(self._viewers))
+        return True
+
+    def watch(self, viewer: Viewer, page: str, host: str = "") -> None:
+        """Let a viewer watch a page; it is told everything within the same second."""
+        viewer.watch(page, host)
+        self._wake.set()
+
+    def leave(self, viewer: Viewer) -> None:
+        """Forget a viewer."""
+        self._viewers.discard(viewer)
+        self._metrics.viewers.set(len(self._viewers))
+
+    def nudge(self, topic: str) -> None:
+        """Something changed in the ledger: look at once. On the event loop's thread."""
+        if topic == "hosts":
+            self._fleet.forget()
+        if topic in ("hosts", "incidents", "alerts"):
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Tick until cancelled."""
+        clock = self._world.clock
+        try:
+            while True:
+                if not any(v.page for v in self._viewers):
+                    self._wake.clear()
+                    await self._wake.wait()
+                self._wake.clear()
+                began_s = clock.monotonic()
+                await self.tick()
+                took_s = clock.monotonic() - began_s
+                self._metrics.live_tick_seconds.observe(took_s)
+                pause_s = max(TICK_S - took_s, took_s * (1 / BUSY_SHARE_MAX - 1))
+                # A nudge or a new viewer shortens the pause, but not below what a tick costs.
+                await asyncio.sleep(min(pause_s, took_s))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), max(0.0, pause_s - took_s))
+        finally:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def tick(self) -> None:
+        """Compute this second's frames and queue them."""
+        pages = {v.page for v in self._viewers}
+        hosts = sorted({v.host for v in self._viewers if v.page == HOST})
+        loop = asyncio.get_running_loop()
+        try:
+            made = await loop.run_in_executor(self._pool, self._compute, pages, hosts)
+        except Exception:
+            # A store that restarts, a ledger that is busy: the next second tries again.
+            _log.warning("live_tick_failed", exc_info=True)
+            return
+        self._give(made)
+
+    def _compute(self, pages: set[str], hosts: list[str]) -> _Tick:
+        """On the hub's own thread."""
+        now_s = self._world.clock.now()
+        tick = _Tick(now_s)
+        if FLEET in pages:
+            tick.fleet = self._fleet.snapshot()
+            if tick.fleet.revision != self._revision:
+                tick.hosts_text = hosts_message(self._fleet, tick.fleet)
+        if (FLEET in pages or INCIDENTS in pages) and self._open_incidents is not None:
+            tick.incidents = list(self._open_incidents())
+        for name in [n for n in self._streams if n not in hosts]:
+            del self._streams[name]
+        for name in hosts:
+            stream = self._streams.setdefault(name, HostStream(self._engine, name))
+            values = stream.values(int(now_s * 1000))
+            tick.host_frames[name] = (
+                stream.revision,
+                host_values(values, now_s, stream.revision),
+                _text({"type": "series", "revision": stream.revision & 0xFFFF,
+                       "series": stream.series()}),
+            )  # fmt: skip
+        return tick
+
+    def _give(self, tick: _Tick) -> None:
+        if tick.fleet is not None:
+            self._give_fleet(tick, tick.fleet)
+        for viewer in self._viewers:
+            if viewer.page == HOST and viewer.host in tick.host_frames:
+                revision, frame, series = tick.host_frames[viewer.host]
+                if viewer.stale or viewer.revision != revision:
+                    self._renew(viewer, series, frame)
+                    viewer.revision = revision
+                else:
+                    self._put(viewer, "host", frame)
+        if tick.incidents is not None:
+            self._give_incidents(tick.incidents)
+
+    def _give_fleet(self, tick: _Tick, fleet: FleetSnapshot) -> None:
+        changed = fleet.revision != self._revision or self._shown is None
+        if changed:
+            self._shown, self._revision = fleet.tiles.copy(), fleet.revision
+            delta = b""
+        else:
+            assert self._shown is not None
+            delta, self._shown = fleet_delta(self._shown, fleet.tiles, tick.time_s, fleet.revision)
+        verdict = _text(
+            {"type": "verdict", "counts": fleet.counts(), "incidents": tick.incidents or []}
+        )
+        full = b""
+        for viewer in self._viewers:
+            if viewer.page != FLEET:
+                continue
+            if changed or viewer.stale:
+                tick.hosts_text = tick.hosts_text or hosts_message(self._fleet, fleet)
+                full = full or fleet_full(self._shown, tick.time_s, fleet.revision)
+                self._renew(viewer, tick.hosts_text, full, verdict)
+            elif verdict != self._verdict:
+                self._put(viewer, "fleet", delta, verdict)
+            else:
+                self._put(viewer, "fleet", delta)
+        self._verdict = verdict
+
+    def _give_incidents(self, incidents: list[Any]) -> None:
+        text = _text({"type": "incidents", "incidents": incidents})
+        for viewer in self._viewers:
+            if viewer.page != INCIDENTS:
+                continue
+            if viewer.stale:
+                self._renew(viewer, text)
+            elif text != self._incidents_text:
+                self._put(viewer, "incidents", text)
+        self._incidents_text = text
+
+    def _renew(self, viewer: Viewer, *messages: bytes | str) -> None:
+        """Tell everything anew, as soon as what was queued before is out."""
+        if not viewer.is_caught_up:
+            viewer.stale = True
+            self._metrics.live_skipped.inc(len(messages))
+            return
+        viewer.stale = False
+        self._metrics.live_frames.labels("full").inc()
+        viewer.put(*messages)
+
+    def _put(self, viewer: Viewer, kind: str, *messages: bytes | str) -> None:
+        if viewer.put(*messages):
+            self._metrics.live_frames.labels(kind).inc()
+        else:
+            self._metrics.live_skipped.inc(len(messages))
+
+
+def hosts_message(fleet: Fleet, snapshot: FleetSnapshot) -> str:
+    """The list of hosts to which a revision's frames refer, in the order of their rows."""
+    known = {row.name: row for row in fleet.hosts()}
+    rows = [known[name] for name in snapshot.names if name in known]
+    return _text(
+        {
+            "type": "hosts",
+            "revision": snapshot.revision & 0xFFFF,
+            "hosts": views_of(rows, snapshot),
+        }
+    )
+
+
+def _text(message: dict[str, Any]) -> str:
+    return _ENCODER.encode(message).decode()

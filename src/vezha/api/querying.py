@@ -1,0 +1,151 @@
+"""Queries in threads: few at a time, bounded in number and time, cancelled when nobody waits.
+
+The event loop never evaluates PromQL. A query waits for one of `QUERY_THREADS`; where too many
+wait already, the next is refused at once with 503, which is kinder than a time-out. The limits
+of one query (samples, series, memory) are the engine's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import structlog
+
+from vezha.api import limits
+from vezha.api.errors import ApiError
+from vezha.api.metrics import ApiMetrics
+from vezha.model.columns import SampleSource, TooManySamples, Values
+from vezha.model.labels import Labels
+from vezha.query.engine import Engine
+from vezha.query.errors import ParseError, QueryCancelled, QueryError, QueryTimeout
+from vezha.world import World
+
+_log = structlog.get_logger("vezha.api.query")
+T = TypeVar("T")
+
+
+class Querying:
+    """Evaluates queries of people and programs; owns its threads."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        source: SampleSource,
+        world: World,
+        metrics: ApiMetrics,
+        *,
+        threads: int = limits.QUERY_THREADS,
+        timeout_s: float = limits.QUERY_TIMEOUT_S,
+        waiting_max: int = limits.QUERIES_WAITING_MAX,
+    ) -> None:
+        self.engine = engine
+        self.source = source
+        self.timeout_s = timeout_s
+        self._world = world
+        self._metrics = metrics
+        self._threads = threads
+        self._waiting_max = waiting_max
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="query")
+        self._open = 0
+
+    async def run(
+        self,
+        work: Callable[[Callable[[], bool]], T],
+        text: str,
+        *,
+        timeout_s: float | None = None,
+        gone: Callable[[], Any] | None = None,
+    ) -> T:
+        """Run *work(cancelled)* in a thread; *text* is for the log.
+
+        *gone* is an awaitable function that returns when the client hung up; then, or when time
+        is up, `cancelled()` becomes true and the thread ends soon. Raises `ApiError` in the
+        words of Prometheus's API.
+        """
+        if self._open >= self._threads + self._waiting_max:
+            self._metrics.queries.labels("refused").inc()
+            raise ApiError(
+                503, "busy", "Too many queries are waiting; try again in a moment.",
+                headers={"Retry-After": "1"}, error_type="timeout",
+            )  # fmt: skip
+        stop = threading.Event()
+        limit_s = min(timeout_s or self.timeout_s, self.timeout_s)
+        began_s = self._world.clock.monotonic()
+        self._open += 1
+        outcome = "failed"
+        watch: asyncio.Task[Any] | None = None
+        try:
+            loop = asyncio.get_running_loop()
+            future = loop.run_in_executor(self._pool, self._guarded, work, stop)
+            watch = None if gone is None else asyncio.ensure_future(gone())
+            waited = {future} if watch is None else {future, watch}
+            done, _ = await asyncio.wait(
+                waited, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if future in done:
+                result = future.result()
+                outcome = "answered"
+                return result
+            outcome = "timeout" if not done else "cancelled"
+            # The thread notices soon; nobody waits for what it says.
+            stop.set()
+            future.add_done_callback(_forget)
+            if outcome == "cancelled":
+                raise ApiError(499, "canceled", "The client hung up.", error_type="canceled")
+            raise ApiError(
+                503, "timeout", f"The query took longer than {limit_s:g} s.", error_type="timeout"
+            )
+        except asyncio.CancelledError:
+            stop.set()
+            outcome = "cancelled"
+            raise
+        except (QueryError, TooManySamples) as error:
+            raise api_error(error) from error
+        finally:
+            self._open -= 1
+            if watch is not None:
+                watch.cancel()
+            self._note(text, outcome, self._world.clock.monotonic() - began_s)
+
+    def vector(self, text: str, time_ms: int) -> tuple[list[Labels], Values]:
+        """An instant query's series and values, evaluated on the calling thread."""
+        result = self.engine.instant(text, time_ms)
+        return result.labels, result.values[:, 0]
+
+    def close(self) -> None:
+        """Let running queries end, take no more."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _guarded(self, work: Callable[[Callable[[], bool]], T], stop: threading.Event) -> T:
+        # One that waited until nobody wanted it any more is not begun.
+        if stop.is_set():
+            raise QueryCancelled("query was canceled")
+        return work(stop.is_set)
+
+    def _note(self, text: str, outcome: str, took_s: float) -> None:
+        self._metrics.queries.labels(outcome).inc()
+        self._metrics.query_seconds.observe(took_s)
+        if took_s >= limits.QUERY_SLOW_S:
+            _log.warning("query_slow", query=text[:1_000], outcome=outcome, took_s=round(took_s, 3))
+
+
+def api_error(error: Exception) -> ApiError:
+    """A query's error with the status and errorType that Prometheus gives it."""
+    if isinstance(error, ParseError):
+        return ApiError(400, "bad_data", str(error), error_type="bad_data")
+    if isinstance(error, QueryTimeout):
+        return ApiError(503, "timeout", str(error), error_type="timeout")
+    if isinstance(error, QueryCancelled):
+        return ApiError(503, "canceled", str(error), error_type="canceled")
+    kind = error.kind if isinstance(error, QueryError) else "execution"
+    status = 400 if kind == "bad_data" else 422
+    return ApiError(status, kind, str(error), error_type=kind)
+
+
+def _forget(future: asyncio.Future[Any]) -> None:
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,233 @@
+"""The web contour: pages, the HTTP API, the live stream.
+
+Opens the ledger and a read-only view of the store, joins them with the rooms that bring
+routes, and serves. Plain HTTP is for loopback and for a proxy in front; on any other address
+without a certificate of its own it serves TLS with the channel's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import ipaddress
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+import uvloop
+from starlette.applications import Starlette
+
+from vezha import ui
+from vezha.access.certificate import check_given, fingerprint
+from vezha.access.errors import CertificateError
+from vezha.api.app import OWN_ROUTES, make_app
+from vezha.api.fleet import Fleet
+from vezha.api.limits import LIVE_MESSAGE_BYTES_MAX
+from vezha.api.live import Hub
+from vezha.api.querying import Querying
+from vezha.api.route import Route
+from vezha.api.services import AgentDoor, Services
+from vezha.ledger import Ledger
+from vezha.model.columns import SampleSource
+from vezha.query.context import EngineOptions
+from vezha.query.engine import Engine
+from vezha.query.limits import QueryLimits
+from vezha.server.bus import Bus
+from vezha.server.contour import StopSignal
+from vezha.server.errors import SettingError
+from vezha.server.names import server_names
+from vezha.server.settings import Settings
+from vezha.store.reader import StoreReader
+from vezha.world import World
+
+AGENT_FILE = "vezha-agent.pyz"
+"""The agent's file in the folder `run`, built by the data contour, given out by the channel."""
+STOP_GRACE_S = 4
+"""How long open requests and streams may still take when asked to stop."""
+HEAD_BYTES_MAX = 64 * 1024
+"""A request's line and headers; Grafana's GET queries are long."""
+BACKLOG = 512
+"""Connections that the kernel keeps waiting for us."""
+
+
+@dataclass(slots=True)
+class Parts:
+    """What the web contour joins; tests give twins."""
+
+    ledger: Ledger
+    source: SampleSource
+    world: World
+    nudge: Callable[[str], None]
+    routes: Sequence[Route] = OWN_ROUTES
+    open_incidents: Callable[[], Sequence[Any]] | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def run(settings: Settings, ready: Callable[[], None], stop: StopSignal) -> int:
+    """Serve until *stop*. Called by the supervisor's child."""
+    uvloop.run(_serve(settings, ready, stop))
+    return 0
+
+
+async def _serve(settings: Settings, ready: Callable[[], None], stop: StopSignal) -> None:
+    ledger = Ledger.open(settings.ledger_url)
+    source = StoreReader.open(str(settings.state.store))
+    bus = Bus(settings.state.run, "web")
+    try:
+        await asyncio.to_thread(ledger.migrate)
+        app, services = create_app(settings, Parts(ledger, source, World(), bus.publish))
+        if services.hub is not None:
+            bus.subscribe(services.hub.nudge)
+        server = _Server(uvicorn_config(settings, app), ready)
+
+        async def end() -> None:
+            await stop.wait_async()
+            server.should_exit = True
+
+        ending = asyncio.create_task(end())
+        await server.serve()
+        ending.cancel()
+    finally:
+        bus.close()
+        source.close()
+        ledger.close()
+
+
+class _Server(uvicorn.Server):
+    """Says when it serves, and leaves signals to the supervisor's child."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.should_exit:
+            self._ready()
+
+
+def create_app(settings: Settings, parts: Parts) -> tuple[Starlette, Services]:
+    """The whole web contour as one application, and the services behind it."""
+    limits = QueryLimits(
+        samples_max=settings.query.samples_max, seconds_max=settings.query.timeout_s
+    )
+    options = EngineOptions(lookback_ms=int(settings.query.lookback_s * 1000))
+    engine = Engine(parts.source, limits, options)
+    services = Services(
+        parts.ledger,
+        parts.world,
+        nudge=parts.nudge,
+        door=_door(settings, parts.world),
+        extra=parts.extra,
+        session_idle_s=settings.web.session_lifetime_s,
+    )
+    querying = Querying(
+        engine, parts.source, parts.world, services.metrics, timeout_s=settings.query.timeout_s
+    )
+    services.querying = querying
+    services.fleet = Fleet(parts.ledger, parts.world, querying.vector)
+    services.hub = Hub(services.fleet, engine, parts.world, services.metrics, parts.open_incidents)
+    app = make_app(services, parts.routes, pages=ui.routes(), lifespan=_lifespan(services))
+    return app, services
+
+
+def _lifespan(services: Services) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        assert services.hub is not None
+        assert services.querying is not None
+        ticking = asyncio.create_task(services.hub.run())
+        try:
+            yield
+        finally:
+            ticking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await ticking
+            services.querying.close()
+
+    return lifespan
+
+
+def uvicorn_config(settings: Settings, app: Starlette) -> uvicorn.Config:
+    """How uvicorn serves *app*. Raises `SettingError` for a certificate that cannot be used."""
+    certificate, key = tls_files(settings)
+    return uvicorn.Config(
+        app,
+        host=settings.web.listen.host,
+        port=settings.web.listen.port,
+        ssl_certfile=certificate or None,
+        ssl_keyfile=key or None,
+        proxy_headers=bool(settings.web.trusted_proxies),
+        forwarded_allow_ips=list(settings.web.trusted_proxies),
+        server_header=False,
+        access_log=False,
+        log_config=None,
+        backlog=BACKLOG,
+        ws="websockets-sansio",
+        ws_max_size=LIVE_MESSAGE_BYTES_MAX,
+        timeout_graceful_shutdown=STOP_GRACE_S,
+        h11_max_incomplete_event_size=HEAD_BYTES_MAX,
+    )
+
+
+def tls_files(settings: Settings) -> tuple[str, str]:
+    """Certificate and key to serve HTTPS with, or two empty strings for plain HTTP.
+
+    Plain HTTP is for loopback, and for a proxy that the settings trust or name (`public_url`).
+    """
+    web = settings.web
+    if bool(web.tls_cert) != bool(web.tls_key):
+        raise SettingError("web.tls_cert and web.tls_key go together: set both or neither")
+    if web.tls_cert:
+        try:
+            check_given(World(), web.tls_cert, web.tls_key)
+        except CertificateError as error:
+            raise SettingError(f"web.tls_cert: {error}") from error
+        return web.tls_cert, web.tls_key
+    if _is_loopback(web.listen.host) or web.trusted_proxies or web.public_url:
+        return "", ""
+    _, certificate, key = settings.tls_files
+    return certificate, key
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _door(settings: Settings, world: World) -> AgentDoor:
+    listen = settings.channel.listen
+    own = _is_loopback(listen.host)
+    name = "127.0.0.1" if own else next(iter(server_names(settings)), "127.0.0.1")
+    shown = f"[{name}]" if ":" in name else name
+    certificate = settings.tls_files[1]
+    known = world.disk.exists(certificate)
+    return AgentDoor(
+        address=f"{shown}:{listen.port}",
+        fingerprint=fingerprint(world, certificate) if known else "",
+        agent_hash=_AgentHash(world, str(settings.state.run / AGENT_FILE)),
+    )
+
+
+@dataclass(slots=True)
+class _AgentHash:
+    """SHA-256 of the agent's file, or nothing where it was not built yet."""
+
+    world: World
+    path: str
+
+    def __call__(self) -> str:
+        if not self.world.disk.exists(self.path):
+            return ""
+        data = self.world.disk.read(self.path)
+        return hashlib.sha256(data).hexdigest()
