@@ -110,15 +110,7 @@ class Annotations:
             node,
         )
 
-    def forced_monotonicity(
-        self,
-        name: str,
-        ts_ms: int,
-        min_bucket: float,
-        max_bucket: float,
-        max_diff: float,
-        node: Node,
-    ) -> None:
+    def forced_monotonicity(self, name: str, node: Node) -> None:
         self.info(
             "input to histogram_quantile needed to be fixed for monotonicity (see "
             "https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)"

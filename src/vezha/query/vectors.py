@@ -55,10 +55,10 @@ def vectors(ev: Evaluator, node: Binary, left: Block, right: Block) -> Block:
     """The value of an arithmetic or comparison operator between vectors."""
     matching = node.matching
     assert matching is not None
-    if matching.card is Card.ONE_TO_MANY:
-        sides = Sides(right, left, True, matching.fill_right, matching.fill_left)
-    else:
-        sides = Sides(left, right, False, matching.fill_left, matching.fill_right)
+    # as upstream: with group_right the fills go with many and one, not with left and right
+    swapped = matching.card is Card.ONE_TO_MANY
+    many, one = (right, left) if swapped else (left, right)
+    sides = Sides(many, one, swapped, matching.fill_left, matching.fill_right)
     if not len(sides.many.labels) and sides.fill_many is None:
         return Block.empty(ev.steps)
     if not len(sides.one.labels) and sides.fill_one is None:
@@ -213,7 +213,7 @@ def _with_fills(
         filled = (np.full(values.shape, sides.fill_one), ~there, None)
         more, block = _apply(ev, node, sides, labels, (values, present, hists), filled)
         matches, fits = np.concatenate([matches, more]), concatenate(fits, block)
-        if not matches.shape[0] == len(fits.labels):
+        if matches.shape[0] != len(fits.labels):
             matches = fits.any_mask()
     if sides.fill_many is not None:
         there = group_presence(matched.left, many_mask, matched.groups)[matched.right]

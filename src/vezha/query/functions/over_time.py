@@ -147,7 +147,7 @@ def _variance(windows: Windows) -> Values:
             mean = reduce_ranges(np.add, away, lo - first, hi - first) / n
             square = reduce_ranges(np.add, away * away, lo - first, hi - first) / n
             variance = square - mean * mean
-            doubtful = (square != 0) & ~(variance > square * 1e-4)
+            doubtful = (n > 0) & (square != 0) & ~(variance > square * 1e-4)
             variance[~doubtful & (variance < 0)] = 0.0
             if doubtful.any():
                 variance[doubtful] = _two_pass(samples.values, lo[doubtful], hi[doubtful])
