@@ -141,7 +141,7 @@ def variance(histogram: Histogram) -> float:
     middle = divide(histogram.sum, histogram.count)
     total, lost = 0.0, 0.0
     for bucket in histogram.buckets():
-        value = _centre(histogram, bucket)
+        value = centre(histogram, bucket)
         away = value - middle
         term = bucket.count * away * away
         added = total + term
@@ -161,7 +161,8 @@ def deviation(histogram: Histogram) -> float:
     return math.sqrt(squared) if squared >= 0 else math.nan
 
 
-def _centre(histogram: Histogram, bucket: Bucket) -> float:
+def centre(histogram: Histogram, bucket: Bucket) -> float:
+    """The value that stands for a bucket's observations."""
     if histogram.custom:
         if bucket.lower == -math.inf:
             # the first bucket of positive bounds starts at 0

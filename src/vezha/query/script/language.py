@@ -24,7 +24,9 @@ _RANGE = re.compile(
 )
 _EXPECT = re.compile(r"expect\s+(ordered|fail|warn|no_warn|info|no_info)(?:\s+(msg|regex):(.*))?\Z")
 _EXPECT_STRING = re.compile(r"expect\s+string\s+(.+)\Z")
-_EXPECT_RANGE = re.compile(r"expect\s+range\s+vector\s+from\s+(\S+)\s+to\s+(\S+)\s+step\s+(\S+)\s*\Z")
+_EXPECT_RANGE = re.compile(
+    r"expect\s+range\s+vector\s+from\s+(\S+)\s+to\s+(\S+)\s+step\s+(\S+)\s*\Z"
+)
 _OLD_FAIL = re.compile(r"expected_fail_(message|regexp)\s+(.+)\Z")
 
 

@@ -42,9 +42,7 @@ class _Classic:
             before = value
         if total != before:
             return None
-        return Histogram(
-            CUSTOM_SCHEMA, total, self.sum, positive=counts, bounds=tuple(bounds[:-1])
-        )
+        return Histogram(CUSTOM_SCHEMA, total, self.sum, positive=counts, bounds=tuple(bounds[:-1]))
 
 
 def native_series(series: tuple[SeriesText, ...]) -> list[SeriesText]:

@@ -173,7 +173,9 @@ class Runner:
             try:
                 result = self._engine.instant(pinned, other)
             except QueryError as error:
-                yield Mismatch(command.line, command.query, "@", shown(command.expected), str(error))
+                yield Mismatch(
+                    command.line, command.query, "@", shown(command.expected), str(error)
+                )
                 return
             result.times = np.asarray([ts], np.int64)
             found = list(self._compared(command, result, "@"))
@@ -186,7 +188,9 @@ class Runner:
         try:
             result = self._engine.range(prepared, ts - _MINUTE_MS, ts + _MINUTE_MS, _MINUTE_MS)
         except QueryError as error:
-            yield Mismatch(command.line, command.query, "range", shown(command.expected), str(error))
+            yield Mismatch(
+                command.line, command.query, "range", shown(command.expected), str(error)
+            )
             return
         middle = at_step(result, 1)
         for wanted, got in differences(command, middle):
@@ -412,7 +416,9 @@ def points_of(result: Result) -> dict[Labels, dict[int, Point]]:
         for row, labels in enumerate(result.labels):
             span = range(int(raw.offsets[row]), int(raw.offsets[row + 1]))
             out[labels] = {
-                int(raw.ts[i]): _point(raw.values[i], raw.hists[i] if raw.hists is not None else None)
+                int(raw.ts[i]): _point(
+                    raw.values[i], raw.hists[i] if raw.hists is not None else None
+                )
                 for i in span
             }
         return out
