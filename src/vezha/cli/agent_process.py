@@ -13,6 +13,9 @@ from typing import NoReturn
 from vezha.agent.command import main
 from vezha.server import lifeline
 
+_SHOWN = ("vezha", "agent")
+"""Stands in the process's command line for whoever looks for it there (`ps`, our tests)."""
+
 
 def become(arguments: list[str]) -> NoReturn:
     """Replace this process, which keeps its id and its lifeline to the supervisor."""
@@ -23,9 +26,11 @@ def become(arguments: list[str]) -> NoReturn:
         os.environ[lifeline.VARIABLE] = str(connection.fileno())
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-m", __name__, *arguments])  # noqa: S606
+    safe_path = ["-P"] if sys.flags.safe_path else []
+    command = [sys.executable, *safe_path, "-m", __name__, *_SHOWN, *arguments]
+    os.execv(sys.executable, command)  # noqa: S606
 
 
 if __name__ == "__main__":
     lifeline.take(os.environ)
-    sys.exit(main())
+    sys.exit(main(sys.argv[1 + len(_SHOWN) :]))
