@@ -1,0 +1,85 @@
+/** Where the reader is. The URL is the state: Back always works. */
+import { computed, signal } from '@preact/signals'
+
+export type PageName = 'fleet' | 'host' | 'incidents' | 'incident' | 'settings' | 'access' | 'missing'
+
+export interface Route {
+  page: PageName
+  /** The host's name, the incident's id or the section. */
+  what: string
+}
+
+const here = signal(new URL(location.href))
+
+export const url = computed(() => here.value)
+export const route = computed<Route>(() => parse(here.value.pathname))
+
+/** What page a path means. */
+export function parse(path: string): Route {
+  const [, head = '', ...rest] = path.split('/')
+  const what = decodeURIComponent(rest.join('/'))
+  switch (head) {
+    case '':
+    case 'fleet':
+    case 'sign-in':
+      return { page: 'fleet', what: '' }
+    case 'host':
+    case 'incident':
+      return what === '' ? { page: 'missing', what: path } : { page: head, what }
+    case 'incidents':
+      return { page: 'incidents', what: '' }
+    case 'settings':
+      return { page: 'settings', what: what === '' ? 'hosts' : what }
+    case 'access':
+      return { page: 'access', what: what === '' ? 'people' : what }
+    case 'audit':
+      return { page: 'access', what: 'audit' }
+    default:
+      return { page: 'missing', what: path }
+  }
+}
+
+export const hostPath = (name: string): string => `/host/${encodeURIComponent(name)}`
+export const incidentPath = (id: string | number): string => `/incident/${encodeURIComponent(id)}`
+
+export function go(path: string, replace = false): void {
+  const next = new URL(path, location.href)
+  if (next.href === here.value.href) return
+  if (replace) history.replaceState(null, '', next)
+  else {
+    history.pushState(null, '', next)
+    if (next.pathname !== here.value.pathname) scrollTo(0, 0)
+  }
+  here.value = next
+}
+
+/** Changes parts of the query; `null` removes one. */
+export function query(changes: Record<string, string | null>, replace = true): void {
+  const next = new URL(here.value)
+  for (const [name, value] of Object.entries(changes)) {
+    if (value === null || value === '') next.searchParams.delete(name)
+    else next.searchParams.set(name, value)
+  }
+  go(next.pathname + next.search + next.hash, replace)
+}
+
+/** Goes back if this tab has been somewhere, else up to `path`. */
+export function back(path: string): void {
+  if (history.length > 1 && document.referrer.startsWith(location.origin)) history.back()
+  else go(path)
+}
+
+addEventListener('popstate', () => {
+  here.value = new URL(location.href)
+})
+
+addEventListener('click', (event) => {
+  if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return
+  const anchor = (event.target as Element).closest?.('a')
+  if (!anchor?.href || anchor.target || anchor.hasAttribute('download')) return
+  const to = new URL(anchor.href)
+  if (to.origin !== location.origin || to.pathname.startsWith('/api/')) return
+  if (to.pathname === location.pathname && to.hash && to.search === location.search) return
+  event.preventDefault()
+  go(to.pathname + to.search + to.hash)
+})

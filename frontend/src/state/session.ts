@@ -1,0 +1,56 @@
+/** Who is signed in. */
+import { computed, signal } from '@preact/signals'
+import { ApiError, get, post, remove, signedOut } from '../api/client'
+import { hangUp } from '../api/live'
+import type { Role, User } from '../api/types'
+
+/** `undefined` until the server has answered. */
+export const user = signal<User | null | undefined>(undefined)
+/** Set when the first question of all got no answer. */
+export const unreachable = signal(false)
+
+const RANK: Record<Role, number> = { viewer: 0, operator: 1, admin: 2 }
+
+export const mayOperate = computed(() => RANK[user.value?.role ?? 'viewer'] >= RANK.operator)
+export const mayAdminister = computed(() => user.value?.role === 'admin')
+
+export async function loadSession(): Promise<void> {
+  try {
+    user.value = (await get<{ user: User }>('/session')).user
+    signedOut.value = false
+    unreachable.value = false
+  } catch (error) {
+    if (error instanceof ApiError && (error.status === 401 || error.status === 403)) {
+      user.value = null
+    } else {
+      unreachable.value = true
+      setTimeout(() => void loadSession(), 3000)
+    }
+  }
+}
+
+export async function signIn(name: string, password: string): Promise<void> {
+  user.value = (await post<{ user: User }>('/session', { name, password })).user
+  signedOut.value = false
+}
+
+export async function changePassword(old: string, next: string): Promise<void> {
+  await post('/session/password', { old, new: next })
+  await loadSession()
+}
+
+export async function signOut(): Promise<void> {
+  hangUp()
+  try {
+    await remove('/session')
+  } finally {
+    user.value = null
+  }
+}
+
+signedOut.subscribe((out) => {
+  if (out && user.peek()) {
+    hangUp()
+    user.value = null
+  }
+})
