@@ -1,0 +1,219 @@
+"""From head to tiles: the samples of a generation, cut into tiles by hour, hosts and columns.
+
+Pure: slabs in, tiles out. A tile's cell is a block of columns x a block of hosts (see `index`),
+whatever schemas the hosts have; its hosts may have different times (each is a group of the
+tile), as long as their numbers of samples are alike, since rows are padded to the longest.
+Times may come in any order; of equal times of a series the first stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from vezha.model.columns import Refs, Times, Values
+from vezha.store import slab as slab_words
+from vezha.store.days import NewTile
+from vezha.store.index import SeriesIndex
+from vezha.store.limits import COLUMNS_PER_TILE, HOSTS_PER_TILE, TILE_SPAN_MS
+from vezha.store.slab import LOOSE, Slab
+from vezha.store.tile import TimeTable, encode
+
+I64 = npt.NDArray[np.int64]
+_PAD_RATIO, _PAD_FREE = 1.25, 8
+
+
+@dataclass(slots=True)
+class _Frames:
+    """Frames of one layout within one hour: `values` is [time, series]."""
+
+    ts: Times
+    refs: Refs
+    values: Values
+
+
+@dataclass(slots=True)
+class Cut:
+    """The tiles of a generation, and how many samples were there already."""
+
+    tiles: list[NewTile] = field(default_factory=list)
+    samples: int = 0
+    duplicates: int = 0
+
+
+def cut_tiles(
+    slabs: Sequence[Slab], index: SeriesIndex, layout_refs: Sequence[Refs], oldest_ms: int
+) -> Cut:
+    """All samples of *slabs* not older than *oldest_ms*, as tiles."""
+    cut = Cut()
+    blocks: dict[int, list[tuple[Slab, I64]]] = {}
+    loose: list[tuple[Refs, Times, Values]] = []
+    for slab in slabs:
+        for entry in slab.directory():
+            if not entry[slab_words.COUNT]:
+                continue
+            layout = int(entry[slab_words.LAYOUT])
+            if layout == LOOSE:
+                loose.append(slab.loose(entry))
+            else:
+                blocks.setdefault(layout, []).append((slab, entry))
+    places: dict[tuple[int, int], list[_Frames]] = {}
+    for layout, entries in blocks.items():
+        refs = layout_refs[layout]
+        ts, values = _rows_in_order(entries, cut)
+        host_block = int(index.host_of[refs[0]]) // HOSTS_PER_TILE
+        for hour, part in _hours(ts, oldest_ms):
+            frames = _Frames(ts[part], refs, values[part])
+            places.setdefault((hour, host_block), []).append(frames)
+    for (hour, _), frames_here in sorted(places.items()):
+        for bucket in _buckets(frames_here):
+            cut.tiles.extend(_frame_tiles(index, hour, bucket))
+    if loose:
+        refs, ts, values = (np.concatenate([part[i] for part in loose]) for i in range(3))
+        cut.tiles.extend(tiles_of_samples(index, refs, ts, values, oldest_ms, cut))
+    cut.samples = sum(t.samples for t in cut.tiles)
+    return cut
+
+
+def _rows_in_order(entries: list[tuple[Slab, I64]], cut: Cut) -> tuple[Times, Values]:
+    """A layout's rows sorted by time, the first of equals."""
+    parts = [slab.rows(entry) for slab, entry in entries]
+    if len(parts) == 1:
+        ts, values = parts[0]
+    else:
+        ts = np.concatenate([p[0] for p in parts])
+        values = np.concatenate([p[1] for p in parts])
+    if len(ts) > 1 and not (ts[1:] > ts[:-1]).all():
+        order = np.argsort(ts, kind="stable")
+        ts = ts[order]
+        keep = np.ones(len(ts), np.bool_)
+        keep[1:] = ts[1:] != ts[:-1]
+        cut.duplicates += int(np.count_nonzero(~keep)) * values.shape[1]
+        ts, values = ts[keep], values[order[keep]]
+    return ts, values
+
+
+def _hours(ts: Times, oldest_ms: int) -> Iterator[tuple[int, slice]]:
+    """(start of the hour, part) of sorted times."""
+    low = int(np.searchsorted(ts, oldest_ms))
+    while low < len(ts):
+        hour = int(ts[low]) // TILE_SPAN_MS * TILE_SPAN_MS
+        high = int(np.searchsorted(ts, hour + TILE_SPAN_MS))
+        yield hour, slice(low, high)
+        low = high
+
+
+def _buckets(frames: list[_Frames]) -> Iterator[list[_Frames]]:
+    """Frames whose lengths are alike, so that padding stays small."""
+    ordered = sorted(frames, key=lambda f: (len(f.ts), int(f.refs[0])))
+    bucket: list[_Frames] = []
+    for item in ordered:
+        if bucket and len(item.ts) > _PAD_RATIO * len(bucket[0].ts) + _PAD_FREE:
+            yield bucket
+            bucket = []
+        bucket.append(item)
+    if bucket:
+        yield bucket
+
+
+def _frame_tiles(index: SeriesIndex, hour: int, bucket: list[_Frames]) -> Iterator[NewTile]:
+    bucket.sort(key=lambda f: int(f.refs[0]))
+    refs = np.concatenate([f.refs for f in bucket])
+    groups = np.repeat(np.arange(len(bucket)), [len(f.refs) for f in bucket])
+    columns = max(len(f.ts) for f in bucket)
+    values = np.empty((len(refs), columns))
+    row = 0
+    for f in bucket:
+        part = values[row : row + len(f.refs)]
+        part[:, : len(f.ts)] = f.values.T
+        part[:, len(f.ts) :] = part[:, len(f.ts) - 1 : len(f.ts)]
+        row += len(f.refs)
+    yield from rows_to_tiles(index, hour, refs, groups, [f.ts for f in bucket], values)
+
+
+def rows_to_tiles(
+    index: SeriesIndex, hour: int, refs: Refs, groups: I64, times: list[Times], values: Values
+) -> Iterator[NewTile]:
+    """Cut rows of one hour and one block of hosts by their columns.
+
+    `refs`, `groups` int64[R]; `times[g]` int64[T_g]; `values` float64[R, longest], padded.
+    """
+    blocks = index.column_of[refs].astype(np.int64) // COLUMNS_PER_TILE
+    order = np.lexsort((refs, groups, blocks))
+    blocks = blocks[order]
+    starts = np.flatnonzero(np.diff(blocks, prepend=-1)).tolist()
+    host_block = int(index.host_of[refs[0]]) // HOSTS_PER_TILE
+    tables: dict[bytes, tuple[TimeTable, I64, int, int]] = {}
+    lengths = np.array([len(t) for t in times], np.int64)
+    for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
+        rows = order[start:end]
+        mine = groups[rows]
+        key = mine.tobytes()
+        if key not in tables:
+            used = np.unique(mine)
+            picked = [times[g] for g in used.tolist()]
+            low, high = min(int(t[0]) for t in picked), max(int(t[-1]) for t in picked)
+            tables[key] = (TimeTable.of(picked), np.searchsorted(used, mine), low, high)
+        table, local, low, high = tables[key]
+        longest = max(len(t) for t in table.times)
+        yield NewTile(
+            cell=(int(blocks[start]) << 32) | host_block,
+            hour=hour,
+            min_ts=low,
+            max_ts=high,
+            samples=int(lengths[mine].sum()),
+            data=encode(refs[rows], local, table, values[rows, :longest]),
+        )
+
+
+def tiles_of_samples(
+    index: SeriesIndex, refs: Refs, ts: Times, values: Values, oldest_ms: int, cut: Cut
+) -> Iterable[NewTile]:
+    """Tiles of samples in any order, three columns; of equal (series, time) the first stays."""
+    recent = ts >= oldest_ms
+    if not recent.all():
+        refs, ts, values = refs[recent], ts[recent], values[recent]
+    if not len(refs):
+        return
+    order = np.lexsort((ts, refs))
+    refs, ts, values = refs[order], ts[order], values[order]
+    keep = np.ones(len(refs), np.bool_)
+    keep[1:] = (refs[1:] != refs[:-1]) | (ts[1:] != ts[:-1])
+    if not keep.all():
+        cut.duplicates += int(np.count_nonzero(~keep))
+        refs, ts, values = refs[keep], ts[keep], values[keep]
+    hours = ts // TILE_SPAN_MS
+    starts = np.flatnonzero((np.diff(refs, prepend=-1) != 0) | (np.diff(hours, prepend=-1) != 0))
+    counts = np.diff(starts, append=len(refs))
+    row_refs, row_hours = refs[starts], hours[starts]
+    host_blocks = index.host_of[row_refs].astype(np.int64) // HOSTS_PER_TILE
+    # rows of like length share a tile: powers of 1.25
+    lengths = np.floor(np.log(counts) / np.log(_PAD_RATIO)).astype(np.int64)
+    order = np.lexsort((row_refs, lengths, host_blocks, row_hours))
+    change = np.zeros(len(order), np.bool_)
+    change[0] = True
+    for key in (row_hours, host_blocks, lengths):
+        change[1:] |= key[order][1:] != key[order][:-1]
+    firsts = np.flatnonzero(change).tolist()
+    for first, last in zip(firsts, [*firsts[1:], len(order)], strict=True):
+        rows = order[first:last]
+        times: list[Times] = []
+        known: dict[bytes, int] = {}
+        groups = np.empty(len(rows), np.int64)
+        for i, (at, count) in enumerate(
+            zip(starts[rows].tolist(), counts[rows].tolist(), strict=True)
+        ):
+            own = ts[at : at + count]
+            key_bytes = own.tobytes()
+            group = known.get(key_bytes)
+            if group is None:
+                group = known[key_bytes] = len(times)
+                times.append(own)
+            groups[i] = group
+        longest = int(counts[rows].max())
+        places = starts[rows][:, None] + np.minimum(np.arange(longest), counts[rows][:, None] - 1)
+        hour = int(row_hours[rows[0]]) * TILE_SPAN_MS
+        yield from rows_to_tiles(index, hour, row_refs[rows], groups, times, values[places])

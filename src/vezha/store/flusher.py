@@ -1,0 +1,162 @@
+"""The flusher: takes heads that ended, writes them as tiles, moves the checkpoint, tidies up.
+
+One thread (or none: with `background=False` it works inside `commit`). Each pass is idempotent
+and starts from what is there, so that a failure is tried again at the next nudge.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from typing import TYPE_CHECKING
+
+import structlog
+
+from vezha.store.catalog import Delta
+from vezha.store.days import NewTile, day_of
+from vezha.store.flush import cut_tiles
+from vezha.store.head import Frozen
+from vezha.store.limits import DAY_MS
+
+if TYPE_CHECKING:
+    from vezha.store.store import Store
+
+log = structlog.get_logger(__name__)
+_RETRY_S = 5.0
+
+
+class Flusher:
+    """Writes tiles for a `Store`, whose inner parts it shares."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._catalog = store._catalog
+        self._days = store._days
+        self.flushed = int(self._catalog.meta("flush") or 0)
+        self._waiting: list[Frozen] = []
+        self._deltas: list[Delta] = []
+        self._delta_lock = threading.Lock()
+        self._work = threading.Lock()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._failed = False
+        self._thread: threading.Thread | None = None
+        self._counts = {"flushes": 0, "flush_failures": 0, "flushed_samples": 0, "tiles": 0,
+                        "duplicate_samples": 0, "expired_days": 0}  # fmt: skip
+
+    def start(self) -> None:
+        """Begin the thread, if the settings want one."""
+        if self._store.settings.background:
+            self._thread = threading.Thread(target=self._loop, name="vezha-flusher", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread after the pass that runs."""
+        self._stopping = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def add(self, frozen: Frozen) -> None:
+        """A head has ended and its WAL segment is durable."""
+        self._waiting.append(frozen)
+
+    def put_delta(self, delta: Delta) -> None:
+        """Put what is new into the catalog, or remember to: the WAL has it already."""
+        self._deltas.append(delta)
+        try:
+            self._put_deltas()
+        except sqlite3.Error as error:
+            self._counts["flush_failures"] += 1
+            log.error("the catalog cannot be written", error=str(error))
+
+    def _put_deltas(self) -> None:
+        with self._delta_lock:
+            while self._deltas:
+                self._catalog.put(self._deltas[0])
+                self._deltas.pop(0)
+
+    def nudge(self) -> None:
+        """Work, here or on the thread."""
+        if self._thread is None:
+            self._pass()
+        elif self._waiting:
+            self._wake.set()
+
+    def run_until_empty(self) -> None:
+        """Write what waits, here and now. Raises what the disk raises."""
+        with self._work:
+            while self._waiting:
+                self._flush(self._waiting[0])
+            self._tidy()
+
+    def _loop(self) -> None:
+        while not self._stopping:
+            self._wake.wait(_RETRY_S if self._failed else None)
+            self._wake.clear()
+            if not self._stopping:
+                self._pass()
+
+    def _pass(self) -> None:
+        with self._work:
+            try:
+                worked = bool(self._waiting)
+                while self._waiting and not self._stopping:
+                    self._flush(self._waiting[0])
+                if worked:
+                    self._tidy()
+                self._failed = False
+            except (OSError, sqlite3.Error) as error:
+                self._failed = True
+                self._counts["flush_failures"] += 1
+                log.error("tiles cannot be written, will try again", error=str(error))
+
+    def _flush(self, frozen: Frozen) -> None:
+        store = self._store
+        cut = cut_tiles(frozen.slabs, store._index, store._known.layout_refs, store._oldest_ms)
+        by_day: dict[int, list[NewTile]] = {}
+        for tile in cut.tiles:
+            by_day.setdefault(day_of(tile.hour), []).append(tile)
+        number = self.flushed + 1
+        for day, tiles in by_day.items():
+            file = self._days.file(day)
+            assert file is not None
+            if self._failed:
+                file.remove_unfinished(self.flushed)
+            file.add(tiles, number)
+        self._put_deltas()
+        self._catalog.checkpoint(frozen.segment, number, frozen.progress)
+        self.flushed = number
+        self._waiting.remove(frozen)
+        store._frozen = [f for f in store._frozen if f is not frozen]
+        for slab in frozen.slabs:
+            slab.unlink()
+        store._wal.remove_through(frozen.segment)
+        self._counts["flushes"] += 1
+        self._counts["tiles"] += len(cut.tiles)
+        self._counts["flushed_samples"] += cut.samples
+        self._counts["duplicate_samples"] += cut.duplicates
+
+    def _tidy(self) -> None:
+        """Delete days past the retention, and the oldest beyond the disk budget."""
+        settings = self._store.settings
+        for day in self._days.days():
+            if (day + 1) * DAY_MS <= self._store._oldest_ms:
+                self._expire(day, "older than the retention")
+        sizes = self._days.bytes_on_disk()
+        while settings.disk_bytes_max and len(sizes) > 1:
+            if sum(sizes.values()) <= settings.disk_bytes_max:
+                break
+            day = min(sizes)
+            self._expire(day, "over the disk budget")
+            del sizes[day]
+
+    def _expire(self, day: int, why: str) -> None:
+        self._days.delete(day)
+        self._counts["expired_days"] += 1
+        log.info("a day of samples deleted", day=day, why=why)
+
+    def stats(self) -> dict[str, float]:
+        """Counters since opening."""
+        return {name: float(count) for name, count in self._counts.items()}

@@ -1,0 +1,98 @@
+"""Gathering: pieces of series from tiles and head become one `SeriesData`.
+
+Pieces are added oldest first (in the order in which their samples came in), each a run of one
+series, sorted by time. Where runs overlap or repeat a time, the first piece's sample wins.
+Loops here go over pieces (a series in a tile), never over samples.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from vezha.model.columns import SeriesData, Times, TooManySamples, Values
+from vezha.model.labels import Labels
+
+
+class Gathering:
+    """Pieces by the position of their series."""
+
+    def __init__(self, series: int, samples_max: int) -> None:
+        self._ts: list[list[Times]] = [[] for _ in range(series)]
+        self._values: list[list[Values]] = [[] for _ in range(series)]
+        self._samples_max = samples_max
+        self.samples = 0
+
+    def _count(self, samples: int) -> None:
+        self.samples += samples
+        if self.samples > self._samples_max:
+            raise TooManySamples(
+                f"the selection has more than {self._samples_max} samples; ask for less time, "
+                "fewer series, or raise the limit"
+            )
+
+    def add(self, position: int, ts: Times, values: Values) -> None:
+        """A run of one series."""
+        self._count(len(ts))
+        self._ts[position].append(ts)
+        self._values[position].append(values)
+
+    def add_rows(self, positions: list[int], ts: Times, values: Values) -> None:
+        """Runs of several series with equal times; `values` [len(positions), len(ts)]."""
+        self._count(len(ts) * len(positions))
+        all_ts, all_values = self._ts, self._values
+        for row, position in enumerate(positions):
+            all_ts[position].append(ts)
+            all_values[position].append(values[row])
+
+    def add_loose(self, positions: npt.NDArray[np.int32], ts: Times, values: Values) -> None:
+        """Samples in any order, each with its series' position."""
+        if not len(positions):
+            return
+        order = np.lexsort((ts, positions))
+        positions, ts, values = positions[order], ts[order], values[order]
+        starts = np.flatnonzero(np.diff(positions, prepend=-1))
+        ends = [*starts[1:].tolist(), len(positions)]
+        for position, start, end in zip(
+            positions[starts].tolist(), starts.tolist(), ends, strict=True
+        ):
+            self.add(position, ts[start:end], values[start:end])
+
+    def result(self, labels: list[Labels]) -> SeriesData:
+        """The series that have samples, in the order of positions."""
+        present = [i for i, pieces in enumerate(self._ts) if pieces]
+        if not present:
+            return SeriesData.empty()
+        counts = np.array([sum(map(len, self._ts[i])) for i in present], np.int64)
+        ts = np.concatenate([t for i in present for t in self._ts[i]])
+        values = np.concatenate([v for i in present for v in self._values[i]])
+        offsets = np.zeros(len(present) + 1, np.int64)
+        np.cumsum(counts, out=offsets[1:])
+        ts, values, offsets = _ordered(ts, values, offsets)
+        return SeriesData([labels[i] for i in present], ts, values, offsets)
+
+
+def _ordered(
+    ts: Times, values: Values, offsets: np.ndarray[tuple[int], np.dtype[np.int64]]
+) -> tuple[Times, Values, np.ndarray[tuple[int], np.dtype[np.int64]]]:
+    """Times strictly increasing within each series; the first of equals stays."""
+    wrong = np.diff(ts) <= 0
+    wrong[offsets[1:-1] - 1] = False
+    places = np.flatnonzero(wrong)
+    if not len(places):
+        return ts, values, offsets
+    series_of = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    touched = np.zeros(len(offsets) - 1, np.bool_)
+    touched[series_of[places]] = True
+    which = np.flatnonzero(touched[series_of])
+    # lexsort is stable: of equal times the piece that was added first comes first
+    sorted_which = which[np.lexsort((ts[which], series_of[which]))]
+    order = np.arange(len(ts))
+    order[which] = sorted_which
+    ts, values = ts[order], values[order]
+    keep = np.ones(len(ts), np.bool_)
+    keep[1:] = (ts[1:] != ts[:-1]) | (series_of[1:] != series_of[:-1])
+    counts = np.bincount(series_of[keep], minlength=len(offsets) - 1)
+    fresh = np.zeros_like(offsets)
+    np.cumsum(counts, out=fresh[1:])
+    return ts[keep], values[keep], fresh

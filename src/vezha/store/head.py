@@ -1,0 +1,210 @@
+"""The head: the newest samples, in shared memory, one generation after another.
+
+A generation begins with a WAL segment and ends when its samples are in tiles. Frames of one
+layout (a schema on a host) fill blocks [time][series], so that taking one in is one copy;
+samples from elsewhere go to loose blocks of three columns. `HeadSet` is what readers see: the
+slabs of every generation that is not in tiles yet, oldest first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import os
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from vezha.model.columns import Refs, Times, Values
+from vezha.store.limits import (
+    BLOCK_ROWS_FIRST,
+    BLOCK_ROWS_MAX,
+    BLOCK_ROWS_MIN,
+    LOOSE_ROWS_FIRST,
+    LOOSE_ROWS_MAX,
+    SLAB_BYTES,
+    SLAB_BYTES_FIRST,
+)
+from vezha.store.slab import LOOSE, Block, Slab, block_bytes
+from vezha.wire.ranges import Ranges
+
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a folder of ours in it, 0700
+_SHARED_FREE_MIN = 16 * SLAB_BYTES
+
+
+@dataclass(slots=True, eq=False)
+class Layout:
+    """Where the values of one schema on one host go: `refs[i]` is the series of value i."""
+
+    id: int
+    refs: Refs
+    source: str = ""
+    generation: int = -1
+    block: Block | None = None
+    rows_before: int = BLOCK_ROWS_FIRST
+    rows_now: int = 0
+
+
+@dataclass(slots=True)
+class Frozen:
+    """A generation that is being written as tiles, and what its end means for recovery."""
+
+    generation: int
+    slabs: list[Slab]
+    segment: int
+    progress: dict[int, Ranges] = field(default_factory=dict)
+
+
+def head_folder(store_path: str, setting: str) -> str:
+    """The folder for slabs of the store at *store_path*."""
+    if setting:
+        return setting
+    shared = Path(_SHARED_MEMORY)
+    with contextlib.suppress(OSError):
+        stat = os.statvfs(shared)
+        if stat.f_bavail * stat.f_frsize >= _SHARED_FREE_MIN and os.access(shared, os.W_OK):
+            name = hashlib.sha256(str(Path(store_path).resolve()).encode()).hexdigest()[:16]
+            return str(shared / f"vezha-{os.getuid()}-{name}")
+    return str(Path(store_path) / "head")
+
+
+class Head:
+    """The generation that takes samples in now."""
+
+    def __init__(self, folder: str, fallback: str, generation: int) -> None:
+        self.folder = folder
+        self._fallback = fallback
+        self.generation = generation
+        self.slabs: list[Slab] = []
+        self.bytes_used = 0
+        self._spare: Slab | None = None
+        self._spare_lock = threading.Lock()
+        self._ended = False
+        self._numbers = itertools.count()
+        self._loose: Block | None = None
+
+    def write_frame(self, layout: Layout, ts_ms: int, values: Values) -> None:
+        """Take a frame in. `values` float64[len(layout.refs)]."""
+        block = layout.block
+        if block is None or layout.generation != self.generation or block.count == block.capacity:
+            block = self._next_block(layout)
+        block.append(ts_ms, values)
+
+    def _next_block(self, layout: Layout) -> Block:
+        if layout.generation != self.generation:
+            if layout.generation >= 0:
+                layout.rows_before = layout.rows_now
+            layout.generation, layout.rows_now = self.generation, 0
+            rows = layout.rows_before + layout.rows_before // 16 + 1
+        else:
+            rows = layout.rows_now  # double it
+        rows = min(max(rows, BLOCK_ROWS_MIN), BLOCK_ROWS_MAX)
+        layout.rows_now += rows
+        layout.block = self._block(layout.id, rows, len(layout.refs))
+        return layout.block
+
+    def write_loose(self, refs: Refs, ts: Times, values: Values) -> None:
+        """Take samples in, three columns of equal length."""
+        done = 0
+        while done < len(refs):
+            block = self._loose
+            if block is None or block.count == block.capacity:
+                rows = LOOSE_ROWS_FIRST if block is None else 4 * block.capacity
+                rows = min(max(rows, len(refs) - done), LOOSE_ROWS_MAX)
+                block = self._loose = self._block(LOOSE, rows, 2)
+            part = slice(done, done + min(len(refs) - done, block.capacity - block.count))
+            block.extend_loose(refs[part], ts[part], values[part])
+            done = part.stop
+
+    def _block(self, layout: int, rows: int, width: int) -> Block:
+        size = block_bytes(rows, width)
+        self.bytes_used += size
+        if self.slabs:
+            block = self.slabs[-1].add_block(layout, rows, width)
+            if block is not None:
+                return block
+        with self._spare_lock:
+            spare, self._spare = self._spare, None
+        if spare is not None:
+            self.slabs.append(spare)
+            block = spare.add_block(layout, rows, width)
+            if block is not None:
+                return block
+        slab = self._new_slab(max(size, SLAB_BYTES if self.slabs else SLAB_BYTES_FIRST))
+        self.slabs.append(slab)
+        block = slab.add_block(layout, rows, width)
+        assert block is not None
+        return block
+
+    def _new_slab(self, size: int) -> Slab:
+        name = f"{self.generation:012d}-{next(self._numbers):06d}.slab"
+        for folder in (self.folder, self._fallback):
+            Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                return Slab.create(f"{folder}/{name}", self.generation, size)
+            except OSError:
+                if folder == self._fallback:
+                    raise
+        raise AssertionError
+
+    def prepare_spare(self) -> None:
+        """Have the next slab ready, so that the loop does not wait for pages. From any thread."""
+        slabs = self.slabs
+        if self._spare is not None or self._ended or (slabs and slabs[-1].fill_ratio() < 0.5):
+            return
+        slab = self._new_slab(SLAB_BYTES if slabs else SLAB_BYTES_FIRST)
+        with self._spare_lock:
+            if self._ended:
+                slab.unlink()
+            else:
+                self._spare = slab
+
+    def freeze(self) -> list[Slab]:
+        """End this generation: its slabs, without the one that was not used."""
+        with self._spare_lock:
+            self._ended = True
+            if self._spare is not None:
+                self._spare.unlink()
+                self._spare = None
+        return self.slabs
+
+
+class HeadSet:
+    """Slabs in other processes' folders, mapped as they come and dropped as they go."""
+
+    def __init__(self, folders: tuple[str, ...]) -> None:
+        self._folders = folders
+        self._slabs: dict[str, Slab] = {}
+
+    def slabs(self) -> list[Slab]:
+        """Every slab there is now, oldest generation first."""
+        found: dict[str, Slab] = {}
+        for folder in self._folders:
+            for path in _slab_paths(folder):
+                if path not in found:
+                    slab = self._slabs.get(path) or Slab.attach(path)
+                    if slab is not None:
+                        found[path] = slab
+        self._slabs = found
+        return [found[p] for p in sorted(found, key=lambda p: Path(p).name)]
+
+
+def clear_folder(folder: str) -> None:
+    """Remove the slabs of a former life."""
+    for path in _slab_paths(folder):
+        Path(path).unlink(missing_ok=True)
+
+
+def _slab_paths(folder: str) -> list[str]:
+    try:
+        return [str(path) for path in Path(folder).iterdir() if path.suffix == ".slab"]
+    except FileNotFoundError:
+        return []
+
+
+def empty_columns() -> tuple[Refs, Times, Values]:
+    """Three columns without samples."""
+    return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)

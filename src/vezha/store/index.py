@@ -1,0 +1,235 @@
+"""The index of series: which series fit the matchers, and what they are called.
+
+A series is a pair (column, host): the host is its labels `instance` and `job`, the column is all
+the others. A fleet of 1,000 hosts with 100 series each has 100 columns and 1,000 hosts, so the
+labels of 100,000 series take as much memory as those of 1,100, and a matcher is asked 1,100
+times at most. Pairs are numbered as they come: that number is the series' reference. From
+references to pairs lead two int32 arrays; back, two sorted arrays and a small dictionary of the
+newest.
+
+Safe for readers on several threads while one writer adds: everything only grows.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vezha.model.columns import Matcher, Refs
+from vezha.model.labels import Labels
+from vezha.store.limits import MATCH_CACHE_ENTRIES
+from vezha.store.matching import ValueTest, value_test
+
+HOST_LABELS = frozenset(("instance", "job"))
+_TAIL_MIN = 4_096
+Mask = npt.NDArray[np.bool_]
+I32 = npt.NDArray[np.int32]
+
+
+def split_labels(labels: Labels) -> tuple[Labels, Labels]:
+    """(column, host) of a series' labels."""
+    column = tuple(p for p in labels if p[0] not in HOST_LABELS)
+    if len(column) == len(labels):
+        return labels, ()
+    return column, tuple(p for p in labels if p[0] in HOST_LABELS)
+
+
+class LabelSets:
+    """Numbered label sets (columns, or hosts) with postings by label and value."""
+
+    def __init__(self) -> None:
+        self.sets: list[Labels] = []
+        self.ids: dict[Labels, int] = {}
+        self._postings: dict[str, dict[str, list[int]]] = {}
+
+    def add(self, labels: Labels) -> int:
+        """The number of *labels*, made if new."""
+        known = self.ids.get(labels)
+        if known is not None:
+            return known
+        number = len(self.sets)
+        self.sets.append(labels)
+        for name, value in labels:
+            self._postings.setdefault(name, {}).setdefault(value, []).append(number)
+        self.ids[labels] = number
+        return number
+
+    def names(self) -> list[str]:
+        """Every label's name."""
+        return list(self._postings)
+
+    def values(self, name: str) -> list[str]:
+        """Every value of a label."""
+        return list(self._postings.get(name, ()))
+
+    def match(self, matchers: Sequence[Matcher]) -> Mask | None:
+        """Which sets fit all, bool[len]; None: every set."""
+        mask: Mask | None = None
+        size = len(self.sets)
+        for matcher in matchers:
+            found = self._fits(matcher.name, value_test(matcher), size)
+            mask = found if mask is None else mask & found
+        return mask
+
+    def _fits(self, name: str, test: ValueTest, size: int) -> Mask:
+        values = self._postings.get(name, {})
+        wanted: Iterable[str] = test.accepted(list(values)) if test.values is None else test.values
+        mask = np.zeros(size, np.bool_)
+        for value in wanted:
+            numbers = values.get(value)
+            if numbers is not None:
+                at = np.array(numbers)
+                mask[at[at < size]] = True
+        if test.fits(""):
+            # sets without the label have the empty value
+            present = np.zeros(size, np.bool_)
+            for numbers in list(values.values()):
+                at = np.array(numbers)
+                present[at[at < size]] = True
+            mask |= ~present
+        return ~mask if test.negated else mask
+
+
+class _Grouped:
+    """References by column (or by host): a sorted part and the tail of newest to scan."""
+
+    def __init__(self) -> None:
+        self._order: Refs = np.empty(0, np.int64)
+        self._starts: npt.NDArray[np.int64] = np.zeros(1, np.int64)
+        self._settled = 0
+
+    def refs(self, keys: I32, wanted: Mask) -> Refs:
+        count = len(keys)
+        if count - self._settled > max(_TAIL_MIN, self._settled // 8):
+            order = np.argsort(keys, kind="stable")
+            groups = int(keys.max()) + 1
+            self._starts = np.searchsorted(keys[order], np.arange(groups + 1))
+            self._order, self._settled = order, count
+        numbers = np.flatnonzero(wanted)
+        numbers = numbers[numbers < len(self._starts) - 1]
+        pieces = [self._order[self._starts[n] : self._starts[n + 1]] for n in numbers.tolist()]
+        tail = keys[self._settled : count]
+        newest = np.flatnonzero(wanted[tail]) + self._settled
+        return np.concatenate([*pieces, newest]) if pieces else newest
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Series that fit, sorted by labels. `refs` int64[n]; `positions[ref]` is the place, or -1."""
+
+    refs: Refs
+    labels: list[Labels]
+    series_count: int
+
+
+class SeriesIndex:
+    """All series of a store."""
+
+    def __init__(self) -> None:
+        self.columns = LabelSets()
+        self.hosts = LabelSets()
+        self.count = 0
+        self._column = np.empty(1_024, np.int32)
+        self._host = np.empty(1_024, np.int32)
+        self._by_column = _Grouped()
+        self._by_host = _Grouped()
+        self._keys: npt.NDArray[np.int64] = np.empty(0, np.int64)
+        self._key_refs: Refs = np.empty(0, np.int64)
+        self._newest: dict[int, int] = {}
+        self._matches: OrderedDict[tuple[Matcher, ...], Match] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def column_of(self) -> I32:
+        """int32[count]: the column of each reference."""
+        return self._column[: self.count]
+
+    @property
+    def host_of(self) -> I32:
+        """int32[count]: the host of each reference."""
+        return self._host[: self.count]
+
+    def labels(self, ref: int) -> Labels:
+        """The labels of a series."""
+        column = self.columns.sets[self._column[ref]]
+        host = self.hosts.sets[self._host[ref]]
+        return tuple(sorted(column + host)) if host else column
+
+    def append(self, columns: I32, hosts: I32) -> int:
+        """Add pairs that are known to be new; the first one's reference."""
+        first, count = self.count, len(columns)
+        if first + count > len(self._column):
+            room = max(first + count, 2 * len(self._column))
+            self._column = np.resize(self._column, room)
+            self._host = np.resize(self._host, room)
+        self._column[first : first + count] = columns
+        self._host[first : first + count] = hosts
+        self.count = first + count
+        keys = (columns.astype(np.int64) << 32) | hosts
+        self._newest.update(zip(keys.tolist(), range(first, first + count), strict=True))
+        if len(self._newest) > max(16 * _TAIL_MIN, len(self._keys) // 4):
+            self._settle()
+        return first
+
+    def _settle(self) -> None:
+        keys = (self.column_of.astype(np.int64) << 32) | self.host_of
+        order = np.argsort(keys)
+        self._keys, self._key_refs = keys[order], order
+        self._newest = {}
+
+    def find(self, columns: npt.NDArray[np.int64], hosts: npt.NDArray[np.int64]) -> Refs:
+        """References of pairs, -1 where there is none."""
+        keys = (columns << 32) | hosts
+        refs = np.full(len(keys), -1, np.int64)
+        if len(self._keys):
+            at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+            there = self._keys[at] == keys
+            refs[there] = self._key_refs[at[there]]
+        if self._newest:
+            for i in np.flatnonzero(refs < 0).tolist():
+                refs[i] = self._newest.get(int(keys[i]), -1)
+        return refs
+
+    def match(self, matchers: tuple[Matcher, ...]) -> Match:
+        """Series that fit all matchers, sorted by labels; remembered until there are new ones."""
+        with self._lock:
+            known = self._matches.get(matchers)
+            if known is not None and known.series_count == self.count:
+                self._matches.move_to_end(matchers)
+                return known
+            match = self._match(matchers)
+            self._matches[matchers] = match
+            self._matches.move_to_end(matchers)
+            while len(self._matches) > MATCH_CACHE_ENTRIES:
+                self._matches.popitem(last=False)
+            return match
+
+    def _match(self, matchers: tuple[Matcher, ...]) -> Match:
+        count = self.count
+        column_of, host_of = self._column[:count], self._host[:count]
+        columns = self.columns.match([m for m in matchers if m.name not in HOST_LABELS])
+        hosts = self.hosts.match([m for m in matchers if m.name in HOST_LABELS])
+        if count == 0:
+            refs = np.empty(0, np.int64)
+        elif columns is None and hosts is None:
+            refs = np.arange(count)
+        elif hosts is None or (
+            columns is not None and columns.sum() * len(hosts) <= hosts.sum() * len(columns)
+        ):
+            assert columns is not None
+            refs = self._by_column.refs(column_of, columns)
+            if hosts is not None:
+                refs = refs[hosts[host_of[refs]]]
+        else:
+            refs = self._by_host.refs(host_of, hosts)
+            if columns is not None:
+                refs = refs[columns[column_of[refs]]]
+        labels = [self.labels(r) for r in refs.tolist()]
+        order = sorted(range(len(labels)), key=labels.__getitem__)
+        sorted_refs = refs[np.array(order, np.int64)] if order else refs
+        return Match(sorted_refs, [labels[i] for i in order], count)

@@ -1,0 +1,43 @@
+"""Limits of the store, with their units."""
+
+from __future__ import annotations
+
+HOSTS_PER_TILE = 32
+COLUMNS_PER_TILE = 4
+"""Shape of a tile; see ADR 0002 for how it was measured."""
+TILE_SPAN_MS = 3_600_000
+"""No tile crosses a multiple of this: it is what merging aims at, and it divides a day."""
+TILE_ROWS_MAX = 65_535
+TILE_BYTES_MAX = 256 << 20
+"""Most that a tile may unpack to; a larger one is taken for damaged."""
+DAY_MS = 86_400_000
+
+FUTURE_MS_MAX = 600_000
+"""Samples further ahead of our clock than this are refused: a clock is wrong."""
+
+SLAB_BYTES = 16 << 20
+"""Size of one piece of shared memory of the head; a block that needs more gets its own."""
+SLAB_BYTES_FIRST = 2 << 20
+"""Size of the first of a generation, so that a small fleet takes little."""
+SLAB_BLOCKS_MAX = 2_048
+BLOCK_ROWS_MIN = 16
+BLOCK_ROWS_FIRST = 32
+BLOCK_ROWS_MAX = 1_024
+LOOSE_ROWS_FIRST = 8_192
+LOOSE_ROWS_MAX = 262_144
+"""Rows (samples) of a block for samples that do not come in frames."""
+
+WAL_SEGMENT_BYTES_MAX = 1 << 30
+WAL_RECORD_BYTES_MAX = 1 << 30
+WAL_UNWRITTEN_BYTES_MAX = 256 << 20
+"""Sealed but not yet written, when the disk fails; beyond it new frames are refused."""
+
+FROZEN_HEADS_MAX = 4
+"""Heads that wait to be written as tiles before the current one grows instead."""
+
+MATCH_CACHE_ENTRIES = 512
+REGEX_CACHE_ENTRIES = 1_024
+REGEX_CHARS_MAX = 10_000
+DAY_CONNECTIONS_MAX = 64
+SQL_VALUES_MAX = 500
+"""Numbers in one SQL list."""

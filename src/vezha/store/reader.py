@@ -1,0 +1,104 @@
+"""`StoreReader`: the store of another process, read-only, as fresh as its head."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from vezha.model.columns import Matcher, Selection, SeriesData
+from vezha.model.labels import Labels
+from vezha.store.catalog import Catalog, Known
+from vezha.store.days import Days
+from vezha.store.head import HeadSet
+from vezha.store.reading import Reading
+from vezha.store.settings import StoreSettings
+
+
+class StoreReader:
+    """A `SampleSource` over a store that some other process may be writing to.
+
+    Takes no locks that the writer would wait for. May be opened before the store exists; it is
+    empty then.
+    """
+
+    def __init__(self, path: str, settings: StoreSettings) -> None:
+        self._path = path
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._known = Known()
+        self._catalog: Catalog | None = None
+        self._head: HeadSet | None = None
+        self._days = Days(f"{path}/days", readonly=True)
+        self._reading = Reading(
+            self._known.index,
+            self._known.layout_refs,
+            lambda: [] if self._head is None else self._head.slabs(),
+            self._days,
+            settings.cache_bytes_max,
+        )
+
+    @staticmethod
+    def open(path: str, settings: StoreSettings | None = None) -> StoreReader:
+        """Read the store in folder *path*. Only `cache_bytes_max` of the settings counts."""
+        return StoreReader(path, settings or StoreSettings())
+
+    def _refresh(self) -> bool:
+        with self._lock:
+            if self._catalog is None:
+                if not Path(self._path, "catalog.db").exists():
+                    return False
+                catalog = Catalog(self._path, readonly=True)
+                folder = catalog.meta("head_folder")
+                if folder is None:
+                    catalog.close()
+                    return False
+                self._head = HeadSet((str(folder), f"{self._path}/head"))
+                self._catalog = catalog
+            self._catalog.refresh(self._known)
+            return True
+
+    def select(self, selection: Selection) -> SeriesData:
+        """See `SampleSource.select`."""
+        return self._reading.select(selection) if self._refresh() else SeriesData.empty()
+
+    def series(
+        self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, limit: int = 0
+    ) -> list[Labels]:
+        """See `SampleSource.series`."""
+        if not self._refresh():
+            return []
+        return self._reading.series(matchers, start_ms, end_ms, limit)
+
+    def label_names(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[str]:
+        """See `SampleSource.label_names`."""
+        if not self._refresh():
+            return []
+        return self._reading.label_names(matchers, start_ms, end_ms)
+
+    def label_values(
+        self, name: str, matchers: Sequence[Matcher], start_ms: int, end_ms: int
+    ) -> list[str]:
+        """See `SampleSource.label_values`."""
+        if not self._refresh():
+            return []
+        return self._reading.label_values(name, matchers, start_ms, end_ms)
+
+    def stats(self) -> dict[str, float]:
+        """What the reader holds."""
+        cache = self._reading.cache
+        return {
+            "series": float(self._known.index.count),
+            "cache_bytes": float(cache.bytes_used),
+            "cache_hits": float(cache.hits),
+            "cache_misses": float(cache.misses),
+            "corrupt_tiles": float(self._reading.corrupt_tiles),
+        }
+
+    def close(self) -> None:
+        """Close every file."""
+        with self._lock:
+            self._days.close()
+            if self._catalog is not None:
+                self._catalog.close()
+                self._catalog = None

@@ -1,0 +1,337 @@
+"""Reading: the one way in which samples are found, in the store's process and in any other.
+
+Order matters. The head's slabs are listed first and the tiles second: a generation that becomes
+tiles in between is then seen twice (which `gather` mends), never missed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+
+from vezha.model.columns import Matcher, Refs, Selection, SeriesData
+from vezha.model.labels import Labels
+from vezha.store import slab as slab_words
+from vezha.store.days import CELL, FLUSH, MAX_TS, MIN_TS, DayFile, Days, day_of
+from vezha.store.errors import StoreCorrupt
+from vezha.store.gather import Gathering
+from vezha.store.index import Match, SeriesIndex
+from vezha.store.limits import COLUMNS_PER_TILE, HOSTS_PER_TILE
+from vezha.store.slab import LOOSE, Slab
+from vezha.store.tile import Tile, decode
+
+log = structlog.get_logger(__name__)
+I64 = npt.NDArray[np.int64]
+
+
+def cells_of(index: SeriesIndex, refs: Refs) -> I64:
+    """The cell (block of columns x block of hosts) of each series, int64."""
+    columns = index.column_of[refs].astype(np.int64) // COLUMNS_PER_TILE
+    hosts = index.host_of[refs].astype(np.int64) // HOSTS_PER_TILE
+    return (columns << 32) | hosts
+
+
+class TileCache:
+    """Opened tiles by (day, number), the least recently used out first. Thread-safe."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self._tiles: OrderedDict[tuple[int, int], Tile] = OrderedDict()
+        self._lock = threading.Lock()
+        self.bytes_used = 0
+        self.hits = 0
+        self.misses = 0
+
+    def get(self, key: tuple[int, int]) -> Tile | None:
+        """A tile, if it is here."""
+        with self._lock:
+            tile = self._tiles.get(key)
+            if tile is None:
+                self.misses += 1
+            else:
+                self.hits += 1
+                self._tiles.move_to_end(key)
+            return tile
+
+    def put(self, key: tuple[int, int], tile: Tile) -> None:
+        """Keep a tile."""
+        with self._lock:
+            old = self._tiles.pop(key, None)
+            if old is not None:
+                self.bytes_used -= old.size_bytes
+            self._tiles[key] = tile
+            self.bytes_used += tile.size_bytes
+            while self.bytes_used > self._bytes_max and self._tiles:
+                self.bytes_used -= self._tiles.popitem(last=False)[1].size_bytes
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What is worked out once per match and used by every select of it."""
+
+    match: Match
+    position_of: npt.NDArray[np.int32]
+    cells: I64
+    layouts: dict[int, tuple[I64, list[int]]]
+    layouts_seen: int = 0
+
+
+class Reading:
+    """A `SampleSource` over an index, the head's slabs and the day files."""
+
+    def __init__(
+        self,
+        index: SeriesIndex,
+        layout_refs: list[np.ndarray[tuple[int], np.dtype[np.int64]]],
+        slabs: Callable[[], list[Slab]],
+        days: Days,
+        cache_bytes_max: int,
+    ) -> None:
+        self._index = index
+        self._layout_refs = layout_refs
+        self._slabs = slabs
+        self._days = days
+        self.cache = TileCache(cache_bytes_max)
+        self._plans: OrderedDict[tuple[Matcher, ...], _Plan] = OrderedDict()
+        self._lock = threading.Lock()
+        self.corrupt_tiles = 0
+        self._told: set[tuple[int, int]] = set()
+
+    def _plan(self, matchers: tuple[Matcher, ...]) -> _Plan:
+        match = self._index.match(matchers)
+        with self._lock:
+            plan = self._plans.get(matchers)
+            if plan is None or plan.match is not match:
+                position_of = np.full(match.series_count, -1, np.int32)
+                position_of[match.refs] = np.arange(len(match.refs), dtype=np.int32)
+                cells = np.unique(cells_of(self._index, match.refs))
+                plan = self._plans[matchers] = _Plan(match, position_of, cells, {})
+                while len(self._plans) > 64:
+                    self._plans.popitem(last=False)
+            self._plans.move_to_end(matchers)
+            known = self._layout_refs
+            while plan.layouts_seen < len(known):
+                number = plan.layouts_seen
+                positions = _positions(plan, known[number])
+                columns = np.flatnonzero(positions >= 0)
+                if len(columns):
+                    plan.layouts[number] = (columns, positions[columns].tolist())
+                plan.layouts_seen += 1
+            return plan
+
+    def select(self, selection: Selection) -> SeriesData:
+        """See `SampleSource.select`."""
+        slabs = self._slabs()
+        plan = self._plan(tuple(selection.matchers))
+        if not len(plan.match.refs) or selection.end_ms <= selection.start_ms:
+            return SeriesData.empty()
+        gathering = Gathering(len(plan.match.refs), selection.samples_max)
+        start, end = selection.start_ms, selection.end_ms
+        tiles = self._gather_tiles(plan, start, end, gathering)
+        self._gather_head(plan, slabs, start, end, gathering)
+        data = gathering.result(plan.match.labels)
+        data.notes["tiles"] = tiles
+        return data
+
+    # Tiles
+
+    def _gather_tiles(self, plan: _Plan, start: int, end: int, gathering: Gathering) -> int:
+        count = 0
+        for day in self._days.between(day_of(start), day_of(end)):
+            for tile in self._tiles(plan, day, start, end):
+                count += 1
+                _gather_tile(plan, tile, start, end, gathering)
+        return count
+
+    def _wanted(self, plan: _Plan, day: DayFile, start: int, end: int) -> I64:
+        """Rows of the day's directory whose tiles may have samples in (start, end]."""
+        directory = day.directory()
+        near = directory[(directory[:, MIN_TS] <= end) & (directory[:, MAX_TS] > start)]
+        if not len(near):
+            return near
+        at = np.searchsorted(plan.cells, near[:, CELL])
+        at[at == len(plan.cells)] = 0
+        near = near[plan.cells[at] == near[:, CELL]]
+        wanted: I64 = near[np.lexsort((near[:, 0], near[:, FLUSH]))]
+        return wanted
+
+    def _tiles(self, plan: _Plan, day: DayFile, start: int, end: int) -> list[Tile]:
+        for _ in range(3):
+            wanted = self._wanted(plan, day, start, end)[:, 0].tolist()
+            keys = [(day.day, number) for number in wanted]
+            tiles: dict[int, Tile | None] = {k[1]: self.cache.get(k) for k in keys}
+            missing = [number for number, tile in tiles.items() if tile is None]
+            if not missing:
+                return [t for t in tiles.values() if t is not None]
+            blobs = day.fetch(missing)
+            for number in missing:
+                blob = blobs.get(number)
+                if blob is not None:
+                    tiles[number] = self._open(day, number, blob)
+            if len(blobs) == len(missing):
+                return [t for t in tiles.values() if t is not None]
+            # a merge replaced tiles between looking and fetching: look again
+        return [t for t in tiles.values() if t is not None]
+
+    def _open(self, day: DayFile, number: int, blob: bytes | StoreCorrupt) -> Tile | None:
+        try:
+            if isinstance(blob, StoreCorrupt):
+                raise blob
+            tile = decode(blob)
+        except StoreCorrupt as error:
+            key = (day.day, number)
+            if key not in self._told:
+                self._told.add(key)
+                self.corrupt_tiles += 1
+                log.error("a tile is damaged and is left out", file=day.path, error=str(error))
+            return None
+        self.cache.put((day.day, number), tile)
+        return tile
+
+    # Head
+
+    def _gather_head(
+        self, plan: _Plan, slabs: list[Slab], start: int, end: int, gathering: Gathering
+    ) -> None:
+        generations: dict[int, list[Slab]] = {}
+        for slab in slabs:
+            generations.setdefault(slab.generation, []).append(slab)
+        for generation in sorted(generations):
+            loose: list[tuple[Slab, I64]] = []
+            for slab in generations[generation]:
+                directory = slab.directory()
+                near = (
+                    (directory[:, slab_words.COUNT] > 0)
+                    & (directory[:, slab_words.LOWEST] <= end)
+                    & (directory[:, slab_words.HIGHEST] > start)
+                )
+                for entry in directory[near]:
+                    layout = int(entry[slab_words.LAYOUT])
+                    if layout == LOOSE:
+                        loose.append((slab, entry))
+                    elif layout in plan.layouts:
+                        _gather_block(plan, slab, entry, start, end, gathering)
+            for slab, entry in loose:
+                refs, ts, values = slab.loose(entry)
+                positions = _positions(plan, refs)
+                keep = np.flatnonzero((positions >= 0) & (ts > start) & (ts <= end))
+                gathering.add_loose(positions[keep], ts[keep], values[keep])
+
+    # Names
+
+    def _live(self, matchers: Sequence[Matcher], start: int, end: int) -> list[int]:
+        """Positions of series in the plan that have samples near [start, end], ascending."""
+        slabs = self._slabs()
+        plan = self._plan(tuple(matchers))
+        seen = np.zeros(len(plan.match.refs), np.bool_)
+        for slab in slabs:
+            for entry in slab.directory():
+                count = int(entry[slab_words.COUNT])
+                if not count or entry[slab_words.LOWEST] > end or entry[slab_words.HIGHEST] < start:
+                    continue
+                layout = int(entry[slab_words.LAYOUT])
+                if layout == LOOSE:
+                    refs, ts, _ = slab.loose(entry)
+                    positions = _positions(plan, refs[(ts >= start) & (ts <= end)])
+                    seen[positions[positions >= 0]] = True
+                elif layout in plan.layouts:
+                    ts, _ = slab.rows(entry)
+                    if ((ts >= start) & (ts <= end)).any():
+                        seen[plan.layouts[layout][1]] = True
+        for day in self._days.between(day_of(start), day_of(end)):
+            if seen.all():
+                break
+            for tile in self._tiles(plan, day, start - 1, end):
+                positions = _positions(plan, tile.refs)
+                rows = np.flatnonzero(positions >= 0)
+                reach = np.array([t[0] <= end and t[-1] >= start for t in tile.times])
+                seen[positions[rows[reach[tile.groups[rows]]]]] = True
+        return np.flatnonzero(seen).tolist()
+
+    def series(
+        self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, limit: int = 0
+    ) -> list[Labels]:
+        """See `SampleSource.series`."""
+        labels = self._plan(tuple(matchers)).match.labels
+        live = self._live(matchers, start_ms, end_ms)
+        return [labels[i] for i in (live[:limit] if limit else live) if i < len(labels)]
+
+    def label_names(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[str]:
+        """See `SampleSource.label_names`."""
+        found = self.series(matchers, start_ms, end_ms)
+        return sorted({name for labels in found for name, _ in labels})
+
+    def label_values(
+        self, name: str, matchers: Sequence[Matcher], start_ms: int, end_ms: int
+    ) -> list[str]:
+        """See `SampleSource.label_values`."""
+        found = self.series(matchers, start_ms, end_ms)
+        return sorted({value for labels in found for n, value in labels if n == name})
+
+
+def _positions(plan: _Plan, refs: Refs) -> npt.NDArray[np.int32]:
+    """The place of each series in the plan's match, or -1."""
+    limit = len(plan.position_of)
+    if not len(refs) or int(refs.max()) < limit:
+        return plan.position_of[refs]
+    positions = np.full(len(refs), -1, np.int32)
+    known = refs < limit
+    positions[known] = plan.position_of[refs[known]]
+    return positions
+
+
+def _gather_tile(plan: _Plan, tile: Tile, start: int, end: int, gathering: Gathering) -> None:
+    positions = _positions(plan, tile.refs)
+    rows = np.flatnonzero(positions >= 0)
+    if not len(rows):
+        return
+    bounds = [
+        (int(np.searchsorted(t, start, "right")), int(np.searchsorted(t, end, "right")))
+        if t[0] <= start or t[-1] > end
+        else (0, len(t))
+        for t in tile.times
+    ]
+    reach = np.array([low < high for low, high in bounds])
+    rows = rows[reach[tile.groups[rows]]]
+    if not len(rows):
+        return
+    values = tile.values(rows)
+    times = tile.times
+    for i, (position, group) in enumerate(
+        zip(positions[rows].tolist(), tile.groups[rows].tolist(), strict=True)
+    ):
+        low, high = bounds[group]
+        gathering.add(position, times[group][low:high], values[i, low:high])
+
+
+def _gather_block(
+    plan: _Plan, slab: Slab, entry: I64, start: int, end: int, gathering: Gathering
+) -> None:
+    columns, positions = plan.layouts[int(entry[slab_words.LAYOUT])]
+    ts, values = slab.rows(entry)
+    if entry[slab_words.DISORDER]:
+        order = np.argsort(ts, kind="stable")
+        order = order[(ts[order] > start) & (ts[order] <= end)]
+        if len(order):
+            gathering.add_rows(positions, ts[order], values[np.ix_(order, columns)].T)
+        return
+    low, high = 0, len(ts)
+    if entry[slab_words.LOWEST] <= start:
+        low = int(np.searchsorted(ts, start, "right"))
+    if entry[slab_words.HIGHEST] > end or ts[-1] > end:
+        high = int(np.searchsorted(ts, end, "right"))
+    if low >= high:
+        return
+    if len(columns) == 1:
+        gathering.add(positions[0], ts[low:high], values[low:high, columns[0]])
+    else:
+        gathering.add_rows(positions, ts[low:high], values[low:high, columns].T)
+
+
+__all__ = ["Reading", "TileCache", "cells_of"]

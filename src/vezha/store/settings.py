@@ -1,0 +1,56 @@
+"""Settings of the store. The fields' metadata are their documentation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def _about(help_: str, unit: str = "") -> dict[str, Any]:
+    return {"help": help_, "unit": unit, "secret": False, "choices": ()}
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """How the embedded store keeps samples."""
+
+    window_s: float = field(
+        default=120.0,
+        metadata=_about("How long samples stay in memory before they become tiles.", "s"),
+    )
+    head_bytes_max: int = field(
+        default=512 << 20,
+        metadata=_about("Memory of the head at which it is written out early.", "bytes"),
+    )
+    head_folder: str = field(
+        default="",
+        metadata=_about(
+            "Folder of the head's shared memory. Empty: `/dev/shm` where it has room, else the "
+            "store's own folder."
+        ),
+    )
+    retention_s: float = field(
+        default=30 * 86400.0, metadata=_about("How long samples are kept.", "s")
+    )
+    disk_bytes_max: int = field(
+        default=0,
+        metadata=_about("Most disk for tiles; the oldest days go first. 0: no limit.", "bytes"),
+    )
+    cache_bytes_max: int = field(
+        default=128 << 20, metadata=_about("Memory for unpacked tiles, per process.", "bytes")
+    )
+    merge_after_s: float = field(
+        default=900.0,
+        metadata=_about("How long after an hour's end its tiles are merged.", "s"),
+    )
+    series_max: int = field(
+        default=5_000_000, metadata=_about("Most series in the store.", "series")
+    )
+    series_per_source_max: int = field(
+        default=20_000,
+        metadata=_about("Most series of one instance and job.", "series"),
+    )
+    background: bool = field(
+        default=True,
+        metadata=_about("Write tiles on a thread of the store; off: inside `commit`."),
+    )

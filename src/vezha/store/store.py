@@ -1,0 +1,608 @@
+"""`Store`: the one writer, and a `SampleSource` for its own process.
+
+Threads: everything that puts (`resolve`, `layout`, `write*`, `origin`, `seal`) runs on one
+thread, the loop's. `commit` runs on a worker. Tiles are written by a thread of the store (or
+inside `commit` with `background=False`). Selecting may happen on any thread.
+
+Recovery rule: the catalog's checkpoint (a WAL segment and the streams' progress, one durable
+transaction) is the only truth about which samples are in tiles. Tiles of later flushes than the
+checkpoint's are deleted at opening, the WAL after it is replayed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import structlog
+
+from vezha.model.columns import Matcher, Refs, Selection, SeriesData, Times, Values
+from vezha.model.labels import INSTANCE, Labels, get_label
+from vezha.store import wal as wal_format
+from vezha.store.catalog import Catalog, Delta, Known, pack_delta, unpack_delta
+from vezha.store.days import Days
+from vezha.store.errors import (
+    StoreCorrupt,
+    StoreInUse,
+    StoreUnwritable,
+    TooManySeries,
+    UnknownSchema,
+)
+from vezha.store.flusher import Flusher
+from vezha.store.frames import values_of_frame
+from vezha.store.head import Frozen, Head, Layout, clear_folder, head_folder
+from vezha.store.index import split_labels
+from vezha.store.limits import FROZEN_HEADS_MAX, FUTURE_MS_MAX
+from vezha.store.reading import Reading
+from vezha.store.settings import StoreSettings
+from vezha.store.slab import Slab
+from vezha.store.wal import Wal
+from vezha.wire.ranges import Ranges
+from vezha.world import World
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Batch:
+    """What was put between two seals: pieces of a WAL record, and a head that ended with it."""
+
+    entries: list[bytes]
+    count: int
+    delta: Delta
+    frozen: Frozen | None = None
+
+
+class Store:
+    """Open with `Store.open`. See the brief in the package's docstring."""
+
+    def __init__(self, path: str, world: World, settings: StoreSettings) -> None:
+        self.path = path
+        self.settings = settings
+        self._world = world
+        Path(path).mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock_fd = _lock_for_writing(path)
+        try:
+            self._open()
+        except BaseException:
+            os.close(self._lock_fd)
+            raise
+
+    @staticmethod
+    def open(path: str, world: World, settings: StoreSettings | None = None) -> Store:
+        """Open for writing, made if absent, recovered if the last writer was killed.
+
+        Raises StoreInUse where another process writes to it.
+        """
+        return Store(path, world, settings or StoreSettings())
+
+    def _open(self) -> None:
+        path, settings = self.path, self.settings
+        self.counts: dict[str, int] = dict.fromkeys(
+            (
+                "frames", "samples", "duplicate_frames", "future_samples", "old_samples",
+                "refused_series", "wal_failures", "wal_bytes", "wal_records", "recovered_frames",
+                "torn_bytes",
+            ),
+            0,
+        )  # fmt: skip
+        self._catalog = Catalog(path)
+        self._catalog.compact_series()
+        self._known = Known()
+        self._catalog.refresh(self._known)
+        self._index = self._known.index
+        self._days = Days(f"{path}/days", readonly=False)
+        self._wal = Wal(self._world.disk, f"{path}/wal")
+        self._schemas = self._catalog.schemas()
+        self._origins = {key: number for number, key in self._catalog.origins()}
+        stored = self._catalog.progress()
+        self._progress = [stored.get(i, Ranges()) for i in range(len(self._origins))]
+        self._source_series = np.bincount(
+            self._index.host_of, minlength=len(self._index.hosts.sets) + 64
+        )
+        self._layouts: dict[tuple[int, Labels], Layout] = {}
+        self._layout_list: list[Layout] = []
+        for number, schema, host in self._catalog.layouts():
+            self._add_layout(number, schema, host, self._known.layout_refs[number])
+        self._delta = Delta()
+        self._entries: list[bytes] = []
+        self._entry_count = 0
+        self._queue: deque[Batch] = deque()
+        self._commit_lock = threading.Lock()
+        self._frozen: list[Frozen] = []
+        self._flusher = Flusher(self)
+        self._remove_unfinished()
+        self._folder = head_folder(path, settings.head_folder)
+        for folder in (self._folder, f"{path}/head"):
+            clear_folder(folder)
+        opened = int(self._catalog.meta("opened") or 0) + 1
+        self._catalog.set_meta("opened", opened)
+        self._catalog.set_meta("head_folder", self._folder)
+        self._head = Head(self._folder, f"{path}/head", opened << 32)
+        self._next_head: Head | None = None
+        self._now()
+        self._reading = Reading(
+            self._index,
+            self._known.layout_refs,
+            self._slabs,
+            self._days,
+            settings.cache_bytes_max,
+        )
+        self._recover()
+        self._flusher.start()
+
+    # Series
+
+    def resolve(self, series: Sequence[Labels]) -> Refs:
+        """References of series, int64[n], made where they are new.
+
+        A series beyond a limit gets -1 (and `write` drops its samples, counted).
+        """
+        columns, hosts = self._pairs([split_labels(labels) for labels in series])
+        refs = self._index.find(columns, hosts)
+        if (refs < 0).any():
+            refs = self._create(columns, hosts, refs)
+        return refs
+
+    def _pairs(
+        self, pairs: Sequence[tuple[Labels, Labels]]
+    ) -> tuple[
+        np.ndarray[tuple[int], np.dtype[np.int64]], np.ndarray[tuple[int], np.dtype[np.int64]]
+    ]:
+        columns = np.empty(len(pairs), np.int64)
+        hosts = np.empty(len(pairs), np.int64)
+        for i, (column, host) in enumerate(pairs):
+            columns[i] = self._column(column)
+            hosts[i] = self._host(host)
+        return columns, hosts
+
+    def _column(self, labels: Labels) -> int:
+        sets = self._index.columns
+        number = sets.ids.get(labels)
+        if number is None:
+            number = sets.add(labels)
+            self._delta.columns.append((number, labels))
+        return number
+
+    def _host(self, labels: Labels) -> int:
+        sets = self._index.hosts
+        number = sets.ids.get(labels)
+        if number is None:
+            number = sets.add(labels)
+            self._delta.hosts.append((number, labels))
+            if number >= len(self._source_series):
+                grown = np.zeros(2 * len(self._source_series), np.int64)
+                grown[: len(self._source_series)] = self._source_series
+                self._source_series = grown
+        return number
+
+    def _create(
+        self,
+        columns: np.ndarray[tuple[int], np.dtype[np.int64]],
+        hosts: np.ndarray[tuple[int], np.dtype[np.int64]],
+        refs: Refs,
+    ) -> Refs:
+        missing = np.flatnonzero(refs < 0)
+        keys = (columns[missing] << 32) | hosts[missing]
+        _, first = np.unique(keys, return_index=True)
+        new = missing[np.sort(first)]
+        allowed = np.ones(len(new), np.bool_)
+        for host in np.unique(hosts[new]).tolist():
+            mine = np.flatnonzero(hosts[new] == host)
+            room = self.settings.series_per_source_max - int(self._source_series[host])
+            allowed[mine[max(room, 0) :]] = False
+        allowed[max(self.settings.series_max - self._index.count, 0) :] = False
+        refused = len(new) - int(np.count_nonzero(allowed))
+        if refused:
+            self.counts["refused_series"] += refused
+            log.warning(
+                "series refused, the source has too many",
+                source=self._source_name(int(hosts[new[~allowed][0]])),
+                limit="series_per_source_max",
+                refused=refused,
+            )
+        new = new[allowed]
+        if len(new):
+            new_columns, new_hosts = columns[new].astype(np.int32), hosts[new].astype(np.int32)
+            first_ref = self._index.append(new_columns, new_hosts)
+            np.add.at(self._source_series, new_hosts, 1)
+            self._delta.series.append((first_ref, new_columns.tobytes(), new_hosts.tobytes()))
+            refs[missing] = self._index.find(columns[missing], hosts[missing])
+        return refs
+
+    def _source_name(self, host: int) -> str:
+        labels = self._index.hosts.sets[host]
+        return get_label(labels, INSTANCE) or get_label(labels, "job")
+
+    def known_schema(self, schema_id: int) -> bool:
+        """Whether a schema was put."""
+        return schema_id in self._schemas
+
+    def put_schema(self, schema_id: int, series: Sequence[Labels]) -> None:
+        """Learn a schema, the ordered series of a frame; durable at the next commit."""
+        if schema_id not in self._schemas:
+            self._schemas[schema_id] = list(series)
+            self._delta.schemas.append((schema_id, list(series)))
+
+    def layout(self, schema_id: int, extra: Labels) -> Layout:
+        """The place of one schema's frames on one host; `extra` are the host's labels.
+
+        Raises UnknownSchema, and TooManySeries where the source would go over its limit.
+        """
+        found = self._layouts.get((schema_id, extra))
+        if found is not None:
+            return found
+        schema = self._schemas.get(schema_id)
+        if schema is None:
+            raise UnknownSchema(f"schema {schema_id:016x} was not announced")
+        host = self._host(extra)
+        columns = np.array([self._column(split_labels(s)[0]) for s in schema], np.int64)
+        hosts = np.full(len(columns), host, np.int64)
+        refs = self._index.find(columns, hosts)
+        new = int(np.count_nonzero(refs < 0))
+        limits = self.settings
+        if int(self._source_series[host]) + new > limits.series_per_source_max:
+            self.counts["refused_series"] += new
+            raise TooManySeries(
+                self._source_name(host), "series_per_source_max", limits.series_per_source_max
+            )
+        if self._index.count + new > limits.series_max:
+            self.counts["refused_series"] += new
+            raise TooManySeries("", "series_max", limits.series_max)
+        if new:
+            refs = self._create(columns, hosts, refs)
+        number = len(self._layout_list)
+        layout = self._add_layout(number, schema_id, extra, refs)
+        self._known.layout_refs.append(refs)
+        self._delta.layouts.append((number, schema_id, extra, refs.tobytes()))
+        return layout
+
+    def _add_layout(self, number: int, schema: int, extra: Labels, refs: Refs) -> Layout:
+        assert number == len(self._layout_list)
+        layout = Layout(number, refs, get_label(extra, INSTANCE))
+        self._layouts[(schema, extra)] = layout
+        self._layout_list.append(layout)
+        return layout
+
+    # Samples
+
+    def origin(self, key: str) -> int:
+        """The small number of a stream; durable at the next commit."""
+        number = self._origins.get(key)
+        if number is None:
+            number = self._origins[key] = len(self._progress)
+            self._progress.append(Ranges())
+            self._delta.origins.append((number, key))
+        return number
+
+    def progress(self, origin: int) -> list[tuple[int, int]]:
+        """Closed ranges of the sequence numbers stored for a stream, ascending."""
+        return list(self._progress[origin])
+
+    def write_frame(
+        self, layout: Layout, origin: int, seq: int, ts_ms: int, raw: bytes, values: Values
+    ) -> None:
+        """Put one frame: `values` float64[len(layout.refs)] at *ts_ms*; *raw* goes into the WAL.
+
+        Readable at once, durable with the next commit. A number that was stored before is
+        dropped and counted; so are times out of bounds, whose number is kept all the same, for
+        the sender must not repeat them.
+        """
+        assert len(values) == len(layout.refs)
+        counts = self.counts
+        if not self._progress[origin].add(seq):
+            counts["duplicate_frames"] += 1
+            return
+        if ts_ms > self._newest_ms:
+            self._now()  # it may only be long since the last seal
+        if not self._oldest_ms <= ts_ms <= self._newest_ms:
+            counts["future_samples" if ts_ms > self._newest_ms else "old_samples"] += len(values)
+            raw = b""
+        else:
+            self._head.write_frame(layout, ts_ms, values)
+            counts["frames"] += 1
+            counts["samples"] += len(values)
+        self._entries += (
+            wal_format.FRAME_HEAD.pack(
+                wal_format.FRAME, wal_format.FRAME_BODY.size + len(raw),
+                layout.id, origin, seq, ts_ms,
+            ),
+            raw,
+        )  # fmt: skip
+        self._entry_count += 1
+
+    def write(self, refs: Refs, ts_ms: Times, values: Values) -> None:
+        """Put samples in any order and of any age: three columns of equal length.
+
+        Negative references (series refused by a limit) and times out of bounds are dropped and
+        counted.
+        """
+        assert len(refs) == len(ts_ms) == len(values)
+        if len(ts_ms) and ts_ms.max() > self._newest_ms:
+            self._now()
+        good = (refs >= 0) & (ts_ms <= self._newest_ms) & (ts_ms >= self._oldest_ms)
+        if not good.all():
+            self.counts["future_samples"] += int(np.count_nonzero(ts_ms > self._newest_ms))
+            self.counts["old_samples"] += int(np.count_nonzero(ts_ms < self._oldest_ms))
+            refs, ts_ms, values = refs[good], ts_ms[good], values[good]
+        count = len(refs)
+        if not count:
+            return
+        assert int(refs.max()) < self._index.count
+        refs = np.ascontiguousarray(refs, np.int64)
+        ts_ms = np.ascontiguousarray(ts_ms, np.int64)
+        values = np.ascontiguousarray(values, np.float64)
+        self._head.write_loose(refs, ts_ms, values)
+        self._entries += (
+            wal_format.SAMPLES_HEAD.pack(wal_format.SAMPLES, 4 + 24 * count, count),
+            refs.tobytes(),
+            ts_ms.tobytes(),
+            values.tobytes(),
+        )
+        self._entry_count += 1
+        self.counts["samples"] += count
+
+    def seal(self) -> Batch:
+        """Cut what was put so far into a batch. Cheap; on the thread that puts."""
+        self._now()
+        delta, self._delta = self._delta, Delta()
+        entries, self._entries = self._entries, []
+        count, self._entry_count = self._entry_count, 0
+        if delta:
+            packed = pack_delta(delta)
+            entries[:0] = (wal_format.ENTRY.pack(wal_format.DELTA, len(packed)), packed)
+            count += 1
+        batch = Batch(entries, count, delta)
+        if self._head.slabs and self._window_is_over() and len(self._frozen) < FROZEN_HEADS_MAX:
+            self._freeze(batch)
+        return batch
+
+    def _now(self) -> None:
+        self._now_s = self._world.clock.now()
+        now_ms = int(self._now_s * 1000)
+        self._newest_ms = now_ms + FUTURE_MS_MAX
+        self._oldest_ms = now_ms - int(self.settings.retention_s * 1000)
+
+    def _window_is_over(self) -> bool:
+        window = int(self._now_s // self.settings.window_s)
+        if not hasattr(self, "_window"):
+            self._window = window
+        return window != self._window or self._head.bytes_used > self.settings.head_bytes_max
+
+    def _freeze(self, batch: Batch) -> None:
+        """End the head with this batch; the next one begins."""
+        self._window = int(self._now_s // self.settings.window_s)
+        progress = {i: Ranges(r) for i, r in enumerate(self._progress)}
+        old = self._head
+        new, self._next_head = self._next_head, None
+        if new is None or new.generation <= old.generation:
+            new = Head(self._folder, f"{self.path}/head", old.generation + 1)
+        frozen = Frozen(old.generation, old.freeze(), -1, progress)
+        # readers list frozen heads and then the head: for a moment both, never neither
+        self._frozen = [*self._frozen, frozen]
+        self._head = new
+        batch.frozen = frozen
+
+    def commit(self, batch: Batch) -> None:
+        """Make a batch durable: one write and one sync. Blocks; on a worker thread.
+
+        Raises StoreUnwritable (an OSError) if the disk refuses. Nothing is lost then: what was
+        sealed is kept and goes out, in order, with the next commit that succeeds.
+        """
+        with self._commit_lock:
+            if batch.count or batch.frozen is not None:
+                self._queue.append(batch)
+            while self._queue:
+                self._write(self._queue[0])
+                self._queue.popleft()
+            if self._head.slabs:
+                with contextlib.suppress(OSError):
+                    self._head.prepare_spare()
+                    self._prepare_next_head()
+        self._flusher.nudge()
+
+    def _write(self, batch: Batch) -> None:
+        if batch.count:
+            record = wal_format.pack_record(batch.entries, batch.count)
+            try:
+                self._wal.append(self._segment, record)
+            except OSError as error:
+                self._segment += 1
+                self.counts["wal_failures"] += 1
+                raise StoreUnwritable(error.errno, f"the WAL cannot be written: {error}") from error
+            batch.entries, batch.count = [], 0
+            self.counts["wal_bytes"] += len(record)
+            self.counts["wal_records"] += 1
+        if batch.delta:
+            self._flusher.put_delta(batch.delta)
+        if batch.frozen is not None:
+            batch.frozen.segment = self._segment
+            self._segment += 1
+            self._wal.close()
+            self._flusher.add(batch.frozen)
+
+    def _prepare_next_head(self) -> None:
+        since = self._now_s % self.settings.window_s
+        if self._next_head is None and since > 0.8 * self.settings.window_s:
+            head = Head(self._folder, f"{self.path}/head", self._head.generation + 1)
+            head.prepare_spare()
+            self._next_head = head
+
+    def flush(self) -> None:
+        """Commit and write everything as tiles now. Blocks."""
+        batch = self.seal()
+        if batch.frozen is None and self._head.slabs:
+            self._freeze(batch)
+        self.commit(batch)
+        self._flusher.run_until_empty()
+
+    # Reading
+
+    def _slabs(self) -> list[Slab]:
+        frozen, head = self._frozen, self._head
+        slabs = [slab for f in frozen for slab in f.slabs]
+        if not frozen or frozen[-1].generation != head.generation:
+            slabs += head.slabs
+        return slabs
+
+    def select(self, selection: Selection) -> SeriesData:
+        """See `SampleSource.select`."""
+        return self._reading.select(selection)
+
+    def series(
+        self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, limit: int = 0
+    ) -> list[Labels]:
+        """See `SampleSource.series`."""
+        return self._reading.series(matchers, start_ms, end_ms, limit)
+
+    def label_names(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[str]:
+        """See `SampleSource.label_names`."""
+        return self._reading.label_names(matchers, start_ms, end_ms)
+
+    def label_values(
+        self, name: str, matchers: Sequence[Matcher], start_ms: int, end_ms: int
+    ) -> list[str]:
+        """See `SampleSource.label_values`."""
+        return self._reading.label_values(name, matchers, start_ms, end_ms)
+
+    def stats(self) -> dict[str, float]:
+        """Counters since opening, and sizes now (bytes, seconds)."""
+        cache = self._reading.cache
+        return {
+            **{name: float(count) for name, count in self.counts.items()},
+            **self._flusher.stats(),
+            "series": float(self._index.count),
+            "sources": float(len(self._index.hosts.sets)),
+            "layouts": float(len(self._layout_list)),
+            "head_bytes": float(self._head.bytes_used),
+            "frozen_heads": float(len(self._frozen)),
+            "cache_bytes": float(cache.bytes_used),
+            "corrupt_tiles": float(self._reading.corrupt_tiles),
+            "disk_bytes": float(sum(self._days.bytes_on_disk().values())),
+            "wal_disk_bytes": float(self._wal.bytes_on_disk()),
+        }
+
+    def top_sources(self, count: int = 10) -> list[tuple[str, int]]:
+        """Sources with the most series: (instance, series)."""
+        sizes = self._source_series[: len(self._index.hosts.sets)]
+        order = np.argsort(-sizes, kind="stable")[:count].tolist()
+        return [(self._source_name(host), int(sizes[host])) for host in order]
+
+    def close(self) -> None:
+        """Write everything as tiles and let go of the files."""
+        try:
+            with contextlib.suppress(OSError, sqlite3.Error):
+                self.flush()
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of everything without writing: what was committed is recovered at opening."""
+        self._flusher.stop()
+        self._wal.close()
+        self._head.freeze()
+        if self._next_head is not None:
+            self._next_head.freeze()
+        for slab in self._slabs():
+            slab.unlink()
+        self._days.close()
+        self._catalog.close()
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+    # Recovery
+
+    def _remove_unfinished(self) -> None:
+        for day in self._days.days():
+            try:
+                file = self._days.file(day)
+                removed = file.remove_unfinished(self._flusher.flushed) if file else 0
+            except sqlite3.DatabaseError as error:
+                log.error("a day of samples cannot be read", day=day, error=str(error))
+                continue
+            if removed:
+                log.info("tiles of an unfinished flush removed", day=day, tiles=removed)
+
+    def _recover(self) -> None:
+        done = int(self._catalog.meta("segment") or 0)
+        numbers = self._wal.numbers()
+        self._segment = max([done, *numbers]) + 1
+        self._wal.remove_through(done)
+        stored_series = self._index.count
+        for number in (n for n in numbers if n > done):
+            segment = self._wal.read(number)
+            if segment.good_bytes < segment.bytes_on_disk:
+                torn = segment.bytes_on_disk - segment.good_bytes
+                self.counts["torn_bytes"] += torn
+                log.warning("end of a WAL segment is torn", segment=number, bytes=torn)
+            for payload in segment.payloads:
+                for kind, data in wal_format.entries_of(payload):
+                    self._replay(kind, data, stored_series)
+
+    def _replay(self, kind: int, data: memoryview, stored_series: int) -> None:
+        if kind == wal_format.FRAME:
+            layout_id, origin, seq, ts_ms = wal_format.FRAME_BODY.unpack_from(data)
+            if not self._progress[origin].add(seq):
+                return
+            raw = bytes(data[wal_format.FRAME_BODY.size :])
+            if raw and ts_ms >= self._oldest_ms:
+                layout = self._layout_list[layout_id]
+                self._head.write_frame(layout, ts_ms, values_of_frame(raw, len(layout.refs)))
+            self.counts["recovered_frames"] += 1
+        elif kind == wal_format.SAMPLES:
+            count = int.from_bytes(data[:4], "little")
+            refs = np.frombuffer(data, np.int64, count, 4)
+            ts = np.frombuffer(data, np.int64, count, 4 + 8 * count)
+            values = np.frombuffer(data, np.float64, count, 4 + 16 * count)
+            self._head.write_loose(refs, ts, values)
+        elif kind == wal_format.DELTA:
+            self._relearn(unpack_delta(bytes(data)), stored_series)
+        else:
+            raise StoreCorrupt(f"the WAL has an entry of unknown kind {kind}")
+
+    def _relearn(self, delta: Delta, stored_series: int) -> None:
+        for sets, pairs in (
+            (self._index.columns, delta.columns),
+            (self._index.hosts, delta.hosts),
+        ):
+            for number, labels in pairs:
+                if sets.add(labels) != number:
+                    raise StoreCorrupt("the WAL and the catalog disagree about labels")
+        for first, columns, hosts in delta.series:
+            if first == self._index.count:
+                self._index.append(np.frombuffer(columns, np.int32), np.frombuffer(hosts, np.int32))
+        for schema_id, series in delta.schemas:
+            self._schemas.setdefault(schema_id, series)
+        for number, schema, host, refs_bytes in delta.layouts:
+            if number == len(self._layout_list):
+                refs = np.frombuffer(refs_bytes, np.int64)
+                self._add_layout(number, schema, host, refs)
+                self._known.layout_refs.append(refs)
+        for number, key in delta.origins:
+            if number == len(self._progress):
+                self._origins[key] = number
+                self._progress.append(Ranges())
+        delta.series = [s for s in delta.series if s[0] >= stored_series]
+        self._source_series = np.bincount(
+            self._index.host_of, minlength=2 * len(self._index.hosts.sets) + 64
+        )
+        self._flusher.put_delta(delta)
+
+
+def _lock_for_writing(path: str) -> int:
+    fd = os.open(f"{path}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise StoreInUse(f"another process has the store in {path} open for writing") from None
+    return fd

@@ -1,0 +1,395 @@
+"""The codec of tiles: rows of samples of several series, packed together, bit-exact.
+
+A tile holds R rows (one series each) in G groups (rows of one group share their times). Values
+are coded per row and stored by significance across rows:
+
+1. A row whose values are all the same 64 bits keeps only those (`CONST`).
+2. Values that cannot be numbers on a line (NaN of any payload, infinities, -0.0) are set aside
+   with their places; the row goes on with the value before them.
+3. A row of decimal numbers, value == integer / 10**scale exactly, goes on as these integers;
+   any other row goes on as its bits read as int64. Both wrap around like machine integers.
+4. Differences of neighbours; trailing zero bits that all differences share are shifted out;
+   zigzag (sign in the lowest bit).
+5. Rows are sorted by the bytes that their largest difference needs; plane p holds byte p of
+   all rows that need it. Everything goes into ONE zstd frame, which thus sees like by like.
+
+`docs/reference/formats/tiles.md` gives the bytes; `tests/unit/store/test_tile.py` the proofs.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import zstandard
+
+from vezha.model.columns import Refs, Times, Values
+from vezha.store.errors import StoreCorrupt
+from vezha.store.limits import TILE_BYTES_MAX, TILE_ROWS_MAX
+
+I64 = npt.NDArray[np.int64]
+U64 = npt.NDArray[np.uint64]
+U8 = npt.NDArray[np.uint8]
+
+MAGIC = b"VT1\0"
+_HEAD = struct.Struct("<4sIIIIII")
+# magic, rows, groups, columns, exceptions, bytes of the times, bytes of the body
+_KIND_CONST = 0x80
+_KIND_BITS = 0x40
+_SCALES = (0, 1, 2, 3, 4, 6)
+_POWERS = np.array([10.0**s for s in range(16)])
+_EXACT_MAX = float(1 << 53)
+_PROBE = 8
+_TIME_TABLES = 2_048
+_local = threading.local()
+
+
+def _compressor() -> zstandard.ZstdCompressor:
+    if not hasattr(_local, "compressor"):
+        _local.compressor = zstandard.ZstdCompressor(level=1, write_checksum=False)
+        _local.decompressor = zstandard.ZstdDecompressor()
+    compressor: zstandard.ZstdCompressor = _local.compressor
+    return compressor
+
+
+def _decompressor() -> zstandard.ZstdDecompressor:
+    _compressor()
+    decompressor: zstandard.ZstdDecompressor = _local.decompressor
+    return decompressor
+
+
+def _split(integers: I64 | U64) -> bytes:
+    """Bytes by significance: all lowest bytes first. Any shape, flattened."""
+    flat = np.ascontiguousarray(integers).reshape(-1)
+    return flat.view(np.uint8).reshape(-1, 8).T.tobytes()
+
+
+def _joined(body: memoryview, at: int, count: int) -> tuple[I64, int]:
+    end = at + 8 * count
+    if end > len(body):
+        raise StoreCorrupt("a tile's body is too short")
+    planes = np.frombuffer(body[at:end], np.uint8).reshape(8, count)
+    return np.ascontiguousarray(planes.T).reshape(-1).view(np.int64), end
+
+
+def _deltas(numbers: I64) -> I64:
+    with np.errstate(over="ignore"):
+        return np.diff(numbers, prepend=np.int64(0))
+
+
+@dataclass(frozen=True, slots=True)
+class TimeTable:
+    """Times of some groups and their bytes; packed once, used by every tile of these groups."""
+
+    times: list[Times]
+    packed: bytes
+
+    @staticmethod
+    def of(times: list[Times]) -> TimeTable:
+        """`times[g]` int64[T_g] ms, strictly increasing."""
+        counts = np.array([len(t) for t in times], np.int64)
+        starts = np.array([t[0] for t in times], np.int64)
+        steps = np.zeros(len(times), np.int64)
+        odd_times: list[bytes] = []
+        for g, t in enumerate(times):
+            if len(t) > 1:
+                gaps = np.diff(t)
+                if (gaps == gaps[0]).all():
+                    steps[g] = gaps[0]
+                else:
+                    odd_times.append(_split(gaps))
+        parts = [_split(counts), _split(_deltas(starts)), _split(steps), *odd_times]
+        return TimeTable(times, b"".join(parts))
+
+
+@lru_cache(_TIME_TABLES)
+def _unpacked_times(packed: bytes, groups: int, columns: int) -> list[Times]:
+    body = memoryview(packed)
+    counts, at = _joined(body, 0, groups)
+    delta_starts, at = _joined(body, at, groups)
+    steps, at = _joined(body, at, groups)
+    starts = np.cumsum(delta_starts)
+    times: list[Times] = []
+    for g in range(groups):
+        count, step = int(counts[g]), int(steps[g])
+        if not 0 < count <= columns:
+            raise StoreCorrupt("a tile's group is too long")
+        if count == 1 or step:
+            times.append(starts[g] + step * np.arange(count, dtype=np.int64))
+        else:
+            gaps, at = _joined(body, at, count - 1)
+            times.append(starts[g] + np.concatenate(([0], np.cumsum(gaps))))
+    if at != len(body):
+        raise StoreCorrupt("a tile's times do not fit")
+    return times
+
+
+def encode(refs: Refs, groups: npt.NDArray[np.int64], times: TimeTable, values: Values) -> bytes:
+    """Pack rows.
+
+    `refs` int64[R] names the series of each row; `groups` int64[R] says whose times of the table
+    a row has; `values` float64[R, T] with T at least the longest of these: a shorter row is
+    padded at its end by repeating its last value.
+    """
+    rows, columns = values.shape
+    assert 0 < rows <= TILE_ROWS_MAX
+    assert columns > 0
+    assert len(refs) == len(groups) == rows
+    values = np.ascontiguousarray(values)
+    bits = values.view(np.int64)
+    kinds = np.zeros(rows, np.uint8)
+    widths = np.zeros(rows, np.uint8)
+    shifts = np.zeros(rows, np.uint8)
+    const = (bits == bits[:, :1]).all(axis=1)
+    kinds[const] = _KIND_CONST
+    firsts = bits[:, 0].copy()
+    planes: list[bytes] = []
+    places = np.empty(0, np.int64)
+    exceptions = np.empty(0, np.int64)
+    live = np.flatnonzero(~const)
+    if len(live):
+        plain = values[live]
+        places, exceptions = _set_aside(plain, live, columns)
+        scales, numbers = _numbers(plain)
+        kinds[live] = scales
+        firsts[live] = numbers[:, 0]
+        zigzags, shifts[live], widths[live] = _zigzags(numbers)
+        planes = _planes(zigzags, widths[live])
+    body = b"".join(
+        [
+            _split(_deltas(refs)),
+            _split(_deltas(groups)),
+            times.packed,
+            kinds.tobytes(),
+            widths.tobytes(),
+            shifts.tobytes(),
+            _split(firsts),
+            _split(_deltas(places)),
+            _split(exceptions),
+            *planes,
+        ]
+    )
+    counts = (rows, len(times.times), columns, len(places), len(times.packed), len(body))
+    head = _HEAD.pack(MAGIC, *counts)
+    return head + _compressor().compress(body)
+
+
+def _set_aside(plain: Values, live: I64, columns: int) -> tuple[I64, I64]:
+    """Replace odd values in *plain* (in place); their places in the tile and their bits."""
+    odd = ~np.isfinite(plain) | ((plain == 0) & np.signbit(plain))
+    touched = np.flatnonzero(odd.any(axis=1))
+    if not len(touched):
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    part = odd[touched]
+    row, column = np.nonzero(part)
+    places = live[touched[row]] * columns + column
+    bits = plain[touched[row], column].view(np.int64)
+    # the place of the last ordinary value at or before each place, or of the first one
+    usable = np.where(part, -1, np.arange(columns))
+    last = np.maximum.accumulate(usable, axis=1)
+    first = np.where(part.all(axis=1), 0, (~part).argmax(axis=1))
+    last = np.where(last < 0, first[:, None], last)
+    filled = np.take_along_axis(plain[touched], last, axis=1)
+    filled[part.all(axis=1)] = 0.0
+    plain[touched] = filled
+    return places.astype(np.int64), np.ascontiguousarray(bits)
+
+
+def _numbers(plain: Values) -> tuple[U8, I64]:
+    """Rows as int64, and each row's kind: its scale, or `_KIND_BITS`."""
+    kinds = np.full(len(plain), _KIND_BITS, np.uint8)
+    numbers = plain.view(np.int64).copy()
+    stride = max(1, plain.shape[1] // _PROBE)
+    probe = plain[:, ::stride]
+    left = np.arange(len(plain))
+    for scale in _SCALES:
+        power = _POWERS[scale]
+        with np.errstate(over="ignore"):
+            whole = np.rint(probe[left] * power)
+        likely = ((whole / power == probe[left]) & (np.abs(whole) < _EXACT_MAX)).all(axis=1)
+        candidates = left[likely]
+        if len(candidates):
+            rows = plain[candidates]
+            with np.errstate(over="ignore"):
+                whole = np.rint(rows * power) if scale else np.rint(rows)
+            fits = ((whole / power == rows) & (np.abs(whole) < _EXACT_MAX)).all(axis=1)
+            good = candidates[fits]
+            numbers[good] = whole[fits].astype(np.int64)
+            kinds[good] = scale
+            left = np.setdiff1d(left, good, assume_unique=True)
+            if not len(left):
+                break
+    return kinds, numbers
+
+
+def _zigzags(numbers: I64) -> tuple[U64, U8, U8]:
+    """Zigzag differences uint64[R, T-1], the bits shifted out and the bytes needed, by row."""
+    with np.errstate(over="ignore"):
+        deltas = numbers[:, 1:] - numbers[:, :-1]
+    merged = np.bitwise_or.reduce(deltas, axis=1)
+    lowest = merged & -merged  # a power of two, or 0, or the sign bit alone
+    shifts = np.zeros(len(numbers), np.uint8)
+    some = lowest != 0
+    shifts[some] = np.log2(lowest[some].view(np.uint64).astype(np.float64)).astype(np.uint8)
+    deltas >>= shifts[:, None].astype(np.int64)
+    zigzags = ((deltas << 1) ^ (deltas >> 63)).view(np.uint64)
+    needed = np.bitwise_or.reduce(zigzags, axis=1)
+    thresholds = np.array([1 << (8 * k) for k in range(8)], np.uint64)
+    widths: U8 = np.asarray(np.searchsorted(thresholds, needed, side="right")).astype(np.uint8)
+    return zigzags, shifts, widths
+
+
+def _planes(zigzags: U64, widths: U8) -> list[bytes]:
+    order = np.argsort(-widths.astype(np.int8), kind="stable")
+    ordered = widths[order]
+    octets = zigzags[order].view(np.uint8).reshape(len(order), -1, 8)
+    return [
+        octets[: int(np.count_nonzero(ordered > p)), :, p].tobytes() for p in range(int(ordered[0]))
+    ]
+
+
+@dataclass(slots=True)
+class Tile:
+    """An opened tile: everything but the values is unpacked.
+
+    `refs` int64[R], `groups` int64[R], `times[g]` int64[T_g].
+    """
+
+    refs: Refs
+    groups: I64
+    times: list[Times]
+    columns: int
+    size_bytes: int
+    _kinds: U8
+    _widths: U8
+    _shifts: U8
+    _firsts: I64
+    _places: I64
+    _exceptions: I64
+    _body: memoryview
+    _planes_at: int
+    _rank: I64
+    _counts: list[int]
+
+    def values(self, rows: npt.NDArray[np.int64]) -> Values:
+        """Values of *rows* (indices), float64[len(rows), columns], padded as they were given."""
+        columns = self.columns
+        numbers = np.empty((len(rows), columns), np.int64)
+        numbers[:] = self._firsts[rows][:, None]
+        kinds = self._kinds[rows]
+        moving = np.flatnonzero(self._widths[rows] > 0)
+        if len(moving):
+            picked = rows[moving]
+            zigzags = self._zigzags(picked)
+            deltas = (zigzags >> np.uint64(1)).view(np.int64)
+            deltas ^= -(zigzags & np.uint64(1)).view(np.int64)
+            shifts = self._shifts[picked]
+            if shifts.any():
+                deltas <<= shifts[:, None].astype(np.int64)
+            deltas[:, 0] += numbers[moving, 0] if columns > 1 else 0
+            numbers[moving, 1:] = np.cumsum(deltas, axis=1)
+        values = numbers.view(np.float64)
+        scaled = np.flatnonzero(kinds < _KIND_BITS)
+        if len(scaled):
+            part = numbers[scaled].astype(np.float64)
+            scales = kinds[scaled]
+            if scales.any():
+                part /= _POWERS[scales][:, None]
+            values[scaled] = part
+        if len(self._places):
+            self._put_back(rows, values)
+        return values
+
+    def _zigzags(self, picked: I64) -> U64:
+        width = self.columns - 1
+        octets = np.zeros((len(picked), width, 8), np.uint8)
+        rank = self._rank[picked]
+        at = self._planes_at
+        for p, count in enumerate(self._counts):
+            end = at + count * width
+            plane = np.frombuffer(self._body[at:end], np.uint8).reshape(count, width)
+            have = np.flatnonzero(rank < count)
+            if len(have) == len(picked):
+                octets[:, :, p] = plane[rank]
+            elif len(have):
+                octets[have, :, p] = plane[rank[have]]
+            at = end
+        zigzags: U64 = octets.reshape(len(picked), -1).view(np.uint64)
+        return zigzags
+
+    def _put_back(self, rows: I64, values: Values) -> None:
+        row_of = self._places // self.columns
+        where = np.full(len(self.refs), -1, np.int64)
+        where[rows] = np.arange(len(rows))
+        mine = where[row_of] >= 0
+        if mine.any():
+            target = where[row_of[mine]]
+            values.view(np.int64)[target, self._places[mine] % self.columns] = self._exceptions[
+                mine
+            ]
+
+
+def decode(blob: bytes) -> Tile:
+    """Open a tile. Raises StoreCorrupt."""
+    if len(blob) < _HEAD.size:
+        raise StoreCorrupt("a tile is cut")
+    magic, rows, groups, columns, exceptions, time_bytes, size = _HEAD.unpack_from(blob)
+    if magic != MAGIC or not 0 < rows <= TILE_ROWS_MAX or size > TILE_BYTES_MAX:
+        raise StoreCorrupt("not a tile")
+    try:
+        packed = memoryview(blob)[_HEAD.size :]
+        body = memoryview(_decompressor().decompress(packed, max_output_size=size))
+    except zstandard.ZstdError as error:
+        raise StoreCorrupt(f"a tile does not unpack: {error}") from None
+    if len(body) != size:
+        raise StoreCorrupt(f"a tile unpacks to {len(body)} bytes, not {size}")
+    delta_refs, at = _joined(body, 0, rows)
+    delta_groups, at = _joined(body, at, rows)
+    if at + time_bytes > size:
+        raise StoreCorrupt("a tile's body is too short")
+    times = _unpacked_times(bytes(body[at : at + time_bytes]), groups, columns)
+    at += time_bytes
+    if at + 3 * rows > size:
+        raise StoreCorrupt("a tile's body is too short")
+    kinds = np.frombuffer(body[at : at + rows], np.uint8)
+    widths = np.frombuffer(body[at + rows : at + 2 * rows], np.uint8)
+    shifts = np.frombuffer(body[at + 2 * rows : at + 3 * rows], np.uint8)
+    firsts, at = _joined(body, at + 3 * rows, rows)
+    delta_places, at = _joined(body, at, exceptions)
+    odd, at = _joined(body, at, exceptions)
+    live = np.flatnonzero(kinds != _KIND_CONST)
+    order = live[np.argsort(-widths[live].astype(np.int8), kind="stable")]
+    rank = np.full(rows, rows, np.int64)
+    rank[order] = np.arange(len(order))
+    ordered = widths[order]
+    deepest = int(ordered[0]) if len(ordered) else 0
+    plane_rows = [int(np.count_nonzero(ordered > p)) for p in range(deepest)]
+    known = (kinds == _KIND_CONST) | (kinds == _KIND_BITS) | (kinds < len(_POWERS))
+    if deepest > min(8, 8 * (columns - 1)) or not known.all() or (shifts > 63).any():
+        raise StoreCorrupt("a tile's rows are of no known kind")
+    if at + sum(plane_rows) * (columns - 1) != size:
+        raise StoreCorrupt("a tile's planes do not fit its body")
+    group_of = np.cumsum(delta_groups)
+    if ((group_of < 0) | (group_of >= groups)).any():
+        raise StoreCorrupt("a tile's row has no times")
+    return Tile(
+        refs=np.cumsum(delta_refs),
+        groups=group_of,
+        times=times,
+        columns=columns,
+        size_bytes=size + 64 * rows + 512,
+        _kinds=kinds,
+        _widths=widths,
+        _shifts=shifts,
+        _firsts=firsts,
+        _places=np.cumsum(delta_places),
+        _exceptions=odd,
+        _body=body,
+        _planes_at=at,
+        _rank=rank,
+        _counts=plane_rows,
+    )

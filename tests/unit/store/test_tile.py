@@ -1,0 +1,122 @@
+"""The codec of tiles gives back every bit, refuses what is damaged, and packs what it should."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vezha.model.columns import STALE_NAN
+from vezha.store import tile
+from vezha.store.errors import StoreCorrupt
+
+_odd = st.sampled_from(
+    [
+        *(0.0, -0.0, float("inf"), float("-inf"), float("nan"), STALE_NAN, 5e-324, -5e-324),
+        *(2.0**53, 2.0**53 - 1, 2.0**63, -(2.0**63), 1.7e308, 0.1, 0.37, 12.345678, 1e-7),
+    ]
+)
+_bits = st.integers(0, 2**64 - 1).map(lambda b: float(np.uint64(b).view(np.float64)))
+_number = st.one_of(
+    _odd, _bits, st.integers(-1000, 1000).map(float), st.integers(0, 999).map(lambda n: n / 100)
+)
+
+
+@st.composite
+def _tiles(draw: st.DrawFn) -> tuple[list[int], list[int], list[list[int]], list[list[float]]]:
+    times: list[list[int]] = []
+    for _ in range(draw(st.integers(1, 4))):
+        if draw(st.booleans()):
+            count = draw(st.integers(1, 20))
+            step = draw(st.integers(1, 100_000))
+            start = draw(st.integers(0, 2**42))
+            times.append([start + i * step for i in range(count)])
+        else:
+            times.append(sorted(draw(st.sets(st.integers(0, 3_600_000), min_size=1, max_size=20))))
+    groups: list[int] = []
+    rows: list[list[float]] = []
+    columns = max(len(t) for t in times)
+    for g, t in enumerate(times):
+        for _ in range(draw(st.integers(1, 4))):
+            groups.append(g)
+            element = draw(st.sampled_from([_number, _odd, st.just(4.5)]))
+            row = draw(st.lists(element, min_size=len(t), max_size=len(t)))
+            rows.append(row + [row[-1]] * (columns - len(t)))
+    refs = draw(st.lists(st.integers(0, 2**40), min_size=len(rows), max_size=len(rows)))
+    return refs, groups, times, rows
+
+
+@settings(deadline=None, max_examples=300)
+@given(_tiles(), st.randoms())
+def test_it_gives_back_every_bit(
+    made: tuple[list[int], list[int], list[list[int]], list[list[float]]], random: object
+) -> None:
+    refs, groups, times, rows = made
+    values = np.array(rows, np.float64)
+    opened = tile.decode(
+        tile.encode(
+            np.array(refs, np.int64),
+            np.array(groups, np.int64),
+            tile.TimeTable.of([np.array(t, np.int64) for t in times]),
+            values,
+        )
+    )
+    assert opened.refs.tolist() == refs
+    assert opened.groups.tolist() == groups
+    assert [t.tolist() for t in opened.times] == times
+    everything = opened.values(np.arange(len(refs)))
+    assert (everything.view(np.uint64) == values.view(np.uint64)).all()
+    some = np.arange(len(refs) - 1, -1, -2)
+    assert (opened.values(some).view(np.uint64) == values[some].view(np.uint64)).all()
+
+
+def _encode(values: np.ndarray) -> bytes:
+    rows, columns = values.shape
+    times = [1_700_000_000_000 + 1000 * np.arange(columns, dtype=np.int64)]
+    table = tile.TimeTable.of(times)
+    return tile.encode(np.arange(rows), np.zeros(rows, np.int64), table, values)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.data())
+def test_damage_is_corrupt_or_unseen_but_nothing_worse(data: st.DataObject) -> None:
+    random = np.random.default_rng(1)
+    blob = bytearray(_encode(random.normal(size=(8, 20)).round(2)))
+    for _ in range(data.draw(st.integers(1, 4))):
+        blob[data.draw(st.integers(0, len(blob) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(blob)))
+    try:
+        opened = tile.decode(bytes(blob[:cut]))
+    except StoreCorrupt:
+        return
+    opened.values(np.arange(len(opened.refs)))
+
+
+def test_constants_cost_almost_nothing_and_integers_little() -> None:
+    random = np.random.default_rng(2)
+    constant = np.tile(random.normal(size=(128, 1)), (1, 120))
+    counter = np.cumsum(random.integers(0, 200, (128, 120)), axis=1).astype(np.float64)
+    assert len(_encode(constant)) / constant.size < 0.15
+    assert len(_encode(counter)) / counter.size < 1.1
+    pages = random.integers(0, 200, (128, 120)) * 4096.0
+    assert len(_encode(pages)) / pages.size < 1.3
+
+
+def test_a_stale_marker_does_not_spoil_its_row() -> None:
+    row = np.cumsum(np.random.default_rng(3).integers(0, 9, (64, 120)), axis=1).astype(np.float64)
+    marked = row.copy()
+    marked[:, -1] = STALE_NAN
+    assert len(_encode(marked)) < 1.5 * len(_encode(row))
+
+
+def test_one_column_and_one_row() -> None:
+    opened = tile.decode(_encode(np.array([[4.25]])))
+    assert opened.values(np.array([0])).tolist() == [[4.25]]
+
+
+def test_not_a_tile() -> None:
+    with pytest.raises(StoreCorrupt, match="cut"):
+        tile.decode(b"")
+    with pytest.raises(StoreCorrupt, match="not a tile"):
+        tile.decode(b"x" * 100)
