@@ -197,7 +197,10 @@ class AlertRunner:
     def expand(self, labels: Labels, value: float, ask: Ask, ts_ms: int) -> dict[str, str]:
         """The annotations' texts for one result."""
         scope = self._scope(labels, value, ask, ts_ms)
-        return {name: t.expand_or_error(scope) for name, t in self.rule.annotations}
+        texts = {name: t.expand_or_error(scope) for name, t in self.rule.annotations}
+        policy = self.rule.policy
+        own = {"vezha_team": policy.team, "vezha_explains": policy.explains}
+        return texts | {name: text for name, text in own.items() if text}
 
     def series(self) -> Vector:
         """`ALERTS` and `ALERTS_FOR_STATE` as they are to be written now, stale marks included."""

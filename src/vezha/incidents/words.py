@@ -101,7 +101,7 @@ def main_member(members: Sequence[Member]) -> Member:
 
 def is_root(member: Member) -> bool:
     """Whether the alert explains whatever else is wrong with its host."""
-    return member.alert_name == "HostSilent"
+    return member.annotations.get("vezha_explains", "") == "host"
 
 
 def hosts_of(members: Sequence[Member]) -> list[str]:

@@ -1,0 +1,246 @@
+"""`Desk`: follows transitions, applies silences, does what people ask.
+
+Each step is one transaction that reads its cursor, does the work and moves the cursor, so that a
+crash at any point repeats or skips nothing. Idempotent: a step without news changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Connection, or_, select
+
+from vezha.incidents.case import Case
+from vezha.incidents.errors import OperatorError
+from vezha.incidents.grouping import Arriving, Candidate, Grouping
+from vezha.incidents.limits import (
+    NOTE_CHARS_MAX,
+    RELAPSE_WINDOW_MS,
+    TRANSITIONS_PER_STEP_MAX,
+)
+from vezha.incidents.rows import (
+    create_case,
+    read_case,
+    read_cases,
+    read_cursor,
+    read_place,
+    write_case,
+    write_cursor,
+)
+from vezha.incidents.silence import Silence, read_silences
+from vezha.incidents.state import Act, State
+from vezha.incidents.words import Member
+from vezha.ledger import Ledger
+from vezha.ledger.tables import alert_transition, incident, incident_alert
+from vezha.model.severity import Severity
+from vezha.world import World
+
+CURSOR = "incidents.transitions"
+
+
+class Desk:
+    """The incident desk over one ledger. Methods block on it; any number of processes may act."""
+
+    def __init__(self, ledger: Ledger, world: World) -> None:
+        self._ledger = ledger
+        self._world = world
+        self._silenced_by: tuple[int, ...] | None = None
+
+    def step(self) -> int:
+        """Take in new transitions and changed silences; how many incidents changed."""
+        changed = 0
+        while True:
+            with self._ledger.begin() as connection:
+                taken, written = self._follow(connection)
+            changed += written
+            if taken < TRANSITIONS_PER_STEP_MAX:
+                break
+        return changed + self._apply_silences()
+
+    def acknowledge(self, id_: int, actor: str, note: str = "") -> None:
+        """Somebody has it in hand. Raises OperatorError."""
+        self._act(id_, Act.ACKNOWLEDGE, actor, note)
+
+    def resolve(self, id_: int, actor: str, note: str = "") -> None:
+        """Somebody says that it is over. Raises OperatorError."""
+        self._act(id_, Act.RESOLVE, actor, note)
+
+    def reopen(self, id_: int, actor: str, note: str = "") -> None:
+        """Somebody says that it is not over. Raises OperatorError."""
+        self._act(id_, Act.REOPEN, actor, note)
+
+    def note(self, id_: int, actor: str, text: str) -> None:
+        """Write into the timeline. Raises OperatorError."""
+        if not text.strip():
+            raise OperatorError("a note needs text")
+        self._act(id_, Act.NOTE, actor, text)
+
+    # Inside
+
+    def _now_ms(self) -> int:
+        return int(self._world.clock.now() * 1000)
+
+    def _act(self, id_: int, act: Act, actor: str, text: str) -> None:
+        with self._ledger.begin() as connection:
+            act_in(connection, id_, act, actor, text, self._now_ms())
+
+    def _follow(self, connection: Connection) -> tuple[int, int]:
+        after = read_cursor(connection, CURSOR)
+        rows = connection.execute(
+            select(alert_transition)
+            .where(alert_transition.c.id > after)
+            .order_by(alert_transition.c.id)
+            .limit(TRANSITIONS_PER_STEP_MAX)
+        ).all()
+        if not rows:
+            return 0, 0
+        now_ms = self._now_ms()
+        work = _Work(connection, now_ms)
+        for row in rows:
+            work.take(row)
+        because = _because(read_silences(connection, now_ms), now_ms)
+        place = read_place(connection)
+        written = 0
+        for case in work.touched.values():
+            case.silence(because, now_ms)
+            written += write_case(connection, case, place, now_ms)
+        write_cursor(connection, CURSOR, rows[-1].id)
+        return len(rows), written
+
+    def _apply_silences(self) -> int:
+        """Judge open incidents anew where the set of silences that hold has changed."""
+        now_ms = self._now_ms()
+        with self._ledger.read() as connection:
+            silences = [s for s in read_silences(connection, now_ms) if s.holds(now_ms)]
+        held = tuple(s.id for s in silences)
+        if held == self._silenced_by:
+            return 0
+        changed = 0
+        with self._ledger.begin() as connection:
+            ids = select(incident.c.id).where(incident.c.state != State.RESOLVED.value)
+            cases = read_cases(connection, connection.execute(ids).scalars())
+            place = read_place(connection)
+            for case in cases.values():
+                case.silence(_because(silences, now_ms), now_ms)
+                changed += write_case(connection, case, place, now_ms)
+        self._silenced_by = held
+        return changed
+
+
+def act_in(connection: Connection, id_: int, act: Act, actor: str, text: str, now_ms: int) -> Case:
+    """Do a person's *act* within the caller's transaction. Raises OperatorError."""
+    if len(text) > NOTE_CHARS_MAX:
+        raise OperatorError(f"the text is longer than {NOTE_CHARS_MAX} characters")
+    case = read_case(connection, id_)
+    case.act(act, actor, text, now_ms)
+    write_case(connection, case, read_place(connection), now_ms)
+    return case
+
+
+def _because(silences: list[Silence], now_ms: int) -> Callable[[Member], str]:
+    live = [s for s in silences if s.holds(now_ms)]
+
+    def because(member: Member) -> str:
+        if not live:
+            return ""
+        labels = {**member.labels, "severity": member.severity.value}
+        return next((s.reason for s in live if s.fits(labels)), "")
+
+    return because
+
+
+class _Work:
+    """One batch of transitions over the cases that they touch."""
+
+    def __init__(self, connection: Connection, now_ms: int) -> None:
+        self._connection = connection
+        self._cases: dict[int, Case] = {}
+        self.touched: dict[int, Case] = {}
+        lately = now_ms - RELAPSE_WINDOW_MS
+        rows = connection.execute(
+            select(incident).where(
+                or_(incident.c.state != State.RESOLVED.value, incident.c.resolved_ms >= lately),
+                incident.c.merged_into.is_(None),
+            )
+        ).all()
+        candidates = [
+            Candidate(
+                row.id,
+                row.state != State.RESOLVED.value,
+                row.team,
+                row.active_ms,
+                row.resolved_ms,
+                alert_names=set(row.alert_names),
+            )
+            for row in rows
+        ]
+        by_id = {c.id: c for c in candidates}
+        members = select(
+            incident_alert.c.incident_id, incident_alert.c.fingerprint, incident_alert.c.host
+        )
+        members = (
+            members.where(incident_alert.c.incident_id.in_(by_id)) if by_id else members.limit(0)
+        )
+        for row in connection.execute(members):
+            by_id[row.incident_id].members.add(row.fingerprint)
+            if row.host:
+                by_id[row.incident_id].hosts.add(row.host)
+        self._grouping = Grouping(candidates)
+
+    def take(self, row: Any) -> None:
+        """One transition."""
+        at_ms = row.evaluated_ms
+        if row.event in ("fired", "found"):
+            self._fire(row, at_ms)
+            return
+        id_ = self._grouping.of_member(row.fingerprint)
+        if id_ is None:
+            return
+        case = self._case(id_)
+        if row.event == "lost":
+            case.lose(row.fingerprint, at_ms)
+        elif row.event == "flaps":
+            case.flap(row.fingerprint, at_ms)
+        else:
+            case.over(row.fingerprint, at_ms, row.event == "expired")
+            self._sync(case)
+
+    def _fire(self, row: Any, at_ms: int) -> None:
+        team = row.labels.get("team", "") or row.annotations.get("vezha_team", "")
+        alert = Arriving(row.fingerprint, row.alert_name, row.host, team, at_ms)
+        id_ = self._grouping.place(alert)
+        member = Member(
+            fingerprint=row.fingerprint,
+            alert_name=row.alert_name,
+            host=row.host,
+            severity=Severity(row.severity),
+            state="firing",
+            labels=row.labels,
+            annotations=row.annotations,
+            first_ms=at_ms,
+            changed_ms=at_ms,
+            active_ms=row.active_ms,
+        )
+        if id_ is None:
+            case = Case(0, State.OPEN, member.severity, team, row.active_ms or at_ms, at_ms, at_ms)
+            create_case(self._connection, case)
+            self._cases[case.id] = case
+            self._grouping.add(Candidate(case.id, True, team, at_ms, None))
+            id_ = case.id
+        case = self._case(id_)
+        case.fire(member, at_ms)
+        self._grouping.join(id_, alert)
+        self._sync(case)
+
+    def _sync(self, case: Case) -> None:
+        """Let grouping know what became of *case*."""
+        candidate = self._grouping.by_id[case.id]
+        candidate.open = case.state is not State.RESOLVED
+        candidate.resolved_ms = case.resolved_ms
+
+    def _case(self, id_: int) -> Case:
+        if id_ not in self._cases:
+            self._cases.update(read_cases(self._connection, [id_]))
+        case = self.touched[id_] = self._cases[id_]
+        return case

@@ -1,0 +1,27 @@
+"""What can go wrong on the way to people."""
+
+from __future__ import annotations
+
+
+class OperatorError(ValueError):
+    """The operator can mend this: the message says what to change."""
+
+
+class NotifySettingsError(OperatorError):
+    """`notify.toml` cannot be used."""
+
+
+class SendError(Exception):
+    """A provider did not take a message. The text must never carry a secret."""
+
+
+class TryAgain(SendError):
+    """It may take it later; *after_ms* is when the provider says so (None: by our back-off)."""
+
+    def __init__(self, reason: str, after_ms: int | None = None) -> None:
+        super().__init__(reason)
+        self.after_ms = after_ms
+
+
+class Refused(SendError):
+    """It will never take this message."""

@@ -1,0 +1,32 @@
+"""Named limits of notifications, each with its unit."""
+
+from __future__ import annotations
+
+SETTINGS_BYTES_MAX = 256_000
+RECEIVERS_MAX = 100
+ROUTES_MAX = 500
+EVENTS_PER_STEP_MAX = 2_000
+"""Timeline entries planned per transaction."""
+CLAIM_MS = 60_000
+"""How long a message belongs to who claimed it; afterwards another may send it (again)."""
+SEND_TIMEOUT_S = 20.0
+BACKOFF_FIRST_MS = 1_000
+BACKOFF_MOST_MS = 120_000
+"""Full jitter between zero and the doubling step, up to this."""
+MISSET_RETRY_MS = 60_000
+"""A provider that refuses us (wrong token) is asked again this seldom, until it is set right."""
+GIVE_UP_MS = 48 * 3_600_000
+"""A message this old is not sent any more; it says so in the outbox."""
+HOSTS_IN_MESSAGE_MAX = 20
+ALERTS_IN_MESSAGE_MAX = 20
+TEXT_CHARS_MAX = 3_500
+RATE_WINDOW_MS = 10 * 60_000
+RATE_MESSAGES_DEFAULT = 20
+"""Messages that ring per receiver in RATE_WINDOW_MS; what is more goes into one digest."""
+DIGEST_LINES_MAX = 30
+OUTBOX_LISTED_MAX = 500
+SENT_KEPT_MS = 90 * 86_400_000
+RESPONSE_CHARS_MAX = 300
+"""How much of a provider's answer an error quotes."""
+TELEGRAM_TEXT_CHARS_MAX = 4_096
+TELEGRAM_POLL_S = 25

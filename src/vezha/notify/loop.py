@@ -1,0 +1,349 @@
+"""`Notifier`: follows the timelines, plans messages, sends them, hears what people press.
+
+Planning is one transaction that moves its cursor; sending is one task per receiver, so that a
+dead provider delays nobody else. Both are reconcilers: a step without work changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import structlog
+from sqlalchemy import Connection, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from vezha.incidents.errors import OperatorError as IncidentError
+from vezha.incidents.loop import Desk
+from vezha.incidents.rows import read_cases, read_cursor, read_place, write_cursor
+from vezha.ledger import Ledger
+from vezha.ledger.tables import incident_event
+from vezha.notify import outbox
+from vezha.notify.digest import make_room
+from vezha.notify.errors import NotifySettingsError, Refused, TryAgain
+from vezha.notify.limits import EVENTS_PER_STEP_MAX, SEND_TIMEOUT_S
+from vezha.notify.message import Message
+from vezha.notify.plan import kind_for, message_of, news_of, receivers_of
+from vezha.notify.provider import Delivery, Listener, Pressed
+from vezha.notify.settings import NotifyPlan, Receiver, load_settings
+from vezha.notify.words import word
+from vezha.world import World
+
+CURSOR = "notify.events"
+_log = structlog.get_logger("notify")
+_HANGS_S = 2 * SEND_TIMEOUT_S
+
+
+@dataclass(slots=True)
+class _File:
+    """The settings file as last read."""
+
+    path: str
+    stamp: tuple[float, int] = (-1.0, -1)
+    plan: NotifyPlan = field(default_factory=NotifyPlan)
+    problem: str = ""
+
+
+class Notifier:
+    """Messages of one server."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        world: World,
+        settings_path: str,
+        environment: Mapping[str, str],
+        public_url: str = "",
+        desk: Desk | None = None,
+    ) -> None:
+        self._ledger = ledger
+        self._world = world
+        self._environment = environment
+        self._public_url = public_url
+        self._desk = desk or Desk(ledger, world)
+        self._file = _File(settings_path)
+        self._worker = f"{world.network.hostname()}:{world.chance.token(6).hex()}"
+        self._sending: dict[str, asyncio.Task[None]] = {}
+        self._listening: dict[str, asyncio.Task[None]] = {}
+        self._more: set[str] = set()
+        self._retired: list[NotifyPlan] = []
+        self.on_sent: Callable[[], None] = lambda: None
+
+    @property
+    def plan(self) -> NotifyPlan:
+        """Receivers and routes in force."""
+        return self._file.plan
+
+    @property
+    def problem(self) -> str:
+        """Why the settings file is not in force as it is now; empty if it is."""
+        return self._file.problem
+
+    async def start(self) -> None:
+        """Take up what a crash left; begin to listen for presses."""
+        if self._ledger.kind == "sqlite":
+            with self._ledger.begin() as connection:
+                outbox.release_all(connection)
+        await self.step()
+
+    async def step(self) -> int:
+        """Plan news and see that whoever has messages is being sent them; messages planned."""
+        await self._reload()
+        planned = await asyncio.to_thread(self.plan_news)
+        due = await asyncio.to_thread(self._due)
+        for name in due:
+            task = self._sending.get(name)
+            if task is not None and not task.done():
+                self._more.add(name)  # it may have looked just before this came
+            elif name in self.plan.receivers:
+                self._sending[name] = asyncio.create_task(self._send_all(name))
+        return planned
+
+    async def close(self) -> None:
+        """Stop; what is on its way is finished or freed by its claim's end."""
+        for task in self._listening.values():
+            task.cancel()
+        if self._sending:
+            await asyncio.wait(self._sending.values(), timeout=2.0)
+        for task in self._sending.values():
+            task.cancel()
+        tasks = [*self._listening.values(), *self._sending.values()]
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for plan in [*self._retired, self.plan]:
+            for receiver in plan.receivers.values():
+                await receiver.sender.close()
+
+    async def wait_idle(self) -> None:
+        """Until nobody is being sent anything (for tests and one-shot commands)."""
+        while tasks := [t for t in self._sending.values() if not t.done()]:
+            await asyncio.wait(tasks)
+
+    # Settings
+
+    async def _reload(self) -> None:
+        stamp = _stamp(self._file.path)
+        if stamp == self._file.stamp:
+            return
+        self._file.stamp = stamp
+        try:
+            plan = load_settings(self._file.path, self._environment)
+        except NotifySettingsError as fault:
+            # what was in force stays in force: a typing error must not make Vezha mute
+            self._file.problem = str(fault)
+            _log.error("notify settings are not used", reason=str(fault))
+            return
+        self._file.problem = ""
+        if self.plan.receivers:
+            self._retired.append(self.plan)
+        self._file.plan = plan
+        for task in self._listening.values():
+            task.cancel()
+        await asyncio.gather(*self._listening.values(), return_exceptions=True)
+        self._listening = {
+            name: asyncio.create_task(self._listen(receiver))
+            for name, receiver in plan.receivers.items()
+            if hasattr(receiver.sender, "listen") and getattr(receiver.sender, "buttons", False)
+        }
+
+    # Planning
+
+    def _now_ms(self) -> int:
+        return int(self._world.clock.now() * 1000)
+
+    def plan_news(self) -> int:
+        """Turn new timeline entries into messages; how many."""
+        planned = 0
+        while True:
+            with self._ledger.begin() as connection:
+                taken, put = self._plan_some(connection)
+            planned += put
+            if taken < EVENTS_PER_STEP_MAX:
+                return planned
+
+    def _plan_some(self, connection: Connection) -> tuple[int, int]:
+        after = read_cursor(connection, CURSOR)
+        rows = connection.execute(
+            select(incident_event.c.id, incident_event.c.incident_id, incident_event.c.kind)
+            .where(incident_event.c.id > after)
+            .order_by(incident_event.c.id)
+            .limit(EVENTS_PER_STEP_MAX)
+        ).all()
+        if not rows:
+            return 0, 0
+        put = 0
+        if self.plan.receivers:
+            kinds: dict[int, list[str]] = {}
+            last: dict[int, int] = {}
+            for row in rows:
+                kinds.setdefault(row.incident_id, []).append(row.kind)
+                last[row.incident_id] = row.id
+            put = self._plan_incidents(connection, kinds, last)
+        write_cursor(connection, CURSOR, rows[-1].id)
+        return len(rows), put
+
+    def _plan_incidents(
+        self, connection: Connection, kinds: Mapping[int, list[str]], last: Mapping[int, int]
+    ) -> int:
+        now_ms = self._now_ms()
+        place = read_place(connection)
+        put = 0
+        for id_, case in read_cases(connection, kinds).items():
+            news = news_of(kinds[id_], case.state)
+            members = list(case.members.values())
+            for receiver in receivers_of(self.plan, members, case.severity):
+                thread = f"incident:{id_}"
+                told = outbox.told_before(connection, receiver.name, thread)
+                kind = kind_for(news, case, told, now_ms)
+                if not kind or kind not in receiver.sender.wants:
+                    continue
+                what = message_of(case, kind, receiver, place, self._public_url, now_ms)
+                key = f"{receiver.name}:{id_}:{last[id_]}"
+                put += outbox.put(connection, receiver.name, thread, key, what, now_ms)
+        return put
+
+    # Sending
+
+    def _due(self) -> list[str]:
+        with self._ledger.read() as connection:
+            return outbox.due_receivers(connection, self._now_ms())
+
+    async def _send_all(self, name: str) -> None:
+        """Send what *name* has until nothing may leave now."""
+        try:
+            while (receiver := self.plan.receivers.get(name)) is not None:
+                self._more.discard(name)
+                if not await self._send_one(receiver) and name not in self._more:
+                    return
+        except SQLAlchemyError as fault:
+            _log.error("the outbox is not reachable", receiver=name, error=str(fault))
+            await asyncio.sleep(1.0)
+
+    async def _send_one(self, receiver: Receiver) -> bool:
+        taken = await asyncio.to_thread(self._claim, receiver)
+        if taken is None:
+            return False
+        delivery = Delivery(taken.id, taken.key, taken.message, taken.thread, taken.reference)
+        try:
+            sent = await asyncio.wait_for(receiver.sender.send(delivery), _HANGS_S)
+        except TryAgain as fault:
+            await self._again(taken, str(fault), fault.after_ms)
+            return True
+        except TimeoutError:
+            await self._again(taken, f"no answer within {_HANGS_S:.0f} s", None)
+            return True
+        except Refused as fault:
+            _log.error("a message is refused", receiver=receiver.name, reason=str(fault))
+            reason = str(fault)
+            await self._write(lambda c: outbox.fail(c, taken, self._worker, reason))
+            return True
+        except Exception as fault:  # a provider's fault is its receiver's only
+            _log.exception("a provider broke", receiver=receiver.name, type=receiver.type)
+            await self._again(taken, f"the provider broke: {type(fault).__name__}", None)
+            return True
+        now_ms = self._now_ms()
+        await self._write(
+            lambda c: outbox.done(c, taken, self._worker, sent.reference, sent.note, now_ms)
+        )
+        self.on_sent()
+        return True
+
+    async def _again(self, taken: outbox.Claimed, reason: str, after_ms: int | None) -> None:
+        now_ms = self._now_ms()
+        wait_ms = outbox.backoff_ms(taken.attempts, self._world.chance)
+        if after_ms is not None:
+            wait_ms = after_ms + int(self._world.chance.uniform(0, 250))
+        _log.warning(
+            "a message waits", receiver=taken.receiver, message=taken.id, reason=reason,
+            attempts=taken.attempts, wait_s=wait_ms / 1000,
+        )  # fmt: skip
+        await self._write(
+            lambda c: outbox.try_again(c, taken, self._worker, reason, now_ms + wait_ms, now_ms)
+        )
+
+    async def _write(self, change: Callable[[Connection], Any]) -> None:
+        def run() -> None:
+            with self._ledger.begin() as connection:
+                change(connection)
+
+        await asyncio.to_thread(run)
+
+    def _claim(self, receiver: Receiver) -> outbox.Claimed | None:
+        with self._ledger.begin() as connection:
+            now_ms = self._now_ms()
+            make_room(connection, receiver, now_ms)
+            return outbox.claim(connection, receiver.name, self._worker, now_ms)
+
+    # Tests and presses
+
+    def put_test(self, name: str, actor: str) -> int:
+        """Put a test message into the outbox; its row's number. Raises NotifySettingsError."""
+        receiver = self.plan.receivers.get(name)
+        if receiver is None:
+            known = ", ".join(self.plan.receivers) or "none"
+            raise NotifySettingsError(f'there is no receiver "{name}"; there are: {known}')
+        with self._ledger.begin() as connection:
+            return put_test(connection, receiver, actor, self._now_ms(), self._world)
+
+    async def _listen(self, receiver: Receiver) -> None:
+        name = f"presses.{receiver.name}"
+
+        def load() -> int:
+            with self._ledger.read() as connection:
+                return read_cursor(connection, name)
+
+        def save(position: int) -> None:
+            with self._ledger.begin() as connection:
+                write_cursor(connection, name, position)
+
+        async def on_pressed(pressed: Pressed) -> str:
+            return await asyncio.to_thread(self._press, pressed, receiver.language)
+
+        while True:
+            try:
+                await cast(Listener, receiver.sender).listen(on_pressed, load, save)
+            except asyncio.CancelledError:
+                raise
+            except Exception:  # listening must not end by one odd answer
+                _log.exception("listening for presses broke", receiver=receiver.name)
+                await asyncio.sleep(5.0)
+
+    def _press(self, pressed: Pressed, language: str) -> str:
+        try:
+            self._desk.acknowledge(pressed.incident, pressed.actor)
+        except IncidentError as fault:
+            return word(language, "not_done", why=str(fault))
+        self.on_sent()
+        return word(language, "done")
+
+
+def put_test(
+    connection: Connection, receiver: Receiver, actor: str, now_ms: int, world: World
+) -> int:
+    """Put a test message for *receiver* into the outbox; its row's number."""
+    language = receiver.language
+    what = Message(
+        kind="test",
+        incident=0,
+        title=word(language, "test"),
+        summary=word(language, "test_text", receiver=receiver.name),
+        lines=[word(language, "by", actor=actor)],
+        at_ms=now_ms,
+        language=language,
+        time_zone=receiver.time_zone,
+    )
+    token = world.chance.token(8).hex()
+    key = f"{receiver.name}:test:{token}"
+    # a thread of its own: no earlier test that waits may hold it up
+    outbox.put(connection, receiver.name, f"test:{token}", key, what, now_ms)
+    return outbox.id_of(connection, key)
+
+
+def _stamp(path: str) -> tuple[float, int]:
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return (0.0, 0)
+    return (status.st_mtime, status.st_size)

@@ -1,0 +1,148 @@
+"""Who is told what of the news of an incident. Pure.
+
+Several entries of one timeline that arrive together are one piece of news: the strongest word
+counts, told with the incident as it is now. What people are told of:
+
+| News | Rings | Quiet change (only where messages can be edited) |
+|---|---|---|
+| opened, worse, reopened, unsilenced, grew | yes | |
+| resolved, acknowledged | no (but sent) | |
+| joined, recovered, lost, flapping, expired, note, silenced | | yes |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from vezha.incidents.case import Case
+from vezha.incidents.limits import GROWTH_TOLD_FACTOR, GROWTH_TOLD_GAP_MS
+from vezha.incidents.state import State
+from vezha.incidents.words import Member, Place, hosts_of, words_of
+from vezha.model.severity import Severity
+from vezha.notify.limits import ALERTS_IN_MESSAGE_MAX, HOSTS_IN_MESSAGE_MAX
+from vezha.notify.message import AlertNote, Message
+from vezha.notify.settings import NotifyPlan, Receiver, Route
+
+_ORDER = ("opened", "worse", "reopened", "unsilenced")
+_QUIET = ("joined", "recovered", "lost", "flapping", "expired", "note", "silenced")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a receiver was told of an incident before: ringing messages only."""
+
+    ringing: int = 0
+    hosts_count: int = 0
+    at_ms: int = 0
+    last_kind: str = ""
+
+
+def news_of(kinds: Sequence[str], state: State) -> str:
+    """The one word for entries of a timeline that arrive together; empty for no news."""
+    loud = [k for k in kinds if k in _ORDER or k in ("resolved", "acknowledged")]
+    if state is State.RESOLVED:
+        return "resolved" if "resolved" in loud else ("updated" if kinds else "")
+    if "opened" in loud:
+        return "opened"
+    for kind in reversed(loud):
+        if kind == "resolved":
+            continue
+        if kind == "acknowledged":
+            return "acknowledged" if state is State.ACKNOWLEDGED else "updated"
+        return kind
+    return "updated" if any(k in _QUIET for k in kinds) else ""
+
+
+def kind_for(news: str, case: Case, told: Told, now_ms: int) -> str:
+    """The message's kind for a receiver that was *told* something before; empty: nothing."""
+    if not told.ringing:
+        # who was never told of it is not told of its end; a silence that ended is an opening
+        if case.silent_because or case.state is State.RESOLVED or news in ("", "acknowledged"):
+            return ""
+        return "opened" if case.state is State.OPEN else ""
+    if news == "resolved":
+        return "" if told.last_kind == "resolved" else "resolved"
+    if case.silent_because:
+        return "updated" if news else ""
+    if news in ("opened", "unsilenced"):
+        return "updated"
+    if news == "updated" and case.state is State.OPEN and _grew(case, told, now_ms):
+        return "grew"
+    return news
+
+
+def _grew(case: Case, told: Told, now_ms: int) -> bool:
+    hosts = len({m.host for m in case.members.values() if m.is_open and m.host})
+    far = hosts >= GROWTH_TOLD_FACTOR * max(1, told.hosts_count)
+    return far and now_ms - told.at_ms >= GROWTH_TOLD_GAP_MS
+
+
+def receivers_of(plan: NotifyPlan, members: Iterable[Member], severity: Severity) -> list[Receiver]:
+    """Who is told: by the first route that fits, and those after it as long as they go on."""
+    sets = [{**m.labels, "severity": m.severity.value} for m in members]
+    out: dict[str, Receiver] = {}
+    for route in plan.routes:
+        if _fits(route, sets, severity):
+            for name in route.receivers:
+                out[name] = plan.receivers[name]
+            if not route.go_on:
+                break
+    return list(out.values())
+
+
+def _fits(route: Route, sets: Sequence[Mapping[str, str]], severity: Severity) -> bool:
+    if severity.rank > route.least.rank:
+        return False
+    return any(all(m.fits(labels) for m in route.matchers) for labels in sets)
+
+
+def message_of(
+    case: Case, kind: str, receiver: Receiver, place: Place, public_url: str, now_ms: int
+) -> Message:
+    """What *receiver* is told now."""
+    everyone = list(case.members.values())
+    live = [m for m in everyone if m.is_open]
+    shown = live or everyone
+    words = words_of(shown, receiver.language, place)
+    hosts = hosts_of(shown)
+    ordered = sorted(shown, key=lambda m: (m.severity.rank, m.first_ms, m.host))
+    return Message(
+        kind=kind,
+        incident=case.id,
+        title=words.title,
+        summary=words.summary,
+        next=words.next,
+        severity=case.severity.value,
+        state=case.state.value,
+        team=case.team,
+        hosts=hosts[:HOSTS_IN_MESSAGE_MAX],
+        hosts_count=len(hosts),
+        alerts=[_note(m) for m in ordered[:ALERTS_IN_MESSAGE_MAX]],
+        alerts_count=len(everyone),
+        open_count=len(live),
+        unknown_count=sum(m.state == "unknown" for m in live),
+        began_ms=case.began_ms,
+        detected_ms=case.detected_ms,
+        acknowledged_ms=case.acknowledged_ms,
+        acknowledged_by=case.acknowledged_by,
+        resolved_ms=case.resolved_ms,
+        resolved_by=case.resolved_by,
+        at_ms=now_ms,
+        link=f"{public_url}/incidents/{case.id}" if public_url else "",
+        language=receiver.language,
+        time_zone=receiver.time_zone,
+    )
+
+
+def _note(member: Member) -> AlertNote:
+    return AlertNote(
+        member.alert_name,
+        member.host,
+        member.severity.value,
+        member.state,
+        member.fingerprint,
+        dict(member.labels),
+        dict(member.annotations),
+        member.first_ms,
+    )

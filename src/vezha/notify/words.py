@@ -1,0 +1,117 @@
+"""The fixed words of messages, in English and Ukrainian."""
+
+from __future__ import annotations
+
+from vezha.notify.message import Message, show_time
+
+_WORDS: dict[str, dict[str, str]] = {
+    "en": {
+        "opened": "Open",
+        "worse": "Worse",
+        "grew": "Spreads",
+        "reopened": "Again",
+        "resolved": "Resolved",
+        "acknowledged": "Acknowledged",
+        "updated": "Open",
+        "test": "Test",
+        "digest": "Digest",
+        "critical": "critical",
+        "warning": "warning",
+        "info": "info",
+        "next": "Next",
+        "since": "since {time}",
+        "lasted": "lasted {duration}",
+        "by": "by {actor}",
+        "unknown": "no data from {n}",
+        "acknowledge": "Acknowledge",
+        "open": "Open",
+        "recovered": "{n} of {all} recovered",
+        "test_text": "This is a test from Vezha: receiver “{receiver}” works.",
+        "digest_text": "{n} more messages in the last minutes:",
+        "done": "Acknowledged",
+        "not_done": "Not possible: {why}",
+    },
+    "uk": {
+        "opened": "Відкрито",
+        "worse": "Погіршення",
+        "grew": "Поширюється",
+        "reopened": "Знову",
+        "resolved": "Вирішено",
+        "acknowledged": "Прийнято",
+        "updated": "Відкрито",
+        "test": "Перевірка",
+        "digest": "Зведення",
+        "critical": "критично",
+        "warning": "попередження",
+        "info": "до відома",
+        "next": "Далі",
+        "since": "з {time}",
+        "lasted": "тривало {duration}",
+        "by": "{actor}",
+        "unknown": "немає даних: {n}",
+        "acknowledge": "Прийняти",
+        "open": "Відкрити",
+        "recovered": "відновилося {n} з {all}",
+        "test_text": "Це перевірка від Vezha: отримувач «{receiver}» працює.",
+        "digest_text": "Ще повідомлень за останні хвилини: {n}",
+        "done": "Прийнято",
+        "not_done": "Неможливо: {why}",
+    },
+}
+_UNITS = {"en": ("s", "min", "h", "d"), "uk": ("с", "хв", "год", "д")}
+
+
+def word(language: str, key: str, **values: object) -> str:
+    """One of the fixed words, filled in."""
+    text = _WORDS.get(language, _WORDS["en"])[key]
+    return text.format(**values) if values else text
+
+
+def lasted(ms: int, language: str) -> str:
+    """A length of time in the two largest units that matter: `2 h 5 min`."""
+    seconds = max(0, ms) // 1000
+    s, m, h, d = _UNITS.get(language, _UNITS["en"])
+    if seconds < 60:
+        return f"{seconds} {s}"
+    if seconds < 3600:
+        rest = f" {seconds % 60} {s}" if seconds < 600 and seconds % 60 else ""
+        return f"{seconds // 60} {m}{rest}"
+    if seconds < 86_400:
+        rest = f" {seconds % 3600 // 60} {m}" if seconds % 3600 >= 60 else ""
+        return f"{seconds // 3600} {h}{rest}"
+    rest = f" {seconds % 86_400 // 3600} {h}" if seconds % 86_400 >= 3600 else ""
+    return f"{seconds // 86_400} {d}{rest}"
+
+
+def status_of(message: Message) -> str:
+    """`Open · critical · since 23 Nov 14:05:09 UTC`, in the message's language."""
+    language = message.language
+    shown = {"resolved": "resolved", "acknowledged": "acknowledged"}.get(
+        message.state, message.kind
+    )
+    parts = [word(language, shown if shown in _WORDS["en"] else "updated")]
+    parts.append(word(language, message.severity))
+    if message.state == "resolved" and message.resolved_ms:
+        duration = lasted(message.resolved_ms - message.began_ms, language)
+        parts.append(word(language, "lasted", duration=duration))
+    elif message.began_ms:
+        since = show_time(message.began_ms, message.time_zone)
+        parts.append(word(language, "since", time=since))
+    by = message.resolved_by if message.state == "resolved" else message.acknowledged_by
+    if by and by != "vezha" and message.state in ("resolved", "acknowledged"):
+        parts.append(word(language, "by", actor=by))
+    return " · ".join(parts)
+
+
+def details_of(message: Message) -> list[str]:
+    """Further lines: what recovered already, what is not known, the next step."""
+    language = message.language
+    out = []
+    over = message.alerts_count - message.open_count
+    if message.state != "resolved" and over > 0:
+        out.append(word(language, "recovered", n=over, all=message.alerts_count))
+    if message.state != "resolved" and message.unknown_count:
+        out.append(word(language, "unknown", n=message.unknown_count))
+    if message.next and message.state != "resolved":
+        out.append(f"{word(language, 'next')}: {message.next}")
+    return out + message.lines

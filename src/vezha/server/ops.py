@@ -1,0 +1,80 @@
+"""The ops contour: transitions → incidents → messages.
+
+Nudged by the bus and looking by itself each second; everything it does is in the ledger, so it
+can be killed at any instant and goes on where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from vezha.incidents.loop import Desk
+from vezha.ledger import Ledger
+from vezha.notify.loop import Notifier
+from vezha.server.bus import Bus
+from vezha.server.contour import StopSignal
+from vezha.server.settings import Settings
+from vezha.world import World
+
+_LOOK_EVERY_S = 1.0
+_WAKING = ("alerts", "incidents", "outbox")
+"""Topics after which there may be something to do at once."""
+_log = structlog.get_logger("ops")
+
+
+def run(settings: Settings, ready: Callable[[], None], stop: StopSignal) -> int:
+    """Serve until *stop*; the exit code. Raises OperatorError of the ledger."""
+    ledger = Ledger.open(settings.ledger_url)
+    ledger.migrate()
+    try:
+        asyncio.run(_serve(settings, ledger, World(), ready, stop))
+    finally:
+        ledger.close()
+    return 0
+
+
+async def _serve(
+    settings: Settings, ledger: Ledger, world: World, ready: Callable[[], None], stop: StopSignal
+) -> None:
+    bus = Bus(settings.state.run, "ops")
+    wake = asyncio.Event()
+    bus.subscribe(lambda topic: wake.set() if topic in _WAKING else None)
+    desk = Desk(ledger, world)
+    notifier = Notifier(ledger, world, settings.notify_file, os.environ, settings.public_url, desk)
+    loop = asyncio.get_running_loop()
+    notifier.on_sent = lambda: _publish(loop, bus, wake)
+
+    def wake_up() -> None:
+        loop.call_soon_threadsafe(wake.set)
+
+    stop.on_set(wake_up)
+    try:
+        await notifier.start()
+        ready()
+        while not stop.is_set():
+            wake.clear()
+            try:
+                if await asyncio.to_thread(desk.step):
+                    bus.publish("incidents")
+                await notifier.step()
+            except SQLAlchemyError as fault:
+                _log.error("the ledger is not reachable; trying again", error=str(fault))
+            try:
+                await asyncio.wait_for(wake.wait(), _LOOK_EVERY_S)
+            except TimeoutError:
+                continue
+    finally:
+        await notifier.close()
+        bus.close()
+
+
+def _publish(loop: asyncio.AbstractEventLoop, bus: Bus, wake: asyncio.Event) -> None:
+    """Something was sent or pressed: pages may look, and we look again (from any thread)."""
+    bus.publish("incidents")
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(wake.set)
