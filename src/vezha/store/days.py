@@ -169,10 +169,7 @@ class DayFile:
         for part in _parts(ids):
             with self._lock:
                 try:
-                    rows = self._db.execute(
-                        "SELECT d.id, t.crc, d.data FROM tile_data d JOIN tile t ON t.id = d.id "
-                        f"WHERE d.id IN ({part})"
-                    ).fetchall()
+                    rows = self._db.execute(f"{_FETCH} IN ({part})").fetchall()
                 except sqlite3.DatabaseError as error:
                     rows = []
                     for number in part.split(","):
