@@ -174,7 +174,7 @@ def _option(value: toml.Value | toml.Table, default: Option, where: str) -> Opti
     if isinstance(default, float):
         return _number(value, where, 0.0, 1e9)
     text = _text(value, where)
-    if where.rsplit("_", 1)[-1] in ("exclude", "include", "fields", "devices"):
+    if re.split(r"[._]", where)[-1] in ("exclude", "include", "fields", "devices"):
         try:
             re.compile(text)
         except re.error as error:

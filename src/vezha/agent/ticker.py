@@ -71,14 +71,13 @@ def decide(
     due = last.stamp_ms + interval_ms
     ahead = due - wall_ms
     step = (wall_ms - last.wall_ms) - (monotonic_ms - last.monotonic_ms)
-    slewed_ms = round(interval_ms * (1 + CLOCK_SLEW_RATIO))
-    if ahead > slewed_ms:
-        if ahead > CLOCK_STEP_BACK_SLEWED_MAX_S * 1000 + interval_ms:
-            stamp = first_stamp(wall_ms, interval_ms, phase_ms)
-            return Decision(stamp - wall_ms, stamp, jump_ms=step)
-        return Decision(max(0, last.monotonic_ms + slewed_ms - monotonic_ms), due)
+    if ahead > CLOCK_STEP_BACK_SLEWED_MAX_S * 1000 + interval_ms:
+        stamp = first_stamp(wall_ms, interval_ms, phase_ms)
+        return Decision(stamp - wall_ms, stamp, jump_ms=step)
     if ahead > 0:
-        return Decision(ahead, due)
+        # Rule 4: however far ahead of the clock, no tick takes longer than a slewed one.
+        slewed_ms = round(interval_ms * (1 + CLOCK_SLEW_RATIO))
+        return Decision(max(0, min(ahead, last.monotonic_ms + slewed_ms - monotonic_ms)), due)
     passed = -ahead // interval_ms
     stamp = due + passed * interval_ms
     if step > _JUMP_MS and passed:
