@@ -157,12 +157,12 @@ class Scrapes:
     async def run(self) -> None:
         """For ever; cancelled at the end."""
         limits = httpx.Limits(max_connections=500, max_keepalive_connections=500)
-        async with httpx.AsyncClient(
-            limits=limits, follow_redirects=False, trust_env=False
-        ) as client:
-            async with asyncio.TaskGroup() as group:
-                for scraper in self._scrapers:
-                    group.create_task(self._keep(client, scraper))
+        async with (
+            httpx.AsyncClient(limits=limits, follow_redirects=False, trust_env=False) as client,
+            asyncio.TaskGroup() as group,
+        ):
+            for scraper in self._scrapers:
+                group.create_task(self._keep(client, scraper))
 
     async def _keep(self, client: httpx.AsyncClient, scraper: _Scraper) -> None:
         interval_s = scraper.target.interval_s
