@@ -34,11 +34,11 @@ SHORT = {"kyiv-1": "kyv", "kyiv-2": "kyw", "lviv-1": "lviv", "odesa-1": "ods", "
 
 # id, group, unit, max, series legends with (base, spread)
 CHARTS: tuple[tuple[str, str, str, float | None, tuple[tuple[str, float, float], ...]], ...] = (
-    ("cpu", "cpu", "percent", 100, (("", 31, 6), ("system", 8, 1.5), ("iowait", 3, 1))),
-    ("load", "cpu", "", None, (("1 min", 3.1, 0.5),)),
-    ("cpu_wait", "cpu", "percent", None, (("", 3.4, 1.2),)),
-    ("switches", "cpu", "/s", None, (("", 18_000, 1500),)),
-    ("memory", "memory", "percent", 100, (("", 67, 0.3), ("cache", 21, 0.2))),
+    ("cpu", "processor", "percent", 100, (("used", 31, 6), ("system", 8, 1.5), ("iowait", 3, 1))),
+    ("load", "processor", "", None, (("1 min", 3.1, 0.5),)),
+    ("cpu_wait", "processor", "percent", None, (("", 3.4, 1.2),)),
+    ("switches", "processor", "/s", None, (("", 18_000, 1500),)),
+    ("memory", "memory", "percent", 100, (("used", 67, 0.3), ("cache", 21, 0.2))),
     ("swap", "memory", "bytes/s", None, (("in", 12_000, 9000), ("out", 18_000, 9000))),
     ("memory_wait", "memory", "percent", None, (("", 0.5, 0.3),)),
     ("faults", "memory", "/s", None, (("", 1400, 300),)),
@@ -49,15 +49,15 @@ CHARTS: tuple[tuple[str, str, str, float | None, tuple[tuple[str, float, float],
     ("net_throughput", "network", "bits/s", None, (("in", 320e6, 20e6), ("out", 514e6, 30e6))),
     ("net_packets", "network", "/s", None, (("in", 51_000, 4000), ("out", 55_000, 4000))),
     ("retransmits", "network", "/s", None, (("", 2.4, 1),)),
-    ("connections", "network", "", None, (("", 384, 8), ("waiting", 96, 5))),
+    ("connections", "network", "", None, (("established", 384, 8), ("waiting", 96, 5))),
+    ("io_wait", "kernel", "percent", None, (("waiting", 2.1, 0.8), ("stalled", 0.9, 0.4))),
+    ("interrupts", "kernel", "/s", None, (("interrupts", 9400, 700),)),
+    ("forks", "kernel", "/s", None, (("forks", 14, 6),)),
+    ("threads", "kernel", "", None, (("threads", 1240, 6), ("processes", 312, 2))),
     ("processes", "system", "", None, (("running", 6, 2), ("blocked", 0.6, 0.5))),
-    ("files", "system", "", None, (("", 13_200, 40),)),
-    ("temperature", "system", "celsius", None, (("", 61, 0.6),)),
-    ("clock", "system", "seconds", None, (("", 0.00034, 0.0001),)),
-    ("interrupts", "kernel", "/s", None, (("", 9400, 700),)),
-    ("entropy", "kernel", "", None, (("", 256, 0.01),)),
-    ("sockets", "kernel", "", None, (("", 512, 6),)),
-    ("forks", "kernel", "/s", None, (("", 14, 6),)),
+    ("files", "system", "", None, (("open", 13_200, 40),)),
+    ("temperature", "system", "celsius", None, (("hottest", 61, 0.6),)),
+    ("clock_offset", "system", "seconds", None, (("offset", 0.00034, 0.0001),)),
 )
 
 
@@ -235,7 +235,7 @@ def create(fleet: Fleet) -> Starlette:
 
     async def charts(request: Request) -> Response:
         return JSONResponse({"charts": [
-            {"id": i, "group": g, "title": f"chart.{i}", "unit": u, "max": m, "series": [{"id": f"{i}_{n}", "legend": s[0], "expr": f"node_{i}_{n}"} for n, s in enumerate(ss)]}
+            {"id": i, "group": g, "title": f"chart.{i}", "unit": u, "max": m, "series": [{"id": f"{i}_{n}", "legend": s[0], "expr": f"node_{i}_{n}@$instance"} for n, s in enumerate(ss)]}
             for i, g, u, m, ss in CHARTS
         ]})
 
@@ -272,8 +272,8 @@ def create(fleet: Fleet) -> Starlette:
         if found["resolved_at"]:
             line.append({"at": found["resolved_at"], "kind": "resolved", "actor": None, "text": None, "data": {}})
         alerts = [
-            {"name": "DiskWritesSlow", "labels": {"alertname": "DiskWritesSlow", "instance": h, "severity": found["severity"]}, "state": "firing", "value": 0.031,
-             "expr": "node_disk_latency_0 > 0.02", "since": began, "annotations": {"summary": found["summary"]}}
+            {"name": "DiskWritesSlow", "host": h, "labels": {"alertname": "DiskWritesSlow", "instance": h}, "severity": found["severity"], "state": "firing",
+             "annotations": {"summary": found["summary"], "description": "Writes of this host take longer than 20 ms for a minute."}}
             for h in found["hosts"]
         ]
         return found | {"timeline": line, "alerts": alerts}
@@ -353,6 +353,21 @@ def create(fleet: Fleet) -> Starlette:
             return JSONResponse({"ok": True})
         return JSONResponse({"receivers": [{"name": "on-call", "kind": "telegram"}, {"name": "mail", "kind": "email"}]})
 
+    async def rules(request: Request) -> Response:
+        return JSONResponse({"status": "success", "data": {"groups": [{"name": "g", "rules": [{"name": "DiskWritesSlow", "query": "node_disk_latency_0 > 0.02"}]}]}})
+
+    async def query_range(request: Request) -> Response:
+        q = request.query_params
+        start, end, step = float(q["start"]), float(q["end"]), float(q["step"])
+        expr, _, name = q["query"].partition("@")
+        for i, _g, _u, _m, ss in CHARTS:
+            for n, s in enumerate(ss):
+                if expr == f"node_{i}_{n}":
+                    at = [start + k * step for k in range(int((end - start) / step) + 1)]
+                    values = [[t, str(value(name.strip('"'), i, n, s[1], s[2], t))] for t in at]
+                    return JSONResponse({"status": "success", "data": {"resultType": "matrix", "result": [{"metric": {}, "values": values}]}})
+        return JSONResponse({"status": "success", "data": {"resultType": "matrix", "result": []}})
+
     async def live(socket: WebSocket) -> None:
         await socket.accept()
         if not who(socket):
@@ -419,7 +434,7 @@ def create(fleet: Fleet) -> Starlette:
         ("session", session), ("session/password", password), ("hosts", hosts), ("hosts/{name}/charts", history), ("hosts/{name}", host),
         ("charts/host", charts), ("incidents", incidents), ("incidents/{id}", incident), ("incidents/{id}/{act}", incident),
         ("enrolments", enrolments), ("enrolments/{id}", enrolment), ("users", users), ("users/{name}", user), ("tokens", tokens),
-        ("tokens/{id}", token), ("audit", audit), ("receivers", receivers), ("receivers/{name}/test", receivers),
+        ("tokens/{id}", token), ("audit", audit), ("rules", rules), ("query_range", query_range), ("receivers", receivers), ("receivers/{name}/test", receivers),
     ]
     return Starlette(
         routes=[*(Route(f"/api/v1/{path}", handler, methods=all_methods) for path, handler in api), WebSocketRoute("/api/v1/live", live), *vezha.ui.routes()],

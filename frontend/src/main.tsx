@@ -2,7 +2,7 @@
 import { render, type ComponentType, type JSX } from 'preact'
 import { useEffect } from 'preact/hooks'
 import { effect, signal } from '@preact/signals'
-import { link } from './api/live'
+import { link, subscribe } from './api/live'
 import { speak, t } from './i18n'
 import { bind } from './shell/keys'
 import { KeysHelp } from './shell/KeysHelp'
@@ -27,6 +27,8 @@ const PAGES: Record<PageName, () => Promise<{ default: Loaded }>> = {
   access: () => import('./pages/Access'),
   missing: () => import('./pages/Missing'),
 }
+
+const BADGE_EVERY_MS = 10_000
 
 const loaded = signal<Partial<Record<PageName, Loaded>>>({})
 const failed = signal(false)
@@ -68,11 +70,23 @@ function App(): JSX.Element {
   useEffect(() => {
     if (!who || who.must_change_password) return undefined
     if (incidents.peek() === null) void loadIncidents().catch(() => undefined)
-    // The live channel tells of incidents on the pages that show them; the badge keeps up elsewhere.
-    const timer = setInterval(() => {
-      if (!document.hidden && page !== 'fleet' && page !== 'incidents') void loadIncidents().catch(() => undefined)
-    }, 10_000)
-    return () => clearInterval(timer)
+    // One subscription a page: those that need none for themselves keep the badge fresh, and the
+    // host page, which gets its own numbers, asks.
+    if (page === 'host') {
+      const timer = setInterval(() => {
+        if (!document.hidden) void loadIncidents().catch(() => undefined)
+      }, BADGE_EVERY_MS)
+      return () => clearInterval(timer)
+    }
+    if (page === 'fleet' || page === 'incidents' || page === 'incident') return undefined
+    return subscribe(
+      { page: 'incidents' },
+      {
+        message(m) {
+          if (m.type === 'incidents' || m.type === 'verdict') incidents.value = m.incidents
+        },
+      },
+    )
   }, [who, page])
   if (who === undefined) return <Waiting />
   if (who === null || who.must_change_password) {

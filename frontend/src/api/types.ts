@@ -81,17 +81,12 @@ export interface TimelineEntry {
 }
 
 export interface IncidentAlert {
-  rule?: string
-  name?: string
+  name: string
+  host?: string
   labels?: Record<string, string>
   annotations?: Record<string, string>
   state?: string
   severity?: Severity
-  value?: number | string | null
-  expr?: string
-  began_at?: Moment
-  since?: Moment
-  ended_at?: Moment
 }
 
 export interface IncidentDetail extends Incident {

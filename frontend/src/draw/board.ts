@@ -13,12 +13,16 @@ export interface ChartData {
 
 const key = (chart: string, legend: string): string => `${chart}\n${legend}`
 
+/** Frames closer together than this are neighbours, whatever seconds they fell into. */
+const SLID_BELOW_S = 1.6
+
 export class Board {
   times: number[] = []
   charts: ChartData[] = []
   step = 1
   private order: (Column | null)[] = []
   private index = new Map<string, Column>()
+  private heard = 0
 
   constructor(readonly plans: readonly ChartPlan[]) {
     this.charts = plans.map((plan) => ({ plan, columns: [] }))
@@ -81,12 +85,17 @@ export class Board {
     else for (let i = 0; i < ahead; i++) this.advance()
     const slot = size - 1 + Math.min(0, ahead)
     if (slot < 0) return
+    // The sender's tick slides over the edge of a second now and then: nothing was missed then.
+    const slid = ahead === 2 && time - this.heard < SLID_BELOW_S
+    this.heard = time
     for (let i = 0; i < this.order.length && i < values.length; i++) {
       const column = this.order[i]
       if (!column) continue
       const value = values[i]
       // A grid coarser than a second keeps the newest value of its step; a gap does not erase it.
-      if (!Number.isNaN(value)) column.values[slot] = value
+      if (Number.isNaN(value)) continue
+      column.values[slot] = value
+      if (slid) column.values[slot - 1] = value
     }
   }
 

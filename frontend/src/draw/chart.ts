@@ -1,7 +1,7 @@
 /** One chart: uPlot draws the lines, we draw everything around them. */
 import uPlot from 'uplot'
 import 'uplot/dist/uPlot.min.css'
-import { number, t } from '../i18n'
+import { known, number, t } from '../i18n'
 import { digitsFor, multiple, quantity } from '../i18n/quantity'
 import type { ChartData, Column } from './board'
 import { newest, peak, strongest } from './board'
@@ -28,6 +28,8 @@ interface Head {
 export class Chart {
   dirty = true
   seen = false
+  /** Charts of the same kind beside this one: all have the same axis, so that they compare. */
+  peers: readonly Chart[] = []
   private plot: uPlot | null = null
   private lines: Column[] = []
   private top = 0
@@ -50,6 +52,10 @@ export class Chart {
 
   get frame(): HTMLElement {
     return this.box.querySelector<HTMLElement>('.plot')!
+  }
+
+  get kind(): string {
+    return this.data.plan.id.replace(/@.*$/, '')
   }
 
   get empty(): boolean {
@@ -136,7 +142,7 @@ export class Chart {
     const { plan } = this.data
     let most = 0
     let least = 0
-    for (const line of this.lines) {
+    for (const line of [...this.lines, ...this.peers.flatMap((p) => p.lines)]) {
       most = Math.max(most, peak(line.values))
       for (const value of line.values) if (value !== null && value < least) least = value
     }
@@ -257,7 +263,7 @@ export class Chart {
       const more = document.createElement('span')
       more.className = 'lg muted'
       more.textContent = t('chart.more', { n: hidden })
-      more.title = this.data.columns.map((c) => c.legend).join(', ')
+      more.title = this.data.columns.map((c) => legendWord(c.legend)).join(', ')
       head.append(more)
     }
     this.head = { ...first, legend }
@@ -304,7 +310,13 @@ function part(frame: HTMLElement, kind: string): HTMLElement {
   return node
 }
 
-function name(text: string): HTMLElement {
+/** Legends that are words are the reader's; devices and mount points stay as they are. */
+export function legendWord(legend: string): string {
+  return known(`legend.${legend}`) ? t(`legend.${legend}`) : legend
+}
+
+function name(legend: string): HTMLElement {
+  const text = legendWord(legend)
   const node = document.createElement('em')
   node.textContent = text
   node.title = text

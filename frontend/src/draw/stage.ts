@@ -70,6 +70,7 @@ export class Stage {
       chart.build(this.board.times)
       this.charts.push(chart)
     })
+    for (const chart of this.charts) chart.peers = this.charts.filter((c) => c !== chart && c.kind === chart.kind)
     this.measure()
     for (const chart of this.charts) this.seen.observe(chart.box)
     this.request()

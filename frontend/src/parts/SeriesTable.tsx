@@ -3,6 +3,7 @@ import type { JSX } from 'preact'
 import { clock, day, t } from '../i18n'
 import { quantity } from '../i18n/quantity'
 import { peak, type ChartData } from '../draw/board'
+import { legendWord } from '../draw/chart'
 import { Dialog } from '../shell/Dialog'
 import { Icon } from '../shell/icons'
 
@@ -34,7 +35,7 @@ export function SeriesTable({ data, times, onClose }: { data: ChartData; times: 
             <tr>
               <th scope="col">{t('table.time')}</th>
               {data.columns.map((c) => (
-                <th key={c.legend} scope="col">{c.legend || t('table.value')}</th>
+                <th key={c.legend} scope="col">{c.legend ? legendWord(c.legend) : t('table.value')}</th>
               ))}
             </tr>
           </thead>
