@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Dict, List, Tuple, Type, TypeVar, Union, get_type_hints  # noqa: UP035
 
 from vezha.wire.errors import ProtocolError
@@ -235,7 +235,7 @@ def pack(message: Message) -> bytes:
         return _TIME.pack(TIME, message.agent_ms)
     if isinstance(message, TimeReply):
         return _TIME_REPLY.pack(TIME_REPLY, message.agent_ms, message.server_ms)
-    body = json.dumps(asdict(message), separators=(",", ":"), allow_nan=False)
+    body = json.dumps(vars(message), separators=(",", ":"), allow_nan=False)
     return bytes([_KIND_OF[type(message)]]) + body.encode()
 
 
