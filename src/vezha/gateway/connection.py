@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from vezha.gateway.listener import Gateway
 
 
+_OVER_LIMIT = object()
+"""Stands for a layout whose series the store does not take."""
+
+
 class Stream:
     """One spool of one agent, across its connections."""
 
@@ -129,7 +133,13 @@ class Connection(WSListener):
             sink = self.gateway.intake.sink
             if not sink.known_schema(head.schema_id):
                 raise ProtocolError("unknown_schema", f"{head.schema_id:016x}")
-            layout = self._layouts[head.schema_id] = sink.layout(head.schema_id, self.extra)
+            layout = self._layouts[head.schema_id] = self._layout(head.schema_id)
+        if layout is _OVER_LIMIT:
+            # acknowledged, so that the rest of the agent's data goes on; counted and told
+            self.gateway.intake.counters.refuse("series_limit")
+            session.fresh(head.seq)
+            self.gateway.intake.acknowledge(self)
+            return
         if head.width != len(layout.refs):  # type: ignore[attr-defined]
             raise ProtocolError("bad_frame", f"{head.width} values for its schema")
         fresh = head.seq not in session.received
@@ -142,6 +152,14 @@ class Connection(WSListener):
         else:
             self.gateway.intake.acknowledge(self)
         session.fresh(head.seq)
+
+    def _layout(self, schema_id: int) -> object:
+        gateway = self.gateway
+        try:
+            return gateway.intake.sink.layout(schema_id, self.extra)
+        except gateway.refusals as error:
+            gateway.series_refused(self.identity.host, str(error))
+            return _OVER_LIMIT
 
     def _greet(self, hello: m.Hello) -> None:
         if hello.agent_id != self.identity.agent_id:

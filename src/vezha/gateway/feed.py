@@ -12,15 +12,12 @@ import structlog
 
 from vezha.gateway.intake import Intake
 from vezha.gateway.limits import FEED_NUMBERS_MAX
+from vezha.gateway.sink import SeriesRefused
 from vezha.model.columns import Refs
 from vezha.wire import feed
 from vezha.wire.errors import ProtocolError
 
 log = structlog.get_logger("vezha.feed")
-
-
-class SeriesRefused(Exception):
-    """The store takes no more series of that source; the text says which limit."""
 
 
 class Feed:

@@ -31,7 +31,7 @@ from vezha.gateway.limits import (
     STREAMS_PER_AGENT_MAX,
     UPGRADE_TIMEOUT_S,
 )
-from vezha.gateway.sink import EnrolmentRefused, FrameSink, Identities
+from vezha.gateway.sink import EnrolmentRefused, FrameSink, Identities, SeriesRefused
 from vezha.model.columns import Times
 from vezha.wire import message as m
 from vezha.wire.agent_session import Phase
@@ -62,7 +62,10 @@ class Gateway:
         on_crossing: Callable[[str, m.Crossing], None] | None = None,
         admission: Admission | None = None,
         agent_file: str = "",
+        refusals: tuple[type[Exception], ...] = (SeriesRefused,),
     ) -> None:
+        """*refusals* are what the sink raises where a series is over a limit."""
+        self.refusals = refusals
         self._disk = world.disk
         self._agent_file = agent_file
         self.identities = identities
@@ -229,6 +232,10 @@ class Gateway:
             log.warning(
                 "agent_refused", host=connection.identity.host, code=error.code, text=error.text
             )
+
+    def series_refused(self, host: str, why: str) -> None:
+        """The store takes no more series of a host: what is over the limit is not stored."""
+        log.error("series_over_limit", host=host, why=why)
 
     def disconnected(self, connection: Connection) -> None:
         """A connection ended. The host is silent from this moment, unless a newer one took over."""

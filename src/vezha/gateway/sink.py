@@ -83,3 +83,7 @@ class Identities(Protocol):
 
 class EnrolmentRefused(Exception):
     """The token is unknown, used or expired, or the name is taken; the text says which."""
+
+
+class SeriesRefused(Exception):
+    """The sink takes no more series of that source; the text says which limit."""

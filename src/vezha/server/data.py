@@ -101,6 +101,7 @@ class DataContour:
             ca_pem="" if settings.tls.cert and not settings.tls.ca else _read(world, authority),
             on_written=self._nudge_rules,
             agent_file=str(settings.state.run / AGENT_FILE),
+            refusals=(TooManySeries,),
         )
         self._engine = Engine(store)
         self._alerting = Alerting(

@@ -22,9 +22,9 @@ from vezha.agent.link import Link
 from vezha.agent.spool import Spool
 from vezha.gateway.admission import Admission
 from vezha.gateway.listener import Gateway
-from vezha.gateway.sink import EnrolmentRefused, Identity
-from vezha.model.labels import metric
-from vezha.testing.sink import MemorySink
+from vezha.gateway.sink import EnrolmentRefused, Identity, SeriesRefused
+from vezha.model.labels import Labels, metric
+from vezha.testing.sink import MemoryLayout, MemorySink
 from vezha.wire.frame import pack_frame
 from vezha.wire.schema import pack_schema
 from vezha.world import World
@@ -327,4 +327,30 @@ def test_the_newest_connection_fences_the_older(tmp_path: Path) -> None:
     wait_for(lambda: len(sink.frames) == 6)
     first.stop()
     second.stop()
+    server.stop()
+
+
+@pytest.mark.usefixtures("quick_backoff")
+def test_series_over_the_limit_do_not_stop_the_rest(tmp_path: Path) -> None:
+    class Full(MemorySink):
+        def layout(self, schema_id: int, extra: Labels) -> MemoryLayout:
+            if len(self._schemas[schema_id]) == 1:
+                raise SeriesRefused("too many series")
+            return super().layout(schema_id, extra)
+
+    sink = Full()
+    server = Server(sink)
+    server.start()
+    host = Host(server, tmp_path / "spool")
+    host.start()
+    host.sample(2)
+    over_id, packed = pack_schema((metric("too_much"),))
+    host.spool.put_schema(over_id, packed)
+    seq = host.spool.next_seq
+    host.spool.append(seq, over_id, pack_frame(seq, over_id, 1, [1.0]))
+    host.sample(2)
+    wait_for(lambda: len(sink.frames) == 4)
+    wait_for(lambda: host.spool.waiting(host.link.durable) == 0)
+    assert server.call(lambda g: g.intake.counters.refused) == {"series_limit": 1}
+    host.stop()
     server.stop()

@@ -8,8 +8,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vezha.gateway.feed import Feed, SeriesRefused
+from vezha.gateway.feed import Feed
 from vezha.gateway.intake import Intake
+from vezha.gateway.sink import SeriesRefused
 from vezha.model.columns import Refs
 from vezha.model.labels import Labels, metric
 from vezha.testing.sink import MemorySink
