@@ -17,6 +17,7 @@ from vezha.query import histogram_columns
 from vezha.query.ast import Binary
 from vezha.query.block import Block, Mask, Scalar, Value
 from vezha.query.check import COMPARISONS, SET_OPERATORS
+from vezha.query.errors import EvaluationError
 from vezha.query.setops import set_operation
 from vezha.query.vectors import vectors
 
@@ -72,7 +73,7 @@ def scalars(op: str, left: Values, right: Values) -> Values:
         return COMPARE[op](left, right).astype(np.float64)
     if op in ARITHMETIC:
         return ARITHMETIC[op](left, right)
-    return np.full(left.shape, np.nan)
+    raise EvaluationError(f'operator "{op}" not allowed for Scalar operations')
 
 
 def _with_scalar(ev: Evaluator, node: Binary, block: Block, scalar: Scalar, swapped: bool) -> Block:

@@ -52,9 +52,6 @@ class EngineOptions:
     delayed_name_removal: bool = True
     """Metric names are dropped when the query is done, not by every function on the way."""
 
-    type_and_unit_labels: bool = False
-    """`__type__` and `__unit__` are dropped together with the metric's name."""
-
 
 @dataclass(slots=True)
 class NodeStats:

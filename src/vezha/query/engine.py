@@ -23,6 +23,7 @@ from vezha.query.ast import Node, Type, unwrap
 from vezha.query.block import Samples, Scalar, Text, merge_rows
 from vezha.query.context import ColumnCache, Context, EngineOptions, Grid, QueryStats
 from vezha.query.errors import EvaluationError, LimitExceeded, QueryError
+from vezha.query.extended import ExtendedWindows, raw_samples
 from vezha.query.evaluate import Evaluator, invariant_nodes
 from vezha.query.limits import LABEL_CACHE_SELECTIONS, PREPARED_CACHE_QUERIES, QueryLimits
 from vezha.query.parser import parse
@@ -171,6 +172,13 @@ class Engine:
 def _raw(root: Node, evaluator: Evaluator) -> Result:
     """The samples of a range vector, for an instant query of `up[5m]`."""
     windows = evaluator.windows(unwrap(root))
+    if isinstance(windows, ExtendedWindows):
+        raw = raw_samples(windows)
+        none = np.empty((len(raw), 0))
+        return Result(
+            ResultKind.MATRIX, evaluator.times, raw.labels.final(), none, none.astype(np.bool_),
+            raw=raw,
+        )  # fmt: skip
     samples = windows.samples
     lo, hi = windows.lo[:, 0], windows.hi[:, 0]
     keep = np.flatnonzero(hi > lo)

@@ -94,7 +94,7 @@ class LabelColumn:
         if not without and not names:
             groups = LabelColumn([()] if self.sets else [])
             return np.zeros(len(self.sets), np.int64), groups
-        key = keep_labels(names) if not without else drop_labels((*names, METRIC_NAME))
+        key = keep_labels(names) if not without else drop_labels((*names, *METADATA))
         seen: dict[Labels, int] = {}
         keep_drop = not without and METRIC_NAME in names and self.drop is not None
         drops: list[bool] = []
@@ -108,11 +108,17 @@ class LabelColumn:
         return of_row, LabelColumn(list(seen), drops)
 
 
+METADATA = (METRIC_NAME, "__type__", "__unit__")
+"""Labels that say what a metric is; operations that lose its name lose all three."""
+
+_METADATA = frozenset(METADATA)
+
+
 def without_name(labels: Labels) -> Labels:
-    """*labels* without the metric name."""
-    if labels and labels[0][0] == METRIC_NAME:
+    """*labels* without the metric's name, type and unit."""
+    if labels and labels[0][0] == METRIC_NAME and (len(labels) == 1 or labels[1][0][:2] != "__"):
         return labels[1:]
-    return tuple(pair for pair in labels if pair[0] != METRIC_NAME)
+    return tuple([pair for pair in labels if pair[0] not in _METADATA])
 
 
 def keep_labels(names: tuple[str, ...]) -> Callable[[Labels], Labels]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vezha.model.labels import METRIC_NAME, Labels
+from vezha.model.labels import Labels
 from vezha.query.ast import Matching
-from vezha.query.labelcolumn import Indexes, LabelColumn, drop_labels, keep_labels
+from vezha.query.labelcolumn import METADATA, Indexes, LabelColumn, drop_labels, keep_labels
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ def match_groups(left: LabelColumn, right: LabelColumn, matching: Matching) -> M
 
 def _match_groups(left: LabelColumn, right: LabelColumn, matching: Matching) -> Matched:
     names = matching.labels
-    signature = keep_labels(names) if matching.on else drop_labels((*names, METRIC_NAME))
+    signature = keep_labels(names) if matching.on else drop_labels((*names, *METADATA))
     index: dict[Labels, int] = {}
     sides: list[Indexes] = []
     simple = True

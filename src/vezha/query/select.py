@@ -125,6 +125,7 @@ def matrix(ev: Evaluator, node: MatrixSelector) -> Windows:
         raise EvaluationError("duration must be greater than 0")
     ends = pinned_times(ev, selector.at) - ev.duration_ms(selector.offset)
     if selector.extension is not Extension.NONE:
+        extended.check_function(selector.extension, ev.context.function)
         lookback = ev.context.options.lookback_ms
         after = lookback if selector.extension is Extension.SMOOTHED else 0
         samples = without_stale(fetch(ev, selector, ends, range_ms + lookback, range_ms, after))

@@ -8,6 +8,7 @@ import numpy as np
 
 from vezha.model.columns import Times, Values
 from vezha.model.labels import METRIC_NAME, get_label
+from vezha.query import extended
 from vezha.query.ast import Call, MatrixSelector, Node, Subquery, unwrap
 from vezha.query.block import Block, Mask, Samples, Value
 from vezha.query.functions import histogram_range
@@ -122,7 +123,7 @@ def _odd_names(samples: Samples) -> tuple[tuple[int, str], ...]:
     for row, labels in enumerate(samples.labels.sets):
         name = get_label(labels, METRIC_NAME)
         kind = get_label(labels, "__type__")
-        if kind in ("counter", "histogram", "gaugehistogram") or not name:
+        if kind in ("counter", "histogram") or not name:
             continue
         if not name.endswith(_COUNTER_SUFFIXES):
             odd.setdefault(name, row)
@@ -134,7 +135,10 @@ def _rate(counter: bool, per_second: bool) -> Function:
         windows = ev.windows(call.args[0])
         if windows.samples.hists is not None:
             return histogram_range.rate(ev, call, windows, counter, per_second)
-        values, present = extrapolated(windows, counter, per_second)
+        if isinstance(windows, extended.ExtendedWindows):
+            values, present = extended.difference(windows, counter, per_second)
+        else:
+            values, present = extrapolated(windows, counter, per_second)
         if counter:
             note_counter(ev, call, windows, present)
         return windows_block(ev, windows, values, present)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vezha.query.functions import classic_histogram, elementwise, labels, over_time, rate
+from vezha.query.functions import classic_histogram, elementwise, info, labels, over_time, rate
 from vezha.query.functions.elementwise import Function
 
 FUNCTIONS: dict[str, Function] = {
@@ -11,4 +11,5 @@ FUNCTIONS: dict[str, Function] = {
     **over_time.FUNCTIONS,
     **labels.FUNCTIONS,
     **classic_histogram.FUNCTIONS,
+    **info.FUNCTIONS,
 }

@@ -1,0 +1,253 @@
+"""Results as the JSON of Prometheus's HTTP API, fast.
+
+Numbers are strings, shortest round trip, in Go's spelling: plain from 1e-6 up to 1e21, beyond
+that with an exponent of at least two digits; `NaN`, `+Inf`, `-Inf`. Times are seconds, with
+three decimals where they are not whole. A row of a matrix is printed by orjson at once, split,
+and joined with time prefixes that are made once for all rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+
+from vezha.model.columns import Values
+from vezha.model.labels import Labels
+from vezha.query.explain import explain_tree
+from vezha.query.histogram import Histogram
+from vezha.query.result import Result, ResultKind
+from vezha.query.text import go_float
+
+CHUNK_BYTES = 262_144
+"""About how much `encode_chunks` gives at a time."""
+
+_PLAIN_MIN, _PLAIN_MAX = 1e-6, 1e21
+_NUMPY = orjson.OPT_SERIALIZE_NUMPY
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def api_float(value: float) -> str:
+    """One number as the API prints it."""
+    size = abs(value)
+    if size == 0 or _PLAIN_MIN <= size < _PLAIN_MAX:
+        return go_float(value, "f")
+    return go_float(value)  # beyond those it has an exponent, or is not finite
+
+
+def float_texts(values: Values) -> list[bytes]:
+    """float64[n] as the API prints them."""
+    if values.size == 0:
+        return []
+    size = np.abs(values)
+    with np.errstate(invalid="ignore"):
+        odd = ~(((size >= _PLAIN_MIN) & (size < 1e15)) | (size == 0))
+    if odd.any():
+        texts = float_texts(np.where(odd, 0.0, values))
+        for at in np.flatnonzero(odd):
+            texts[at] = api_float(float(values[at])).encode()
+        return texts
+    raw = orjson.dumps(np.ascontiguousarray(values), option=_NUMPY)[1:-1] + b","
+    raw = raw.replace(b".0,", b",")
+    texts = raw.split(b",")
+    texts.pop()
+    if b"e" in raw:
+        for at, text in enumerate(texts):
+            if b"e" in text:
+                texts[at] = api_float(float(text)).encode()
+    return texts
+
+
+def time_text(ts_ms: int) -> str:
+    """Milliseconds as the API prints seconds."""
+    sign = "-" if ts_ms < 0 else ""
+    whole, part = divmod(abs(ts_ms), 1000)
+    return f"{sign}{whole}.{part:03d}" if part else f"{sign}{whole}"
+
+
+def encode_result(result: Result, stats: str = "", explain: bool = False) -> bytes:
+    """The whole answer. *stats*: "" none, "1" totals, "all" with the nodes' own."""
+    return b"".join(encode_chunks(result, stats, explain))
+
+
+def encode_chunks(result: Result, stats: str = "", explain: bool = False) -> Iterator[bytes]:
+    """The whole answer in pieces of about CHUNK_BYTES, for streaming."""
+    pieces: list[bytes] = []
+    size = 0
+    for piece in _pieces(result, stats, explain):
+        pieces.append(piece)
+        size += len(piece)
+        if size >= CHUNK_BYTES:
+            yield b"".join(pieces)
+            pieces, size = [], 0
+    if pieces:
+        yield b"".join(pieces)
+
+
+def _pieces(result: Result, stats: str, explain: bool) -> Iterator[bytes]:
+    kind = result.kind
+    yield b'{"status":"success","data":{"resultType":"' + kind.value.encode() + b'","result":'
+    if kind is ResultKind.STRING:
+        yield b"[%b,%b]" % (time_text(int(result.times[0])).encode(), _json(result.text))
+    elif kind is ResultKind.SCALAR:
+        value = api_float(result.scalar)
+        yield f'[{time_text(int(result.times[0]))},"{value}"]'.encode()
+    else:
+        yield b"["
+        if kind is ResultKind.VECTOR:
+            yield from _vector(result)
+        elif result.raw is not None:
+            yield from _raw(result)
+        else:
+            yield from _matrix(result)
+        yield b"]"
+    if stats:
+        yield b',"stats":' + orjson.dumps(stats_of(result, stats == "all"))
+    if explain:
+        yield b',"explain":' + orjson.dumps(explain_tree(result))
+    yield b"}"
+    if result.warnings:
+        yield b',"warnings":' + _json(result.warnings)
+    if result.infos:
+        yield b',"infos":' + _json(result.infos)
+    yield b"}"
+
+
+def _json(value: Any) -> bytes:
+    """JSON; text that is not UTF-8 gets replacement characters, as in Prometheus."""
+    try:
+        return orjson.dumps(value)
+    except (TypeError, orjson.JSONEncodeError):
+        if isinstance(value, str):
+            return orjson.dumps(_SURROGATES.sub("\ufffd", value))
+        if isinstance(value, dict):
+            clean = {
+                _SURROGATES.sub("\ufffd", k): _SURROGATES.sub("\ufffd", v) for k, v in value.items()
+            }
+            return orjson.dumps(clean)
+        return orjson.dumps([_SURROGATES.sub("\ufffd", item) for item in value])
+
+
+def _metric(labels: Labels) -> bytes:
+    return _json(dict(labels))
+
+
+def _vector(result: Result) -> Iterator[bytes]:
+    stamp = time_text(int(result.times[0])).encode()
+    texts = float_texts(result.values[:, 0])
+    comma = b""
+    for row, labels in enumerate(result.labels):
+        hist = result.hists[row, 0] if result.hists is not None else None
+        if hist is not None:
+            body = b'"histogram":[%b,%b]' % (stamp, _histogram(hist))
+        else:
+            body = b'"value":[%b,"%b"]' % (stamp, texts[row])
+        yield b'%b{"metric":%b,%b}' % (comma, _metric(labels), body)
+        comma = b","
+
+
+def _matrix(result: Result) -> Iterator[bytes]:
+    stamps = [time_text(ts).encode() for ts in result.times.tolist()]
+    prefixes = [b'"],[%b,"' % stamp for stamp in stamps]
+    whole = result.present.all(axis=1).tolist()
+    comma = b""
+    for row, labels in enumerate(result.labels):
+        parts: list[bytes] = []
+        if whole[row]:
+            texts = float_texts(result.values[row])
+            parts.append(_joined(prefixes, texts))
+        else:
+            at = np.flatnonzero(result.present[row])
+            if at.size:
+                texts = float_texts(result.values[row, at])
+                parts.append(_joined([prefixes[i] for i in at.tolist()], texts))
+        if result.hists is not None:
+            cells = [
+                b"[%b,%b]" % (stamps[step], _histogram(hist))
+                for step, hist in enumerate(result.hists[row])
+                if hist is not None
+            ]
+            if cells:
+                parts.append(b'"histograms":[' + b",".join(cells) + b"]")
+        if not parts:
+            continue
+        yield b'%b{"metric":%b,%b}' % (comma, _metric(labels), b",".join(parts))
+        comma = b","
+
+
+def _joined(prefixes: Sequence[bytes], texts: Sequence[bytes]) -> bytes:
+    flat: list[bytes] = [b""] * (2 * len(texts))
+    flat[0::2] = prefixes
+    flat[1::2] = texts
+    return b'"values":[' + b"".join(flat)[3:] + b'"]]'
+
+
+def _raw(result: Result) -> Iterator[bytes]:
+    raw = result.raw
+    assert raw is not None
+    comma = b""
+    for row, labels in enumerate(result.labels):
+        lo, hi = int(raw.offsets[row]), int(raw.offsets[row + 1])
+        stamps = [time_text(ts).encode() for ts in raw.ts[lo:hi].tolist()]
+        hists = raw.hists[lo:hi] if raw.hists is not None else [None] * (hi - lo)
+        texts = float_texts(raw.values[lo:hi])
+        parts: list[bytes] = []
+        floats = [i for i in range(hi - lo) if hists[i] is None]
+        if floats:
+            prefixes = [b'"],[%b,"' % stamps[i] for i in floats]
+            parts.append(_joined(prefixes, [texts[i] for i in floats]))
+        natives = [
+            b"[%b,%b]" % (stamps[i], _histogram(hists[i]))
+            for i in range(hi - lo)
+            if hists[i] is not None
+        ]
+        if natives:
+            parts.append(b'"histograms":[' + b",".join(natives) + b"]")
+        yield b'%b{"metric":%b,%b}' % (comma, _metric(labels), b",".join(parts))
+        comma = b","
+
+
+def _histogram(histogram: Histogram) -> bytes:
+    """count, sum and buckets [edges, lower, upper, count]; edges: 0 (], 1 [), 2 (), 3 []."""
+    body: dict[str, Any] = {"count": api_float(histogram.count), "sum": api_float(histogram.sum)}
+    buckets = [
+        [
+            {(False, True): 0, (True, False): 1, (False, False): 2, (True, True): 3}[
+                (bucket.lower_in, bucket.upper_in)
+            ],
+            api_float(bucket.lower),
+            api_float(bucket.upper),
+            api_float(bucket.count),
+        ]
+        for bucket in histogram.buckets()
+    ]
+    if buckets:
+        body["buckets"] = buckets
+    return orjson.dumps(body)
+
+
+def stats_of(result: Result, nodes: bool = False) -> dict[str, Any]:
+    """The `stats` object: Prometheus's names for what we share, and ours beside them."""
+    stats = result.stats
+    out: dict[str, Any] = {
+        "timings": {
+            "evalTotalTime": round(stats.total_seconds, 6),
+            "resultSortTime": 0.0,
+            "queryPreparationTime": round(stats.parse_seconds, 6),
+            "innerEvalTime": round(stats.total_seconds - stats.select_seconds, 6),
+            "selectTime": round(stats.select_seconds, 6),
+            "execQueueTime": 0.0,
+            "execTotalTime": round(stats.total_seconds + stats.parse_seconds, 6),
+        },
+        "samples": {
+            "totalQueryableSamples": stats.samples,
+            "peakSamples": stats.samples,
+            "peakBytes": stats.bytes,
+        },
+    }
+    if nodes:
+        out["nodes"] = explain_tree(result)
+    return out
