@@ -35,6 +35,8 @@ def check_labels(labels: Mapping[str, str]) -> dict[str, str]:
                 f"The label {name[:32]!r} is longer than {limits.LABEL_CHARS_MAX} characters.",
                 "labels",
             )
+        if not value.isprintable():
+            raise AccessError(f"The label {name} has characters that cannot be shown.", "labels")
         if value:
             kept[name] = value
     if len(kept) > limits.HOST_LABELS_MAX:
