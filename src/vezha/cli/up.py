@@ -21,7 +21,7 @@ from vezha.agent.identity import load_identity, save_identity
 from vezha.cli.app import EXIT_BROKEN
 from vezha.server.children import Plan
 from vezha.server.contour import CONTOURS
-from vezha.server.limits import PREPARE_TIMEOUT_S
+from vezha.server.limits import ENROL_RETRY_WAITS_S, PREPARE_TIMEOUT_S
 from vezha.server.ports import claim_port
 from vezha.server.prepared import Prepared
 from vezha.server.reading import Address
@@ -142,11 +142,17 @@ class _Up:
             ).start()
 
     def _watch_this_machine(self, supervisor: Supervisor, prepared: Prepared) -> None:
-        try:
-            enrol_local_agent(self.settings, prepared, World())
-        except AgentError as error:
-            _say(f"This machine is not watched: {error}")
-            return
+        world = World()
+        for wait_s in (*ENROL_RETRY_WAITS_S, None):
+            try:
+                enrol_local_agent(self.settings, prepared, world)
+                break
+            except AgentError as error:
+                if wait_s is None:
+                    _say(f"This machine is not watched: {error}. Start again to try again.")
+                    return
+            # The data contour may be on its way up again.
+            world.clock.sleep(wait_s)
         folder = self.settings.state.agent
         supervisor.add(
             Plan("agent", (*_VEZHA, "agent", "run", "--state", str(folder)), announces=False)
@@ -194,4 +200,6 @@ def _with_ports(settings: Settings) -> Settings:
 def _say(*lines: str) -> None:
     """Tell the operator. Nobody reading any more is no reason to stop watching."""
     with contextlib.suppress(BrokenPipeError):
-        print(*lines, sep="\n", flush=True)
+        # One write, since two threads speak here.
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
+        sys.stdout.flush()

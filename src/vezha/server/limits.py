@@ -31,6 +31,8 @@ LOG_FILES_DEFAULT = 4
 SERVER_NAMES_MAX = 64
 """Names and addresses in the channel's certificate."""
 AGENT_INVITATION_LIFETIME_S = 300.0
+ENROL_RETRY_WAITS_S = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""Between tries to enrol this machine's own agent at the first start."""
 PREPARE_TIMEOUT_S = 120.0
 """How long migrations and the rest of the preparation may take."""
 
