@@ -43,14 +43,14 @@ class CustomBuildHook(BuildHookInterface):
 
     def dependencies(self) -> list[str]:
         """Node.js as a Python package, only where the build will need it."""
-        if skipped() or fresh() or machine_node() is not None:
+        if self.target_name == "sdist" or skipped() or fresh() or machine_node() is not None:
             return []
         return [NODE_PACKAGE]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Builds the pages before the files are collected."""
-        if skipped():
-            return
+        if self.target_name == "sdist" or skipped():
+            return  # a source distribution carries the sources of the pages
         build(lambda text: self.app.display_info(text))
 
 

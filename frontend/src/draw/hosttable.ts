@@ -3,7 +3,7 @@ import { CELLS, UNKNOWN } from '../api/frame'
 import type { Host, State } from '../api/types'
 import { t, number } from '../i18n'
 import { cells, METRICS, stateOf } from '../state/fleet'
-import { hostPath } from '../state/route'
+import { hostPath } from '../state/paths'
 
 export const ROW_PX = 31
 export const ROW_PX_PHONE = 48

@@ -35,6 +35,8 @@ export const NAMED_TO = 40
 const PITCHES = [24, 22, 20, 18, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6]
 const SITE_LABEL = 100
 const COLUMN_GAP = 16
+const COLUMN_GAP_NARROW = 10
+const PITCH_NARROW = 12
 const ROW_GAP = 16
 const HEADING = 24
 const NAMED_PITCH = 26
@@ -53,13 +55,14 @@ export function layoutMap(hosts: readonly Host[], width: number): MapLayout {
   const { groups, roles } = group(hosts)
   if (hosts.length <= NAMED_TO) return layNamed(hosts, groups, bySite, width, wide)
   const left = wide && bySite ? SITE_LABEL : 0
-  const most = hosts.length > 1500 ? 620 : 340
+  const most = hosts.length > 1500 ? 620 : 364
   let best: Plan | null = null
   for (const pitch of PITCHES) {
-    const plan = fit(groups, roles, width - left, pitch) ?? fit(groups.map(merge), [''], width - left, pitch)
+    if (!wide && pitch > PITCH_NARROW) continue
+    const plan = fit(groups, roles, width - left, pitch, wide) ?? fit(groups.map(merge), [''], width - left, pitch, wide)
     if (!plan) continue
     best = plan
-    if (tall(plan, wide, bySite) <= (wide ? most : Infinity) && (wide || pitch <= 15)) break
+    if (tall(plan, wide, bySite) <= (wide ? most : Infinity)) break
   }
   if (!best) throw new Error('one column of the smallest tiles fits any width')
   return lay(best, hosts.length, width, left, wide, bySite)
@@ -89,6 +92,8 @@ function merge(g: Group): Group {
   return { ...g, roles: new Map([['', [...g.roles.values()].flat()]]) }
 }
 
+const gapOf = (wide: boolean): number => (wide ? COLUMN_GAP : COLUMN_GAP_NARROW)
+
 interface Plan {
   groups: Group[]
   roles: string[]
@@ -98,8 +103,8 @@ interface Plan {
 }
 
 /** The flattest plan that is not wider than `width`: fewest rows, so that columns are even. */
-function fit(groups: Group[], roles: string[], width: number, pitch: number): Plan | null {
-  const room = Math.floor((width - COLUMN_GAP * (roles.length - 1)) / pitch)
+function fit(groups: Group[], roles: string[], width: number, pitch: number, wide: boolean): Plan | null {
+  const room = Math.floor((width - gapOf(wide) * (roles.length - 1)) / pitch)
   if (room < roles.length) return null
   const largest = roles.map((role) => Math.max(...groups.map((g) => g.roles.get(role)?.length ?? 0)))
   let rows = 1
@@ -131,7 +136,7 @@ function lay(plan: Plan, count: number, width: number, left: number, wide: boole
   let x = left
   for (const n of columns) {
     x0.push(x)
-    x += n * pitch + COLUMN_GAP
+    x += n * pitch + gapOf(wide)
   }
   const headed = wide && roles.some((r) => r !== '')
   const sites: Label[] = []

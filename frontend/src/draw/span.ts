@@ -71,7 +71,7 @@ export function neighbourPreset(seconds: number, by: number): number {
   return [...list].reverse().find((s) => s < seconds) ?? list[0]
 }
 
-const TICKS = [10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800, 1_209_600]
+const TICKS = [10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800, 1_209_600, 2_592_000]
 const TICK_PX = 76
 
 /** Where the time lines stand between `from` and `to` on `width` pixels: whole local times. */

@@ -20,7 +20,8 @@ import { Page } from '../shell/Shell'
 import { applyFrame, cells, counts, hosts, loadHosts, METRICS, select, setHosts, stateOf, watch, type Sort } from '../state/fleet'
 import { incidents, unresolved, waiting } from '../state/incidents'
 import { paint } from '../state/prefs'
-import { go, hostPath, query, url } from '../state/route'
+import { hostPath } from '../state/paths'
+import { go, query, url } from '../state/route'
 
 /** The live channel is expected to bring the hosts; after this long we ask by hand. */
 const FALLBACK_MS = 2500

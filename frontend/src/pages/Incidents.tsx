@@ -14,7 +14,8 @@ import { reason } from '../shell/notice'
 import { Page } from '../shell/Shell'
 import { hosts, loadHosts } from '../state/fleet'
 import { incidents, loadIncidents, unresolved, waiting } from '../state/incidents'
-import { incidentPath, query, url } from '../state/route'
+import { incidentPath } from '../state/paths'
+import { query, url } from '../state/route'
 import '../styles/pages.css'
 
 const SHOWN = 200

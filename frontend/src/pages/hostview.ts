@@ -7,7 +7,7 @@ import type { ChartPlan, History } from '../api/types'
 import { Board } from '../draw/board'
 import { lengthOf, stepFor, type Span } from '../draw/span'
 import type { Stage } from '../draw/stage'
-import { hostPath } from '../state/route'
+import { hostPath } from '../state/paths'
 
 /** Frames kept while paused; when more come, going on asks the server instead. */
 const WAITING_FRAMES = 900

@@ -8,7 +8,7 @@ import { duration, t } from '../i18n'
 import { Icon } from '../shell/icons'
 import { reason, tell } from '../shell/notice'
 import { hosts, loadHosts } from '../state/fleet'
-import { hostPath } from '../state/route'
+import { hostPath } from '../state/paths'
 import { useNow } from './now'
 
 export function CopyBox({ text, label }: { text: string; label: string }): JSX.Element {

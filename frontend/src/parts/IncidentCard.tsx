@@ -5,7 +5,7 @@ import { duration, moment, t } from '../i18n'
 import { Mark } from '../shell/Mark'
 import { byName, hosts } from '../state/fleet'
 import { useNow } from './now'
-import { incidentPath } from '../state/route'
+import { incidentPath } from '../state/paths'
 
 /** The hosts as one phrase: names while they are few, then what they share and how many. */
 export function where(names: readonly string[]): string {

@@ -1,5 +1,6 @@
 /** The keyboard: pages bind their keys, the shell binds its own; typing in a field is never caught. */
 import { keysOn } from '../state/prefs'
+import { keyName } from './keyname'
 
 export type Bindings = Record<string, (event: KeyboardEvent) => void>
 
@@ -18,18 +19,6 @@ export function bind(bindings: Bindings): () => void {
 
 function typing(target: EventTarget | null): boolean {
   return target instanceof HTMLElement && (target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName))
-}
-
-export function keyName(event: KeyboardEvent, led: boolean): string {
-  // On a Ukrainian layout the letters differ: the key's place on the keyboard counts.
-  const letter = /^Key([A-Z])$/.exec(event.code)?.[1].toLowerCase()
-  let name = letter && !/^[a-z]$/i.test(event.key) ? letter : event.key
-  if (event.key === ' ') name = 'Space'
-  else if (name.length === 1 && /[A-Z]/.test(name) && !event.shiftKey) name = name.toLowerCase()
-  if (event.code === 'Slash' && !event.shiftKey) name = '/'
-  if (event.ctrlKey || event.metaKey) return `Ctrl ${name.toLowerCase()}`
-  if (event.shiftKey && letter) name = letter.toUpperCase()
-  return led ? `g ${name}` : name
 }
 
 addEventListener('keydown', (event) => {

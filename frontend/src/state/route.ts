@@ -1,46 +1,11 @@
 /** Where the reader is. The URL is the state: Back always works. */
 import { computed, signal } from '@preact/signals'
-
-export type PageName = 'fleet' | 'host' | 'incidents' | 'incident' | 'settings' | 'access' | 'missing'
-
-export interface Route {
-  page: PageName
-  /** The host's name, the incident's id or the section. */
-  what: string
-}
+import { parse, type Route } from './paths'
 
 const here = signal(new URL(location.href))
 
 export const url = computed(() => here.value)
 export const route = computed<Route>(() => parse(here.value.pathname))
-
-/** What page a path means. */
-export function parse(path: string): Route {
-  const [, head = '', ...rest] = path.split('/')
-  const what = decodeURIComponent(rest.join('/'))
-  switch (head) {
-    case '':
-    case 'fleet':
-    case 'sign-in':
-      return { page: 'fleet', what: '' }
-    case 'host':
-    case 'incident':
-      return what === '' ? { page: 'missing', what: path } : { page: head, what }
-    case 'incidents':
-      return { page: 'incidents', what: '' }
-    case 'settings':
-      return { page: 'settings', what: what === '' ? 'hosts' : what }
-    case 'access':
-      return { page: 'access', what: what === '' ? 'people' : what }
-    case 'audit':
-      return { page: 'access', what: 'audit' }
-    default:
-      return { page: 'missing', what: path }
-  }
-}
-
-export const hostPath = (name: string): string => `/host/${encodeURIComponent(name)}`
-export const incidentPath = (id: string | number): string => `/incident/${encodeURIComponent(id)}`
 
 export function go(path: string, replace = false): void {
   const next = new URL(path, location.href)

@@ -1,0 +1,16 @@
+/** A key press as the name by which it is bound. Pure. */
+
+export type Press = Pick<KeyboardEvent, 'key' | 'code' | 'ctrlKey' | 'metaKey' | 'shiftKey'>
+
+/** `led` says that `g` was pressed just before. */
+export function keyName(event: Press, led: boolean): string {
+  // On a Ukrainian layout the letters differ: the key's place on the keyboard counts.
+  const letter = /^Key([A-Z])$/.exec(event.code)?.[1].toLowerCase()
+  let name = letter && !/^[a-z]$/i.test(event.key) ? letter : event.key
+  if (event.key === ' ') name = 'Space'
+  else if (name.length === 1 && /[A-Z]/.test(name) && !event.shiftKey) name = name.toLowerCase()
+  if (event.code === 'Slash' && !event.shiftKey) name = '/'
+  if (event.ctrlKey || event.metaKey) return `Ctrl ${name.toLowerCase()}`
+  if (event.shiftKey && letter) name = letter.toUpperCase()
+  return led ? `g ${name}` : name
+}
