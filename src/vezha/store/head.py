@@ -95,8 +95,8 @@ class Head:
 
     def _next_block(self, layout: Layout) -> Block:
         if layout.generation != self.generation:
-            if layout.generation >= 0:
-                layout.rows_before = layout.rows_now
+            if layout.block is not None:
+                layout.rows_before = layout.rows_now - layout.block.capacity + layout.block.count
             layout.generation, layout.rows_now = self.generation, 0
             rows = layout.rows_before + layout.rows_before // 16 + 1
         else:

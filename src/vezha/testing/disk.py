@@ -84,6 +84,11 @@ class MemoryDisk:
         assert operation in ("write", "sync", "truncate", "remove", "replace")
         self._faults.append(_Fault(operation, after, error, times))
 
+    def heal(self) -> None:
+        """Take back every fault and power cut that has not happened yet."""
+        self._faults.clear()
+        self._cut_at = None
+
     def cut_power_at(self, operation: int) -> None:
         """Raise `PowerCut` in the middle of the operation that makes `operations` this number."""
         self._cut_at = operation

@@ -1,0 +1,233 @@
+"""A remote engine: any server that takes remote write and answers the Prometheus HTTP API.
+
+`RemoteSender` empties a `RemoteQueue` into it; `RemoteSource` reads back, as a `SampleSource` like
+any other. Two things are the engine's, not ours: stale markers do not come back (such engines keep
+them to themselves), and VictoriaMetrics rounds values to about 1e-12.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cramjam
+import httpx
+import numpy as np
+import orjson
+import structlog
+
+from vezha.model.columns import Matcher, MatchOp, Selection, SeriesData, TooManySamples
+from vezha.model.labels import METRIC_NAME, Labels, labels_of, quote_value
+from vezha.store.errors import StoreError
+from vezha.store.remote_encode import label_bytes, write_request
+from vezha.store.remote_queue import RemoteQueue
+from vezha.world import World
+
+log = structlog.get_logger("vezha.remote")
+
+SEND_SAMPLES_MAX = 200_000
+"""Samples in one request."""
+SEND_GATHER_S = 10.0
+"""How long samples gather: ten a series at one second make the engine's work a third."""
+SEND_TIMEOUT_S = 30.0
+BACKOFF_MIN_S, BACKOFF_MAX_S = 0.5, 30.0
+LABELS_CACHED_MAX = 2_000_000
+"""Series whose encoded labels a sender keeps."""
+
+
+class RemoteUnreachable(StoreError):
+    """The remote engine does not answer, or answers with an error."""
+
+
+class RemoteSender:
+    """One thread that sends what is in the queue, in order, until it is taken."""
+
+    def __init__(
+        self,
+        url: str,
+        queue: RemoteQueue,
+        labels: Callable[[int], Labels],
+        world: World,
+        *,
+        headers: dict[str, str] | None = None,
+        gather_s: float = SEND_GATHER_S,
+    ) -> None:
+        """*url* is the engine's remote-write address; *labels* gives a series' label set."""
+        self._url = url
+        self._queue = queue
+        self._labels = labels
+        self._world = world
+        self._headers = headers or {}
+        self._gather_s = gather_s
+        self._encoded: dict[int, bytes] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="remote", daemon=True)
+        self.sent_samples = 0
+        self.refused_samples = 0
+        self.failures = 0
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the present request; what is left stays in the queue."""
+        self._stop.set()
+        self._thread.join(SEND_TIMEOUT_S)
+
+    def _run(self) -> None:
+        wait_s = 0.0
+        with httpx.Client(timeout=SEND_TIMEOUT_S, trust_env=False) as client:
+            while not self._stop.wait(wait_s):
+                try:
+                    wait_s = self._gather_s if not self.send_some(client) else 0.0
+                except RemoteUnreachable as error:
+                    self.failures += 1
+                    grown = BACKOFF_MIN_S * 2.0 ** min(self.failures, 10)
+                    wait_s = self._world.chance.uniform(0.0, min(BACKOFF_MAX_S, grown))
+                    log.warning("remote_unreachable", why=str(error), retry_s=round(wait_s, 1))
+                except OSError as error:
+                    log.error("remote_queue_unreadable", why=str(error))
+                    wait_s = BACKOFF_MAX_S
+
+    def send_some(self, client: httpx.Client) -> bool:
+        """Send one request; False if there was nothing. Raises RemoteUnreachable, OSError."""
+        found = self._queue.read(SEND_SAMPLES_MAX)
+        if found is None:
+            return False
+        columns, position = found
+        body, left_out = write_request(
+            columns.refs, columns.ts_ms, columns.values, self._encoded_labels
+        )
+        self.refused_samples += left_out
+        headers = {
+            "Content-Type": "application/x-protobuf",
+            "Content-Encoding": "snappy",
+            "X-Prometheus-Remote-Write-Version": "0.1.0",
+            **self._headers,
+        }
+        try:
+            answer = client.post(
+                self._url, content=bytes(cramjam.snappy.compress_raw(body)), headers=headers
+            )
+        except httpx.HTTPError as error:
+            raise RemoteUnreachable(f"{type(error).__name__}: {error}") from None
+        if answer.status_code >= 500 or answer.status_code in (408, 429):
+            raise RemoteUnreachable(f"HTTP {answer.status_code}")
+        if answer.status_code >= 300:
+            # the engine will never take these: go on without them, and say so
+            self.refused_samples += len(columns)
+            log.error("remote_refused", status=answer.status_code, text=answer.text[:300])
+        else:
+            self.sent_samples += len(columns) - left_out
+        self.failures = 0
+        self._queue.done(position)
+        return True
+
+    def _encoded_labels(self, ref: int) -> bytes:
+        found = self._encoded.get(ref)
+        if found is None:
+            if len(self._encoded) >= LABELS_CACHED_MAX:
+                self._encoded.clear()
+            found = self._encoded[ref] = label_bytes(self._labels(ref))
+        return found
+
+
+def selector(matchers: Sequence[Matcher]) -> str:
+    """Matchers as PromQL writes them. PromQL wants one that does not match the empty value."""
+    parts = [
+        f"{_name(matcher.name)}{matcher.op.value}{quote_value(matcher.value)}"
+        for matcher in matchers
+    ]
+    if not any(m.op is MatchOp.EQ and m.value for m in matchers):
+        parts.append(f'{METRIC_NAME}!=""')
+    return "{" + ",".join(parts) + "}"
+
+
+def _name(name: str) -> str:
+    plain = name.isascii() and name.replace("_", "a").isalnum() and not name[0].isdigit()
+    return name if plain else quote_value(name)
+
+
+class RemoteSource:
+    """Reads a remote engine's samples through its HTTP API."""
+
+    def __init__(
+        self, url: str, headers: dict[str, str] | None = None, timeout_s: float = 30.0
+    ) -> None:
+        """*url* is the address before `/api/v1/…`."""
+        self._client = httpx.Client(
+            base_url=url.rstrip("/"), headers=headers, timeout=timeout_s, trust_env=False
+        )
+
+    def close(self) -> None:
+        """Hang up."""
+        self._client.close()
+
+    def select(self, selection: Selection) -> SeriesData:
+        """Raw samples: an instant query of a range selector returns them as stored."""
+        span_ms = max(1, selection.end_ms - selection.start_ms)
+        query = f"{selector(selection.matchers)}[{span_ms}ms]"
+        data = self._ask(
+            "/api/v1/query", {"query": query, "time": f"{selection.end_ms / 1000:.3f}"}
+        )
+        rows: dict[Labels, tuple[Any, Any]] = {}
+        total = 0
+        for found in data["result"]:
+            pairs = found.get("values") or []
+            ts_ms = np.rint(np.array([p[0] for p in pairs], np.float64) * 1000).astype(np.int64)
+            values = np.array([p[1] for p in pairs]).astype(np.float64)
+            # engines differ in whether the window's start belongs to it; ours does not
+            inside = (ts_ms > selection.start_ms) & (ts_ms <= selection.end_ms)
+            total += int(np.count_nonzero(inside))
+            if total > selection.samples_max:
+                raise TooManySamples(f"over {selection.samples_max} samples")
+            if inside.any():
+                rows[labels_of(found["metric"])] = (ts_ms[inside], values[inside])
+        if not rows:
+            return SeriesData.empty()
+        labels = sorted(rows)
+        lengths = [len(rows[series][0]) for series in labels]
+        return SeriesData(
+            labels,
+            np.concatenate([rows[series][0] for series in labels]),
+            np.concatenate([rows[series][1] for series in labels]),
+            np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        )
+
+    def series(
+        self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, limit: int = 0
+    ) -> list[Labels]:
+        found = self._ask("/api/v1/series", self._span(matchers, start_ms, end_ms))
+        series = sorted(labels_of(pairs) for pairs in found)
+        return series[:limit] if limit else series
+
+    def label_names(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[str]:
+        return sorted(self._ask("/api/v1/labels", self._span(matchers, start_ms, end_ms)))
+
+    def label_values(
+        self, name: str, matchers: Sequence[Matcher], start_ms: int, end_ms: int
+    ) -> list[str]:
+        # by the series, since engines differ in how they write UTF-8 names into this address
+        found = {dict(labels).get(name, "") for labels in self.series(matchers, start_ms, end_ms)}
+        return sorted(found - {""})
+
+    @staticmethod
+    def _span(matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> dict[str, str]:
+        return {
+            "match[]": selector(matchers),
+            "start": f"{start_ms / 1000:.3f}",
+            "end": f"{end_ms / 1000:.3f}",
+        }
+
+    def _ask(self, path: str, form: dict[str, str]) -> Any:
+        try:
+            answer = self._client.post(path, data=form)
+            body = orjson.loads(answer.content)
+        except (httpx.HTTPError, orjson.JSONDecodeError) as error:
+            raise RemoteUnreachable(f"{path}: {type(error).__name__}: {error}") from None
+        if answer.status_code != 200 or body.get("status") != "success":
+            why = str(body.get("error"))[:300]
+            raise RemoteUnreachable(f"{path}: HTTP {answer.status_code}: {why}")
+        return body["data"]
