@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import structlog
@@ -16,6 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from vezha.alerting.ask import Ask, ask_of, check_expression
+from vezha.alerting.book import file_stamps
 from vezha.alerting.errors import EvaluationError
 from vezha.alerting.journal import Batch, close_rows, restore, state_row
 from vezha.alerting.limits import (
@@ -93,7 +93,7 @@ class Alerting:
         self._notify_ops = notify_ops
         self._folders = tuple(rule_folders)
         self._groups: list[_LiveGroup] = []
-        self._files: dict[str, float] = {}
+        self._files: dict[str, tuple[float, int]] = {}
         self._problems: dict[str, list[str]] = {}
         self._batch = Batch()
         self._must_save = False
@@ -221,12 +221,12 @@ class Alerting:
     def _all_folders(self) -> tuple[str, ...]:
         return ((BUILTIN_FOLDER,) if self._settings.builtin else ()) + self._folders
 
-    def _folder_stamps(self) -> dict[str, float]:
-        return _stamps(find_rule_files(self._all_folders()))
+    def _folder_stamps(self) -> dict[str, tuple[float, int]]:
+        return file_stamps(find_rule_files(self._all_folders()))
 
     def _load(self) -> None:
         paths = find_rule_files(self._all_folders())
-        self._files = _stamps(paths)
+        self._files = file_stamps(paths)
         loaded = load_rule_files(paths, check_expression)
         outside = Outside(self._settings.external_labels, self._settings.external_url)
         old = {live.group.identity: live for live in self._groups}
@@ -419,14 +419,3 @@ def _own(name: str, **labels: str) -> Labels:
 def _with_time(runner: AlertRunner, now_ms: int) -> tuple[list[Labels], int, Values]:
     labels, values = runner.series()
     return labels, now_ms, values
-
-
-def _stamps(paths: Iterable[str]) -> dict[str, float]:
-    out: dict[str, float] = {}
-    for path in paths:
-        try:
-            status = Path(path).stat()
-            out[path] = status.st_mtime + status.st_size * 1e-9
-        except OSError:
-            continue
-    return out

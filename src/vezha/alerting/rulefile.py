@@ -83,7 +83,7 @@ def load_rule_files(paths: Sequence[str], check: CheckExpression) -> Loaded:
     problems: dict[str, list[str]] = {}
     for path in paths[:RULE_FILES_MAX]:
         try:
-            groups += parse_rule_file(_read(path), path, check)
+            groups += parse_rule_file(_read(path), _shown(path), check)
         except RuleError as fault:
             problems[path] = fault.problems
     for path in paths[RULE_FILES_MAX:]:
@@ -92,6 +92,11 @@ def load_rule_files(paths: Sequence[str], check: CheckExpression) -> Loaded:
         text = f'{group.file}: group "{group.name}" is not evaluated: more than {GROUPS_MAX} groups'
         problems.setdefault(group.file, []).append(text)
     return Loaded(groups[:GROUPS_MAX], problems)
+
+
+def _shown(path: str) -> str:
+    """A path as people read it: where the package is installed says nothing."""
+    return path.replace(BUILTIN_FOLDER, "built-in", 1) if path.startswith(BUILTIN_FOLDER) else path
 
 
 def _read(path: str) -> str:

@@ -1,0 +1,385 @@
+"""`/api/v1/incidents` and `/api/v1/silences`: the incident desk."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from vezha.access import Action
+from vezha.api.errors import ConflictError, InvalidError, NotFoundError
+from vezha.api.route import Call, Route, path_id, seconds
+from vezha.incidents.errors import NoSuchIncident, OperatorError, SilenceError, WrongState
+from vezha.incidents.limits import CLOSED_SILENCES_KEPT_MS, INCIDENTS_LISTED_MAX, NOTE_CHARS_MAX
+from vezha.incidents.loop import act_in
+from vezha.incidents.silence import (
+    DAYS,
+    Silence,
+    add_silence,
+    checked_matchers,
+    end_silence,
+    make_matcher,
+    make_recurrence,
+    parse_matchers,
+    read_silences,
+)
+from vezha.incidents.state import Act
+from vezha.incidents.views import View, get_incident, get_members, get_timeline, list_incidents
+from vezha.ledger import Ledger
+
+_HOSTS_SHOWN_MAX = 100
+
+
+class IncidentView(msgspec.Struct):
+    """An incident in a list. `hosts` are the first of `hosts_count`."""
+
+    id: int
+    title: str
+    summary: str
+    next: str
+    severity: str
+    state: str
+    team: str
+    hosts: list[str]
+    hosts_count: int
+    alert_names: list[str]
+    silent_because: str
+    began_at: float | None
+    detected_at: float | None
+    notified_at: float | None
+    acknowledged_at: float | None
+    acknowledged_by: str | None
+    resolved_at: float | None
+    resolved_by: str | None
+    updated_at: float | None
+    revision: int
+
+
+class IncidentsView(msgspec.Struct):
+    """Incidents: open ones first, then the newest first."""
+
+    incidents: list[IncidentView]
+
+
+class EventView(msgspec.Struct):
+    """One line of a timeline."""
+
+    at: float | None
+    kind: str
+    actor: str
+    text: str
+    data: dict[str, Any]
+
+
+class MemberView(msgspec.Struct):
+    """An alert of an incident."""
+
+    name: str
+    host: str
+    severity: str
+    state: str
+    fingerprint: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    silent_because: str
+    first_at: float | None
+    changed_at: float | None
+
+
+class IncidentDetailView(IncidentView):
+    """One incident with its timeline (oldest first) and its alerts."""
+
+    timeline: list[EventView] = []
+    alerts: list[MemberView] = []
+
+
+class IncidentsQuery(msgspec.Struct):
+    """Which incidents."""
+
+    state: str = "open"
+    limit: Annotated[int, msgspec.Meta(ge=1, le=INCIDENTS_LISTED_MAX)] = 100
+
+
+class ActBody(msgspec.Struct, forbid_unknown_fields=True):
+    """An optional note that goes into the timeline."""
+
+    note: Annotated[str, msgspec.Meta(max_length=NOTE_CHARS_MAX)] = ""
+
+
+class NoteBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A note for the timeline."""
+
+    text: Annotated[str, msgspec.Meta(min_length=1, max_length=NOTE_CHARS_MAX)]
+
+
+class MatcherBody(msgspec.Struct, forbid_unknown_fields=True):
+    """One condition on an alert's labels: =, !=, =~ or !~."""
+
+    name: str
+    value: str
+    op: str = "="
+
+
+class RecursBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A weekly window: days (mon … sun), `start` as HH:MM in `time_zone`, its length."""
+
+    days: list[str]
+    start: str
+    minutes: int
+    time_zone: str = "UTC"
+
+
+class SilenceBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A silence: `matchers` as a list or as text, from (default now) to, or for `minutes`."""
+
+    matchers: list[MatcherBody] | str
+    comment: Annotated[str, msgspec.Meta(max_length=NOTE_CHARS_MAX)] = ""
+    starts_at: float | None = None
+    ends_at: float | None = None
+    minutes: float | None = None
+    recurs: RecursBody | None = None
+
+
+class SilenceView(msgspec.Struct):
+    """A silence. `state`: active, pending or expired."""
+
+    id: int
+    state: str
+    matchers: list[MatcherBody]
+    starts_at: float | None
+    ends_at: float | None
+    author: str
+    comment: str
+    created_at: float | None
+    ended_by: str | None
+    recurs: RecursBody | None
+
+
+class SilencesView(msgspec.Struct):
+    """Silences, the newest first."""
+
+    silences: list[SilenceView]
+
+
+def incident_view(view: View) -> dict[str, Any]:
+    """An incident as the API shows it."""
+    times = ("began", "detected", "notified", "acknowledged", "resolved", "updated")
+    out: dict[str, Any] = {
+        name: getattr(view, name)
+        for name in (
+            "id", "title", "summary", "next", "severity", "state", "team", "alert_names",
+            "silent_because", "acknowledged_by", "resolved_by", "revision",
+        )
+    }  # fmt: skip
+    out["hosts"] = view.hosts[:_HOSTS_SHOWN_MAX]
+    out["hosts_count"] = len(view.hosts)
+    for name in times:
+        out[f"{name}_at"] = seconds(getattr(view, f"{name}_ms"))
+    return out
+
+
+def open_incidents(ledger: Ledger) -> list[dict[str, Any]]:
+    """Open incidents for the live stream."""
+    with ledger.read() as connection:
+        return [incident_view(v) for v in list_incidents(connection, True, INCIDENTS_LISTED_MAX)]
+
+
+def list_all(call: Call) -> dict[str, Any]:
+    """Incidents."""
+    query: IncidentsQuery = call.query
+    if query.state not in ("open", "all"):
+        raise InvalidError("state is open or all.", "state")
+    with call.services.ledger.read() as connection:
+        found = list_incidents(connection, query.state == "open", query.limit)
+    return {"incidents": [incident_view(view) for view in found]}
+
+
+def read(call: Call) -> dict[str, Any]:
+    """One incident."""
+    return _detail(call, path_id(call))
+
+
+def _detail(call: Call, id_: int) -> dict[str, Any]:
+    with call.services.ledger.read() as connection:
+        try:
+            view = get_incident(connection, id_)
+        except NoSuchIncident as fault:
+            raise NotFoundError(_sentence(fault)) from None
+        timeline = get_timeline(connection, id_)
+        members = get_members(connection, id_)
+    return {
+        **incident_view(view),
+        "timeline": [
+            {
+                "at": seconds(e.at_ms),
+                "kind": e.kind,
+                "actor": e.actor,
+                "text": e.text,
+                "data": e.data,
+            }
+            for e in timeline
+        ],
+        "alerts": [
+            {
+                "name": m.alert_name,
+                "host": m.host,
+                "severity": m.severity.value,
+                "state": m.state,
+                "fingerprint": m.fingerprint,
+                "labels": m.labels,
+                "annotations": m.annotations,
+                "silent_because": m.silent_because,
+                "first_at": seconds(m.first_ms),
+                "changed_at": seconds(m.changed_ms),
+            }
+            for m in members
+        ],
+    }
+
+
+def _act(call: Call, act: Act, text: str) -> dict[str, Any]:
+    id_ = path_id(call)
+    services = call.services
+    try:
+        with services.ledger.begin() as connection:
+            act_in(connection, id_, act, call.subject.name, text, services.now_ms())
+            call.audit(connection, target=str(id_), detail={"note": text} if text else {})
+    except NoSuchIncident as fault:
+        raise NotFoundError(_sentence(fault)) from None
+    except WrongState as fault:
+        raise ConflictError(_sentence(fault)) from None
+    except OperatorError as fault:
+        raise InvalidError(_sentence(fault)) from None
+    services.nudge("incidents")
+    return _detail(call, id_)
+
+
+def acknowledge(call: Call) -> dict[str, Any]:
+    """Take an incident in hand."""
+    return _act(call, Act.ACKNOWLEDGE, _note(call))
+
+
+def resolve(call: Call) -> dict[str, Any]:
+    """Say that an incident is over."""
+    return _act(call, Act.RESOLVE, _note(call))
+
+
+def reopen(call: Call) -> dict[str, Any]:
+    """Say that an incident is not over."""
+    return _act(call, Act.REOPEN, _note(call))
+
+
+def note(call: Call) -> dict[str, Any]:
+    """Write into an incident's timeline."""
+    return _act(call, Act.NOTE, call.body.text)
+
+
+def _sentence(fault: Exception) -> str:
+    text = str(fault)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _note(call: Call) -> str:
+    return "" if call.body is None else str(call.body.note)
+
+
+def silence_view(silence: Silence, now_ms: int) -> dict[str, Any]:
+    """A silence as the API shows it."""
+    recurs = None
+    if silence.recurs is not None:
+        hours, minutes = divmod(silence.recurs.start_minute, 60)
+        recurs = {
+            "days": [DAYS[d] for d in silence.recurs.days],
+            "start": f"{hours:02d}:{minutes:02d}",
+            "minutes": silence.recurs.minutes,
+            "time_zone": silence.recurs.time_zone,
+        }
+    return {
+        "id": silence.id,
+        "state": silence.state(now_ms),
+        "matchers": [{"name": m.name, "op": m.op, "value": m.value} for m in silence.matchers],
+        "starts_at": seconds(silence.starts_ms),
+        "ends_at": seconds(silence.ends_ms),
+        "author": silence.author,
+        "comment": silence.comment,
+        "created_at": seconds(silence.created_ms),
+        "ended_by": silence.ended_by,
+        "recurs": recurs,
+    }
+
+
+def list_silences(call: Call) -> dict[str, Any]:
+    """Silences of now and of late."""
+    now_ms = call.services.now_ms()
+    with call.services.ledger.read() as connection:
+        found = read_silences(connection, now_ms - CLOSED_SILENCES_KEPT_MS)
+    return {"silences": [silence_view(s, now_ms) for s in found]}
+
+
+def create_silence(call: Call) -> dict[str, Any]:
+    """Begin a silence or a maintenance window."""
+    body: SilenceBody = call.body
+    now_ms = call.services.now_ms()
+    starts_ms = now_ms if body.starts_at is None else int(body.starts_at * 1000)
+    if (body.ends_at is None) == (body.minutes is None):
+        raise InvalidError("Give either ends_at or minutes.", "ends_at")
+    if body.ends_at is not None:
+        ends_ms = int(body.ends_at * 1000)
+    else:
+        assert body.minutes is not None
+        ends_ms = starts_ms + int(body.minutes * 60_000)
+    try:
+        if isinstance(body.matchers, str):
+            matchers = parse_matchers(body.matchers)
+        else:
+            matchers = checked_matchers(
+                [make_matcher(m.name, m.op, m.value) for m in body.matchers]
+            )
+        recurs = None
+        if body.recurs is not None:
+            given = body.recurs
+            recurs = make_recurrence(given.days, given.start, given.minutes, given.time_zone)
+        with call.services.ledger.begin() as connection:
+            made = add_silence(
+                connection, matchers, starts_ms, ends_ms, call.subject.name, body.comment, now_ms,
+                recurs,
+            )  # fmt: skip
+            shown = ", ".join(str(m) for m in matchers)
+            call.audit(connection, target=str(made.id), detail={"matchers": shown})
+    except SilenceError as fault:
+        raise InvalidError(_sentence(fault)) from None
+    call.services.nudge("incidents")
+    return silence_view(made, now_ms)
+
+
+def remove_silence(call: Call) -> None:
+    """End a silence now."""
+    id_ = path_id(call)
+    with call.services.ledger.begin() as connection:
+        if not end_silence(connection, id_, call.subject.name, call.services.now_ms()):
+            raise NotFoundError(f"There is no silence {id_} that still runs.")
+        call.audit(connection, target=str(id_))
+    call.services.nudge("incidents")
+
+
+_INCIDENT = "/api/v1/incidents/{id}"
+ROUTES = (
+    Route("GET", "/api/v1/incidents", Action.INCIDENT_READ, list_all,
+          "Incidents: open ones, or all.", query=IncidentsQuery, result=IncidentsView),
+    Route("GET", _INCIDENT, Action.INCIDENT_READ, read,
+          "One incident with its timeline and alerts.", result=IncidentDetailView),
+    Route("POST", f"{_INCIDENT}/acknowledge", Action.INCIDENT_ACKNOWLEDGE, acknowledge,
+          "Take an incident in hand.", body=ActBody, result=IncidentDetailView),
+    Route("POST", f"{_INCIDENT}/resolve", Action.INCIDENT_RESOLVE, resolve,
+          "Say that an incident is over.", body=ActBody, result=IncidentDetailView),
+    Route("POST", f"{_INCIDENT}/reopen", Action.INCIDENT_RESOLVE, reopen,
+          "Say that an incident is not over.", body=ActBody, result=IncidentDetailView),
+    Route("POST", f"{_INCIDENT}/note", Action.INCIDENT_NOTE, note,
+          "Write a note into an incident's timeline.", body=NoteBody, result=IncidentDetailView),
+    Route("GET", "/api/v1/silences", Action.SILENCE_READ, list_silences,
+          "Silences and maintenance windows.", result=SilencesView),
+    Route("POST", "/api/v1/silences", Action.SILENCE_CHANGE, create_silence,
+          "Begin a silence or a maintenance window.", body=SilenceBody, result=SilenceView),
+    Route("DELETE", "/api/v1/silences/{id}", Action.SILENCE_CHANGE, remove_silence,
+          "End a silence now.", status=204),
+)  # fmt: skip

@@ -1,0 +1,121 @@
+"""`vezha incident`: list, show, acknowledge, resolve, note."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from vezha.access import Action
+from vezha.api.incidents import incident_view
+from vezha.cli.opened import (
+    JsonOption,
+    StateOption,
+    audit,
+    now_ms,
+    nudge,
+    opened_ledger,
+    person,
+    show_ms,
+)
+from vezha.incidents.export import as_markdown
+from vezha.incidents.loop import act_in
+from vezha.incidents.state import Act
+from vezha.incidents.views import get_incident, get_members, get_timeline, list_incidents
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+
+NumberArgument = Annotated[int, typer.Argument(help="The incident's number.", metavar="NUMBER")]
+NoteOption = Annotated[str, typer.Option("--note", "-m", help="A note for the timeline.")]
+_STYLES = {"critical": "red", "warning": "yellow", "info": "dim"}
+
+
+@app.command("list", help="Open incidents; with --all the resolved ones, too.")
+def list_(
+    state: StateOption = "state",
+    all_: Annotated[bool, typer.Option("--all", help="Resolved ones, too.")] = False,
+    limit: Annotated[int, typer.Option(help="At most so many.")] = 50,
+    json: JsonOption = False,
+) -> None:
+    """A table."""
+    with opened_ledger(state) as (_, ledger), ledger.read() as connection:
+        found = list_incidents(connection, not all_, limit)
+    if json:
+        typer.echo(orjson.dumps([incident_view(v) for v in found], option=orjson.OPT_INDENT_2))
+        return
+    if not found:
+        typer.echo("No open incidents." if not all_ else "No incidents yet.")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("#", "Severity", "State", "Since", "What"):
+        table.add_column(name)
+    for view in found:
+        silent = " (silent)" if view.silent_because else ""
+        severity = f"[{_STYLES[view.severity]}]{view.severity}[/]"
+        since = show_ms(view.began_ms)
+        table.add_row(str(view.id), severity, view.state + silent, since, view.title)
+    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+
+
+@app.command(help="One incident with its alerts and timeline.")
+def show(number: NumberArgument, state: StateOption = "state", json: JsonOption = False) -> None:
+    """As Markdown, which reads well in a terminal, too."""
+    with opened_ledger(state) as (_, ledger), ledger.read() as connection:
+        view = get_incident(connection, number)
+        timeline = get_timeline(connection, number)
+        members = get_members(connection, number)
+    if json:
+        document = {
+            **incident_view(view),
+            "timeline": [
+                {"at": e.at_ms / 1000, "kind": e.kind, "actor": e.actor, "text": e.text}
+                for e in timeline
+            ],
+            "alerts": [{"labels": m.labels, "state": m.state} for m in members],
+        }
+        typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+        return
+    typer.echo(as_markdown(view, timeline, members, show_ms), nl=False)
+
+
+@app.command(help="Take an incident in hand.")
+def acknowledge(
+    number: NumberArgument, note: NoteOption = "", state: StateOption = "state"
+) -> None:
+    """Acknowledge."""
+    _act(state, number, Act.ACKNOWLEDGE, Action.INCIDENT_ACKNOWLEDGE, note)
+
+
+@app.command(help="Say that an incident is over.")
+def resolve(number: NumberArgument, note: NoteOption = "", state: StateOption = "state") -> None:
+    """Resolve."""
+    _act(state, number, Act.RESOLVE, Action.INCIDENT_RESOLVE, note)
+
+
+@app.command(help="Say that an incident is not over.")
+def reopen(number: NumberArgument, note: NoteOption = "", state: StateOption = "state") -> None:
+    """Open again."""
+    _act(state, number, Act.REOPEN, Action.INCIDENT_RESOLVE, note)
+
+
+@app.command(help="Write a note into an incident's timeline.")
+def note(
+    number: NumberArgument,
+    text: Annotated[str, typer.Argument(help="The note.")],
+    state: StateOption = "state",
+) -> None:
+    """A note."""
+    _act(state, number, Act.NOTE, Action.INCIDENT_NOTE, text)
+
+
+def _act(state: str, number: int, act: Act, action: Action, text: str) -> None:
+    with opened_ledger(state) as (settings, ledger):
+        with ledger.begin() as connection:
+            case = act_in(connection, number, act, person(), text, now_ms())
+            audit(connection, action, str(number), {"note": text} if text else {})
+        nudge(settings, "incidents")
+    typer.echo(f"Incident {number} ({case.title}) is {case.state.value}.")

@@ -1,0 +1,142 @@
+"""`vezha notify`: receivers, a test message, the outbox."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from vezha.access import Action
+from vezha.api.notify import message_view
+from vezha.cli.opened import (
+    JsonOption,
+    StateOption,
+    audit,
+    now_ms,
+    nudge,
+    opened_ledger,
+    person,
+    settings_of,
+    show_ms,
+)
+from vezha.notify import outbox
+from vezha.notify.errors import NotifySettingsError, SendError
+from vezha.notify.loop import put_test
+from vezha.notify.message import Message
+from vezha.notify.provider import Delivery
+from vezha.notify.settings import NotifyPlan, Receiver, load_settings
+from vezha.notify.words import word
+from vezha.world import World
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+_EXIT_NO = 1
+
+
+def _plan(state: str) -> tuple[NotifyPlan, str]:
+    path = settings_of(state).notify_file
+    return load_settings(path, os.environ), path
+
+
+def _receiver(plan: NotifyPlan, name: str, path: str) -> Receiver:
+    if name not in plan.receivers:
+        known = ", ".join(plan.receivers) or "none"
+        raise NotifySettingsError(f'{path} has no receiver "{name}"; it has: {known}')
+    return plan.receivers[name]
+
+
+@app.command("list", help="Receivers and routes as the settings file has them.")
+def list_(state: StateOption = "state") -> None:
+    """Also checks the file."""
+    plan, path = _plan(state)
+    if not plan.receivers:
+        typer.echo(f"Nobody is told anything yet: {path} has no receivers.")
+        return
+    for receiver in plan.receivers.values():
+        typer.echo(f"{receiver.name}  {receiver.type}  language {receiver.language}")
+    for number, route in enumerate(plan.routes, 1):
+        matchers = ", ".join(str(m) for m in route.matchers) or "everything"
+        more = ", and further routes" if route.go_on else ""
+        names = ", ".join(route.receivers) or "nobody"
+        typer.echo(f"route {number}: {matchers} from {route.least.value} → {names}{more}")
+
+
+@app.command("test", help="Send a receiver a test message and say what became of it.")
+def try_receiver(
+    name: Annotated[str, typer.Argument(help="The receiver's name.", metavar="RECEIVER")],
+    through_outbox: Annotated[
+        bool, typer.Option("--outbox", help="Leave it to the running server, as alerts are.")
+    ] = False,
+    state: StateOption = "state",
+) -> None:
+    """Directly by default, so that it works before the server runs."""
+    plan, path = _plan(state)
+    receiver = _receiver(plan, name, path)
+    if through_outbox:
+        with opened_ledger(state) as (settings, ledger):
+            with ledger.begin() as connection:
+                id_ = put_test(connection, receiver, person(), now_ms(), World())
+                audit(connection, Action.RECEIVER_TEST, name, {})
+            nudge(settings, "outbox")
+        typer.echo(f"Message {id_} is in the outbox; see vezha notify outbox.")
+        return
+    what = Message(
+        kind="test",
+        incident=0,
+        title=word(receiver.language, "test"),
+        summary=word(receiver.language, "test_text", receiver=name),
+        lines=[word(receiver.language, "by", actor=person())],
+        at_ms=now_ms(),
+        language=receiver.language,
+        time_zone=receiver.time_zone,
+    )
+    key = f"{name}:test:{World().chance.token(8).hex()}"
+    try:
+        note = asyncio.run(_send(receiver, Delivery(0, key, what, "test", None)))
+    except SendError as fault:
+        typer.echo(f"{name} did not take it: {fault}", err=True)
+        raise typer.Exit(_EXIT_NO) from None
+    typer.echo(f"{name} took it ({note}).")
+
+
+async def _send(receiver: Receiver, delivery: Delivery) -> str:
+    try:
+        return (await receiver.sender.send(delivery)).note
+    finally:
+        await receiver.sender.close()
+
+
+@app.command("outbox", help="Messages and what became of each, the newest first.")
+def outbox_(
+    state: StateOption = "state",
+    only: Annotated[
+        str, typer.Option("--only", help="waiting, claimed, sent, failed or superseded.")
+    ] = "",
+    limit: Annotated[int, typer.Option(help="At most so many.")] = 50,
+    json: JsonOption = False,
+) -> None:
+    """A table."""
+    with opened_ledger(state) as (_, ledger), ledger.read() as connection:
+        rows = outbox.list_messages(connection, limit, only)
+    if json:
+        document = [message_view(row) for row in rows]
+        typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+        return
+    if not rows:
+        typer.echo("The outbox is empty.")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("#", "Receiver", "Kind", "State", "Tries", "Made", "Sent", "What"):
+        table.add_column(name)
+    for row in rows:
+        what = row.payload.get("title", "") + (f" – {row.error}" if row.error else "")
+        table.add_row(
+            str(row.id), row.receiver, row.kind, row.state, str(row.attempts),
+            show_ms(row.created_ms), show_ms(row.sent_ms), what,
+        )  # fmt: skip
+    Console(soft_wrap=not sys.stdout.isatty()).print(table)
