@@ -199,27 +199,21 @@ class RemoteSource:
     def series(
         self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, limit: int = 0
     ) -> list[Labels]:
-        found = self._ask("/api/v1/series", self._span(matchers, start_ms, end_ms))
-        series = sorted(labels_of(pairs) for pairs in found)
+        # `/api/v1/series` is exact to the day or block only; a query is exact to the millisecond
+        query = f"last_over_time({selector(matchers)}[{end_ms - start_ms + 1}ms])"
+        data = self._ask("/api/v1/query", {"query": query, "time": f"{end_ms / 1000:.3f}"})
+        series = sorted({labels_of(found["metric"]) for found in data["result"]})
         return series[:limit] if limit else series
 
     def label_names(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[str]:
-        return sorted(self._ask("/api/v1/labels", self._span(matchers, start_ms, end_ms)))
+        found = self.series(matchers, start_ms, end_ms)
+        return sorted({name for labels in found for name, _ in labels})
 
     def label_values(
         self, name: str, matchers: Sequence[Matcher], start_ms: int, end_ms: int
     ) -> list[str]:
-        # by the series, since engines differ in how they write UTF-8 names into this address
         found = {dict(labels).get(name, "") for labels in self.series(matchers, start_ms, end_ms)}
         return sorted(found - {""})
-
-    @staticmethod
-    def _span(matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> dict[str, str]:
-        return {
-            "match[]": selector(matchers),
-            "start": f"{start_ms / 1000:.3f}",
-            "end": f"{end_ms / 1000:.3f}",
-        }
 
     def _ask(self, path: str, form: dict[str, str]) -> Any:
         try:

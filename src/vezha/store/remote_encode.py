@@ -68,7 +68,7 @@ def write_request(
     refs, ts_ms, values = refs[order], ts_ms[order], values[order]
     records = sample_records(ts_ms, values)
     starts = np.flatnonzero(np.diff(refs, prepend=-1)).tolist()
-    ends = [*starts[1:], len(refs)]
+    ends = [*starts[1:], len(refs)][: len(starts)]
     parts = []
     for start, end in zip(starts, ends, strict=True):
         labels = encoded_labels(int(refs[start]))
