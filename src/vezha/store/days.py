@@ -87,7 +87,9 @@ class DayFile:
             self._db = sqlite3.connect(uri, uri=True, check_same_thread=False, timeout=5.0)
         else:
             self._db = sqlite3.connect(self.path, check_same_thread=False, timeout=30.0)
+            self._db.execute("PRAGMA auto_vacuum=INCREMENTAL")
             self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA journal_size_limit=67108864")
             self._db.execute("PRAGMA synchronous=FULL")
             with self._db:
                 self._db.executescript(_SCHEMA)
@@ -201,10 +203,11 @@ class DayFile:
             ).fetchone()
         return tiles, samples, size
 
-    def vacuum(self) -> None:
-        """Give unused pages back to the file system."""
+    def vacuum(self, pages: int = 0) -> None:
+        """Give unused pages back to the file system: so many, or (0) all."""
         with self._lock:
-            self._db.execute("VACUUM")
+            self._db.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+            self._db.commit()
 
     def integrity(self) -> list[str]:
         """SQLite's own complaints about the file; empty if there are none."""

@@ -185,6 +185,11 @@ def tiles_of_samples(
     if not keep.all():
         cut.duplicates += int(np.count_nonzero(~keep))
         refs, ts, values = refs[keep], ts[keep], values[keep]
+    yield from tiles_of_sorted(index, refs, ts, values)
+
+
+def tiles_of_sorted(index: SeriesIndex, refs: Refs, ts: Times, values: Values) -> Iterator[NewTile]:
+    """Tiles of samples sorted by series and time, no two equal."""
     hours = ts // TILE_SPAN_MS
     starts = np.flatnonzero((np.diff(refs, prepend=-1) != 0) | (np.diff(hours, prepend=-1) != 0))
     counts = np.diff(starts, append=len(refs))

@@ -6,6 +6,7 @@ and starts from what is there, so that a failure is tried again at the next nudg
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import threading
 from typing import TYPE_CHECKING
@@ -16,7 +17,8 @@ from vezha.store.catalog import Delta
 from vezha.store.days import NewTile, day_of
 from vezha.store.flush import cut_tiles
 from vezha.store.head import Frozen
-from vezha.store.limits import DAY_MS
+from vezha.store.limits import DAY_MS, MERGE_PASS_S, VACUUM_PAGES
+from vezha.store.merge import due_merges, merge
 
 if TYPE_CHECKING:
     from vezha.store.store import Store
@@ -40,9 +42,11 @@ class Flusher:
         self._wake = threading.Event()
         self._stopping = False
         self._failed = False
+        self._merging = True
+        self._touched: set[int] = set()
         self._thread: threading.Thread | None = None
         self._counts = {"flushes": 0, "flush_failures": 0, "flushed_samples": 0, "tiles": 0,
-                        "duplicate_samples": 0, "expired_days": 0}  # fmt: skip
+                        "duplicate_samples": 0, "merges": 0, "expired_days": 0}  # fmt: skip
 
     def start(self) -> None:
         """Begin the thread, if the settings want one."""
@@ -90,10 +94,13 @@ class Flusher:
             while self._waiting:
                 self._flush(self._waiting[0])
             self._tidy()
+            while self._merge():
+                pass
 
     def _loop(self) -> None:
         while not self._stopping:
-            self._wake.wait(_RETRY_S if self._failed else None)
+            pause = _RETRY_S if self._failed else MERGE_PASS_S if self._merging else None
+            self._wake.wait(pause)
             self._wake.clear()
             if not self._stopping:
                 self._pass()
@@ -106,6 +113,8 @@ class Flusher:
                     self._flush(self._waiting[0])
                 if worked:
                     self._tidy()
+                if worked or self._merging:
+                    self._merging = self._merge()
                 self._failed = False
             except (OSError, sqlite3.Error) as error:
                 self._failed = True
@@ -125,6 +134,7 @@ class Flusher:
             if self._failed:
                 file.remove_unfinished(self.flushed)
             file.add(tiles, number)
+            self._touched.add(day)
         self._put_deltas()
         self._catalog.checkpoint(frozen.segment, number, frozen.progress)
         self.flushed = number
@@ -151,6 +161,29 @@ class Flusher:
             day = min(sizes)
             self._expire(day, "over the disk budget")
             del sizes[day]
+
+    def _merge(self) -> bool:
+        """Merge for a while what is due; True if there is more."""
+        store = self._store
+        clock = store._world.clock
+        until = clock.monotonic() + MERGE_PASS_S
+        quiet = self.flushed - math.ceil(store.settings.merge_after_s / store.settings.window_s)
+        ended_ms = int((store._now_s - store.settings.merge_after_s) * 1000)
+        there = self._days.days()
+        for day in sorted(self._touched.union(there[-2:]).intersection(there)):
+            file = self._days.file(day)
+            assert file is not None
+            merged = 0
+            for due in due_merges(file.directory(), ended_ms, quiet):
+                if self._stopping or clock.monotonic() > until:
+                    return True
+                self._counts["merges"] += merge(file, store._index, due)
+                merged += 1
+            if merged:
+                file.vacuum(VACUUM_PAGES)
+            if (day + 1) * DAY_MS < ended_ms:
+                self._touched.discard(day)
+        return False
 
     def _expire(self, day: int, why: str) -> None:
         self._days.delete(day)

@@ -32,6 +32,11 @@ WAL_RECORD_BYTES_MAX = 1 << 30
 WAL_UNWRITTEN_BYTES_MAX = 256 << 20
 """Sealed but not yet written, when the disk fails; beyond it new frames are refused."""
 
+MERGE_PASS_S = 0.5
+"""How long a pass of merging lasts before others get their turn."""
+VACUUM_PAGES = 4_096
+"""Pages given back to the file system after a pass of merging."""
+
 FROZEN_HEADS_MAX = 4
 """Heads that wait to be written as tiles before the current one grows instead."""
 

@@ -222,6 +222,10 @@ class Store:
         labels = self._index.hosts.sets[host]
         return get_label(labels, INSTANCE) or get_label(labels, "job")
 
+    def labels(self, ref: int) -> Labels:
+        """The labels of a reference that `resolve` gave."""
+        return self._index.labels(ref)
+
     def known_schema(self, schema_id: int) -> bool:
         """Whether a schema was put."""
         return schema_id in self._schemas
