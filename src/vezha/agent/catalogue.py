@@ -103,7 +103,8 @@ COLLECTORS: tuple[Entry, ...] = (
     Entry("cgroup", "services and containers (cgroup v2)", interval_s=10, timeout_s=0.6),
     Entry(
         "systemd",
-        "states of units",
+        "states of units; a change is sampled at the next tick",
+        interval_s=10,
         timeout_s=0.6,
         options={
             "unit_include": ".+",

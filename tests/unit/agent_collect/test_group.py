@@ -75,7 +75,7 @@ def group_of(
         Runner(Entry(c.name, "scripted"), c, clock, interval_s=1, timeout_s=timeout_s)
         for c in collectors
     ]
-    return Group("test", 1, 0, runners, clock), runners, clock
+    return Group("test", 1, 0, runners), runners, clock
 
 
 def taken(group: Group, now: float = 1.0) -> Sample:
@@ -253,8 +253,29 @@ def test_nothing_to_tell_is_no_sample() -> None:
 
 
 def test_groups_are_due_at_their_phase_and_all_at_first() -> None:
-    group = Group("slow", 10, 3, [], StepClock())
+    group = Group("slow", 10, 3, [])
     assert [tick for tick in range(40) if group.is_due(tick)] == [0, 3, 13, 23, 33]
+
+
+def test_news_make_a_group_due_at_once() -> None:
+    class Told(Scripted):
+        hears_of_changes = True
+        told = False
+
+        def has_news(self) -> bool:
+            return self.told
+
+    told = Told("t")
+    runner = Runner(Entry("t", "told"), told, StepClock(), interval_s=10, timeout_s=5.0)
+    group = Group("told", 10, 3, [runner])
+    told.told = True
+    assert not group.is_due(5)  # not started yet
+    taken(group)
+    assert group.is_due(5)
+    told.told = False
+    assert not group.is_due(5)
+    assert group.is_due(13)
+    group.close()
 
 
 def test_the_marker_is_prometheus_stale_marker() -> None:

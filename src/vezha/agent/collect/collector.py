@@ -49,6 +49,8 @@ class Collector:
     """Base of all collectors. Each module has one subclass, called `Collector` too."""
 
     families: tuple[Family, ...] = ()
+    hears_of_changes = False
+    """Whether `has_news` ever says so; such a collector has a group to itself."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -61,6 +63,11 @@ class Collector:
     def read(self, now: float) -> Sequence[float]:
         """The values of this tick, as many as `series` now has. *now* is the tick's stamp (s)."""
         raise AssertionError(f"{type(self).__module__} does not read")
+
+    def has_news(self) -> bool:
+        """Whether something changed that should not wait for the interval. Asked each tick, from
+        another thread than `read`, so it must be quick and change nothing."""
+        return False
 
     def stop(self) -> None:
         """Close whatever is open; also after a `start` that failed half-way."""

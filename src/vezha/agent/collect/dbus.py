@@ -8,6 +8,7 @@ the connection is closed and made anew.
 from __future__ import annotations
 
 import os
+import select
 import socket
 import struct
 from typing import Any, NamedTuple
@@ -292,6 +293,12 @@ class Connection:
             message = self._next()
         signals, self._signals = self._signals, []
         return signals
+
+    def has_news(self) -> bool:
+        """Whether something came that was not read yet."""
+        waiting = select.poll()
+        waiting.register(self._socket, select.POLLIN)
+        return bool(waiting.poll(0))
 
     def close(self) -> None:
         self._socket.close()

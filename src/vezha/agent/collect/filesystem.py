@@ -230,6 +230,12 @@ class Collector(base.Collector):
                 if mount.point in self._stuck:
                     self._answers[i] = _ERROR
             order = [i for i in order if self._mounts[i].point not in self._stuck]
+        if len(self._stuck) >= STUCK_MOUNTS_MAX:
+            # No more threads to lose: ask only who answered last time.
+            for i in order:
+                if self._answers[i] is None:
+                    self._answers[i] = _ERROR
+            order = [i for i in order if self._answers[i] is not _ERROR]
         while order:
             if self._asker is None:
                 self._asker = _Asker()

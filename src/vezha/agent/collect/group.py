@@ -17,7 +17,6 @@ from typing import NamedTuple
 from vezha.agent.collect.collector import MISSING, Series
 from vezha.agent.collect.runner import Runner
 from vezha.model.labels import Labels
-from vezha.world import Clock
 
 
 class Sample(NamedTuple):
@@ -97,13 +96,13 @@ class Group:
     """All collectors of one interval."""
 
     def __init__(
-        self, name: str, interval_ticks: int, phase: int, runners: Sequence[Runner], clock: Clock
+        self, name: str, interval_ticks: int, phase: int, runners: Sequence[Runner]
     ) -> None:
         self.name = name
         self.interval_ticks = interval_ticks
         self.phase = phase
         self.runners = tuple(runners)
-        self._clock = clock
+        self._hears_of_changes = any(r.collector.hears_of_changes for r in self.runners)
         self._worker: _Worker | None = None
         self._parts: list[Series] = [()] * len(self.runners)
         self._masks: list[list[bool] | None] = [None] * len(self.runners)
@@ -112,8 +111,11 @@ class Group:
         """Series dropped from the present schema because another collector has them."""
 
     def is_due(self, tick_index: int) -> bool:
-        """Whether this tick is the group's: all at the first, then each at its phase."""
-        return tick_index == 0 or tick_index % self.interval_ticks == self.phase
+        """Whether this tick is the group's: all at the first, then each at its phase, and in
+        between when a collector has news."""
+        if tick_index == 0 or tick_index % self.interval_ticks == self.phase:
+            return True
+        return self._hears_of_changes and any(runner.has_news() for runner in self.runners)
 
     def sample(self, now: float) -> Sample | None:
         """Read every collector at the tick stamped *now* (s); None while none has a series.

@@ -166,15 +166,12 @@ class Collector(base.Collector):
     def _choose(self, now_s: float) -> None:
         """Decide which groups are told."""
         alive = [group for group, use in self._uses.items() if use.count]
-        for wanted in (
-            sorted(alive, key=lambda g: -self._uses[g].ticks_new)[: self._top],
-            sorted(alive, key=lambda g: -self._uses[g].resident_pages)[: self._top],
-        ):
-            for group in wanted:
-                use = self._uses[group]
-                # Idle groups are not "top" merely because nothing else runs.
-                if use.ticks_new or use.resident_pages:
-                    use.last_top_s = now_s
+        for amount in ("ticks_new", "resident_pages"):
+            # Idle groups are not "top" merely because nothing else runs.
+            using = [(getattr(self._uses[g], amount), g) for g in alive]
+            for used, group in sorted(using, reverse=True)[: self._top]:
+                if used:
+                    self._uses[group].last_top_s = now_s
         told = [g for g, use in self._uses.items() if now_s - use.last_top_s < _KEPT_S]
         if len(told) > PROCESS_GROUPS_MAX:
             told.sort(key=lambda g: -self._uses[g].last_top_s)

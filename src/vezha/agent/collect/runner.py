@@ -96,6 +96,16 @@ class Runner:
         self.duration_s = self._clock.monotonic() - began
         self.cost_s_total += self.duration_s
 
+    def has_news(self) -> bool:
+        """Whether its collector asks to be read before its interval is over."""
+        if not self._started or self.hung:
+            return False
+        try:
+            return self.collector.has_news()
+        except (OSError, ValueError):
+            # Its source broke: reading it will say so, and be counted.
+            return True
+
     def timed_out(self) -> None:
         """The group gave up waiting; the thread is still inside `run`."""
         self.hung = True

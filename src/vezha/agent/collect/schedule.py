@@ -28,8 +28,8 @@ class CollectorGroups:
 
     def __init__(self, config: AgentConfig, world: World) -> None:
         self._world = world
-        host = Host(world, config.proc, config.sys, config.root, state=config.state)
-        by_interval: dict[int, list[Runner]] = {}
+        # By ticks and, for a collector that hears of changes, its name.
+        by_interval: dict[tuple[int, str], list[Runner]] = {}
         hosts: dict[int, Host] = {}
         self._own: Own | None = None
         for entry in entries_here():
@@ -50,11 +50,11 @@ class CollectorGroups:
             runner = Runner(
                 entry, collector, world.clock, interval_s, given.timeout_s or entry.timeout_s
             )
-            by_interval.setdefault(ticks, []).append(runner)
-        del host
+            alone = entry.name if collector.hears_of_changes else ""
+            by_interval.setdefault((ticks, alone), []).append(runner)
         self.groups: tuple[Group, ...] = tuple(
-            Group(_group_name(ticks), ticks, _phase(ticks, i), runners, world.clock)
-            for i, (ticks, runners) in enumerate(sorted(by_interval.items()))
+            Group(alone or f"every-{ticks}", ticks, _phase(ticks, i), runners)
+            for i, ((ticks, alone), runners) in enumerate(sorted(by_interval.items()))
         )
         if not self.groups:
             raise ConfigError("every collector is switched off: switch on at least one")
@@ -103,10 +103,6 @@ def collector_of(entry: Entry, host: Host) -> Collector:
     made = module.Collector(host)
     assert isinstance(made, Collector)
     return made
-
-
-def _group_name(ticks: int) -> str:
-    return f"every-{ticks}"
 
 
 def _phase(ticks: int, order: int) -> int:

@@ -1,8 +1,8 @@
-"""States of systemd's units, over D-Bus, each second at hardly any cost.
+"""States of systemd's units, over D-Bus, within a second at hardly any cost.
 
 The list is asked once (and again every `refresh_every_s`, and when units come or go); from then
-on systemd tells of changes, so that a service that died is seen in the same second without
-asking systemd for hundreds of units each time. Works over systemd's private socket (root) or
+on systemd tells of changes. They are news: a service that died is sampled at the next tick,
+while hundreds of units that stay as they are cost a sample only once an interval. Works over systemd's private socket (root) or
 the system bus (anyone).
 """
 
@@ -42,6 +42,7 @@ class Unit(NamedTuple):
 class Collector(base.Collector):
     """node_systemd_unit_state and the counts by state."""
 
+    hears_of_changes = True
     families = (
         Family(
             "node_systemd_unit_state",
@@ -183,6 +184,9 @@ class Collector(base.Collector):
                 # Unloaded since it was listed.
                 continue
             self._types[name] = str(answer[0])
+
+    def has_news(self) -> bool:
+        return self._bus.has_news()
 
     def stop(self) -> None:
         super().stop()
