@@ -41,6 +41,9 @@ from vezha.server.limits import (
 )
 from vezha.server.settings import Settings
 from vezha.store import Store, StoreSettings, TooManySeries
+from vezha.store.mirror import Mirror
+from vezha.store.remote import RemoteSender
+from vezha.store.remote_queue import RemoteQueue
 from vezha.world import World
 
 log = structlog.get_logger("vezha.data")
@@ -90,12 +93,13 @@ class DataContour:
         self._world = world
         self._ledger = ledger
         self._store = store
+        self._mirror, self._sender = _remote(settings, world, store)
         self._identities = identities
         self._loop = asyncio.get_running_loop()
         self._bus = Bus(settings.state.run, "data")
         authority, self._certificate, self._key = settings.tls_files
         self._gateway = Gateway(
-            store,
+            self._mirror or store,
             identities,
             world,
             ca_pem="" if settings.tls.cert and not settings.tls.ca else _read(world, authority),
@@ -138,6 +142,8 @@ class DataContour:
         await self._feed.start()
         self._bus.subscribe(self._nudged)
         self._rules_thread.start()
+        if self._sender is not None:
+            self._sender.start()
         self._tasks = [
             asyncio.create_task(self._keep_identities()),
             asyncio.create_task(self._keep_told()),
@@ -157,6 +163,9 @@ class DataContour:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._feed.stop()
         await self._gateway.stop()
+        if self._sender is not None and self._mirror is not None:
+            await asyncio.to_thread(self._sender.stop)
+            self._mirror.queue.close()
         self._bus.close()
 
     def _loop_trouble(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -201,8 +210,9 @@ class DataContour:
 
     def _write(self, series: list[Labels], ts_ms: int, values: Values) -> None:
         if series:
-            refs = self._store.resolve(series)
-            self._store.write(refs, np.full(len(refs), ts_ms, np.int64), values)
+            sink = self._gateway.intake.sink
+            refs = sink.resolve(series)
+            sink.write(refs, np.full(len(refs), ts_ms, np.int64), values)
             self._gateway.intake.wrote()
 
     # who may connect, and what they tell -----------------------------------------------------------
@@ -289,7 +299,27 @@ class DataContour:
             own["vezha_gateway_refused_total", labels_of({"code": code})] = count
         for name, value in self._store.stats().items():
             own[f"vezha_store_{name}", ()] = value
+        if self._sender is not None and self._mirror is not None:
+            own["vezha_remote_sent_samples_total", ()] = self._sender.sent_samples
+            own["vezha_remote_refused_samples_total", ()] = self._sender.refused_samples
+            own["vezha_remote_failures", ()] = self._sender.failures
+            own["vezha_remote_waiting_bytes", ()] = self._mirror.queue.waiting_bytes
         return own
+
+
+def _remote(
+    settings: Settings, world: World, store: Store
+) -> tuple[Mirror | None, RemoteSender | None]:
+    """The queue and the sender of a remote engine, where one is set."""
+    if not settings.remote.write_url:
+        return None, None
+    folder = str(settings.state.store / "remote")
+    queue = RemoteQueue(world.disk, folder, settings.remote.queue_bytes_max)
+    headers = (
+        {"Authorization": f"Bearer {settings.remote.token}"} if settings.remote.token else None
+    )
+    sender = RemoteSender(settings.remote.write_url, queue, store.labels, world, headers=headers)
+    return Mirror(store, queue), sender
 
 
 def _store_settings(settings: Settings) -> StoreSettings:

@@ -126,6 +126,26 @@ class RetentionSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteSettings:
+    """A remote engine that gets every sample too: VictoriaMetrics, Mimir, Thanos, Prometheus."""
+
+    write_url: str = field(
+        default="",
+        metadata=_about(
+            "The engine's remote-write address. Empty: samples stay in the own store only."
+        ),
+    )
+    token: str = field(
+        default="",
+        metadata=_about("Bearer token for the engine.", secret=True),
+    )
+    queue_bytes_max: int = field(
+        default=8 << 30,
+        metadata=_about("Disk for samples that wait while the engine is away.", unit="bytes"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class QuerySettings:
     """What one query may cost."""
 
@@ -198,6 +218,7 @@ class Settings:
     tls: TlsSettings = field(default_factory=TlsSettings)
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
+    remote: RemoteSettings = field(default_factory=RemoteSettings)
     query: QuerySettings = field(default_factory=QuerySettings)
     rules: RulesSettings = field(default_factory=RulesSettings)
     notify: NotifySettings = field(default_factory=NotifySettings)
@@ -261,6 +282,7 @@ SECTIONS: dict[str, type[Any]] = {
     "tls": TlsSettings,
     "ledger": LedgerSettings,
     "retention": RetentionSettings,
+    "remote": RemoteSettings,
     "query": QuerySettings,
     "rules": RulesSettings,
     "notify": NotifySettings,
