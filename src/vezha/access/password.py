@@ -23,8 +23,7 @@ class Passwords:
 
     def __init__(self, passes: int = 3, memory_kib: int = 65_536, lanes: int = 4) -> None:
         self._hasher = PasswordHasher(time_cost=passes, memory_cost=memory_kib, parallelism=lanes)
-        # Checked in place of an unknown name's hash, so that names cannot be told by time.
-        self._nobody = self._hasher.hash("nobody has this password")
+        self._nobody = ""
 
     def hash(self, password: str) -> str:
         """The argon2id hash with its parameters and salt."""
@@ -34,6 +33,9 @@ class Passwords:
         """Whether the password fits; None (nobody of that name) takes as long and never fits."""
         if len(password) > PASSWORD_CHARS_MAX:
             return False
+        # An unknown name has a hash checked too, so that names cannot be told by time.
+        if not self._nobody:
+            self._nobody = self._hasher.hash("nobody has this password")
         try:
             return self._hasher.verify(password_hash or self._nobody, password) and (
                 password_hash is not None

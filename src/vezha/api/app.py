@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, WebSocketRoute
+from starlette.routing import BaseRoute, Match, WebSocketRoute
 from starlette.routing import Route as StarletteRoute
 
 from vezha.access import Action
-from vezha.api import audit, charts, enrolments, health, hosts, session, tokens, users
+from vezha.api import audit, charts, enrolments, health, hosts, prometheus, session, tokens, users
 from vezha.api.dispatch import endpoint_of, error_response, websocket_of
 from vezha.api.errors import ApiError
 from vezha.api.live import endpoint as live
@@ -25,6 +25,7 @@ OWN_ROUTES: tuple[Route, ...] = (
     *session.ROUTES,
     *hosts.ROUTES,
     *charts.ROUTES,
+    *prometheus.ROUTES,
     *live.ROUTES,
     *enrolments.ROUTES,
     *users.ROUTES,
@@ -33,6 +34,7 @@ OWN_ROUTES: tuple[Route, ...] = (
     *health.ROUTES,
 )
 """The routes of this room; rooms that bring their own add them in `make_app`."""
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 def make_app(
@@ -46,7 +48,7 @@ def make_app(
     table = (*routes, _description_route(routes))
     check_table(table)
     served: list[BaseRoute] = [_served(route, services) for route in table]
-    served.append(StarletteRoute("/api/{rest:path}", _no_such_route, methods=None))
+    served.append(StarletteRoute("/api/{rest:path}", _nowhere(tuple(served)), methods=_METHODS))
     return Starlette(
         routes=[*served, *pages],
         exception_handlers={HTTPException: _http_error},
@@ -81,8 +83,17 @@ def _description_route(routes: Sequence[Route]) -> Route:
     )
 
 
-async def _no_such_route(request: Request) -> Response:
-    return error_response(ApiError(404, "not_found", f"There is nothing at {request.url.path}."))
+def _nowhere(served: Sequence[BaseRoute]) -> Callable[[Request], Awaitable[Response]]:
+    """What answers under `/api` where no route does: 405 if another method would, else 404."""
+
+    async def nowhere(request: Request) -> Response:
+        if any(route.matches(request.scope)[0] is Match.PARTIAL for route in served):
+            raise HTTPException(405, "This method is not for this address")
+        return error_response(
+            ApiError(404, "not_found", f"There is nothing at {request.url.path}.")
+        )
+
+    return nowhere
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import zlib
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -18,12 +17,12 @@ from vezha.api import host_charts, limits
 from vezha.api.dispatch import run_in_thread
 from vezha.api.errors import InvalidError, NotFoundError, UnavailableError
 from vezha.api.host_charts import CHARTS, LEGENDS_PER_SERIES_MAX, PRESENCE_EXPR
+from vezha.api.packing import Packed, accepts_gzip, pack
 from vezha.api.route import Call, Route
 from vezha.model.columns import Values
 from vezha.model.labels import Labels
 from vezha.query.engine import Engine
 
-_GZIP_FROM_BYTES = 4_096
 _DIGITS = 4
 """Significant digits of a charted value: more than a chart can show, half the bytes."""
 
@@ -94,24 +93,18 @@ async def history(call: Call) -> Response:
     if await run_in_thread(call.services, find_host, call.services.ledger, name) is None:
         raise NotFoundError(f"There is no host {name!r}.")
     start_ms, step_ms, count = _span(query, call.services.now_ms())
-    wants_gzip = "gzip" in call.request.headers.get("accept-encoding", "")
+    gzip = accepts_gzip(call.request)
 
-    def work(cancelled: Callable[[], bool]) -> tuple[bytes, bool]:
+    def work(cancelled: Callable[[], bool]) -> Packed:
         series = evaluate(querying.engine, name, start_ms, step_ms, count, cancelled)
         data = orjson.dumps(
             {"start": start_ms / 1000, "step": step_ms / 1000, "count": count, "series": series},
             option=orjson.OPT_SERIALIZE_NUMPY,
         )
-        if not wants_gzip or len(data) < _GZIP_FROM_BYTES:
-            return data, False
-        packer = zlib.compressobj(6, wbits=31)
-        return packer.compress(data) + packer.flush(), True
+        return pack(data, gzip, level=6)
 
-    data, packed = await querying.run(work, f"charts of {name}", gone=lambda: wait_gone(call))
-    headers = {"Vary": "Accept-Encoding"}
-    if packed:
-        headers["Content-Encoding"] = "gzip"
-    return Response(data, media_type="application/json", headers=headers)
+    packed = await querying.run(work, f"charts of {name}", gone=lambda: wait_gone(call))
+    return packed.response()
 
 
 def evaluate(
