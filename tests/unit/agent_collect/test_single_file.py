@@ -1,0 +1,138 @@
+"""The agent's single file: reproducible, complete, and at home on a bare Python."""
+
+from __future__ import annotations
+
+import ast
+import io
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import vezha
+from vezha.agent.errors import BuildError
+from vezha.agent.zipapp import build, build_bytes, members
+
+PACKAGE = Path(vezha.__file__).parent
+# Not ours to promise on other systems: absent beyond Unix, guarded where they are used.
+STANDARD = set(sys.stdlib_module_names)
+
+
+def test_the_same_sources_give_the_same_bytes(tmp_path: Path) -> None:
+    copy = tmp_path / "elsewhere" / "vezha"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in copy.rglob("*.py"):
+        os.utime(path, (1, 1))
+        path.chmod(0o600)
+    assert build_bytes(copy) == build_bytes(PACKAGE)
+
+
+def test_what_is_inside() -> None:
+    with zipfile.ZipFile(io.BytesIO(build_bytes())) as archive:
+        names = archive.namelist()
+        assert names == sorted(names)
+        assert {info.date_time for info in archive.infolist()} == {(2020, 1, 1, 0, 0, 0)}
+    assert "__main__.py" in names
+    assert "vezha/agent/collect/cpu.py" in names
+    assert "vezha/model/columns.py" not in names
+    tops = {name.split("/")[1] for name in names if name.count("/") > 1}
+    assert tops <= {"agent", "model", "trust", "wire", "world"}
+
+
+def test_it_needs_nothing_but_the_standard_library_of_python_3_10() -> None:
+    for name, content in members(PACKAGE):
+        tree = ast.parse(content, name, feature_version=(3, 10))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                imported = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{name}: relative import"
+                imported = [node.module or ""]
+            else:
+                continue
+            for module in imported:
+                top = module.split(".")[0]
+                assert top == "vezha" or top in STANDARD, f"{name} imports {module}"
+                assert top not in ("tomllib", "asyncio"), f"{name} imports {module}"
+                if top == "vezha" and module != "vezha":
+                    room = module.split(".")[1]
+                    assert room in ("agent", "model", "trust", "wire", "world"), (name, module)
+                    assert module != "vezha.model.columns", name
+
+
+@pytest.fixture(scope="module")
+def single_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("file") / "vezha-agent.pyz"
+    size = build(path)
+    assert size == path.stat().st_size
+    assert os.access(path, os.X_OK)
+    return path
+
+
+def ask(single_file: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run it on a bare interpreter: no site packages, no environment, elsewhere."""
+    return subprocess.run(
+        [sys.executable, "-S", "-I", str(single_file), *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd="/",
+    )
+
+
+def test_it_runs_on_a_bare_python(single_file: Path) -> None:
+    told = ask(single_file, "version")
+    assert told.returncode == 0
+    assert told.stdout.startswith(f"vezha-agent {vezha.__version__}, Python ")
+
+
+def test_it_collects(single_file: Path, tmp_path: Path) -> None:
+    told = ask(single_file, "collect", "--state", str(tmp_path))
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "# TYPE node_load1 gauge\nnode_load1 " in told.stdout
+    assert "node_uname_info{" in told.stdout
+    status = ask(single_file, "collect", "--status", "--state", str(tmp_path))
+    assert status.returncode == 0
+    assert any(
+        line.startswith("loadavg ") and line.endswith("ok") for line in status.stdout.splitlines()
+    )
+
+
+def test_the_loop_tells_its_cost(single_file: Path, tmp_path: Path) -> None:
+    told = ask(single_file, "collect", "--loop", "--seconds", "1", "--state", str(tmp_path))
+    assert told.returncode == 0
+    assert "us_per_sample=" in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "--state", "{folder}"], "enrol this host first"),
+        (["run", "--config", "{folder}/none.toml"], "none.toml does not exist"),
+        (
+            ["collect", "--config", "{folder}/bad.toml"],
+            "unknown setting sever; did you mean server?",
+        ),
+    ],
+)
+def test_an_operators_mistake_is_one_sentence(
+    single_file: Path, tmp_path: Path, words: list[str], said: str
+) -> None:
+    (tmp_path / "bad.toml").write_text('sever = "a:1"\n')
+    told = ask(single_file, *(word.format(folder=tmp_path) for word in words))
+    assert told.returncode == 2
+    assert told.stderr.startswith("vezha-agent: ")
+    assert said in told.stderr
+    assert told.stderr.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BuildError, match="choose another -o"):
+        build(tmp_path / "file" / "vezha-agent.pyz")
+    with pytest.raises(BuildError, match="install Vezha"):
+        build_bytes(tmp_path)
