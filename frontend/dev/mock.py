@@ -351,7 +351,7 @@ def create(fleet: Fleet) -> Starlette:
     async def receivers(request: Request) -> Response:
         if request.method == "POST":
             return JSONResponse({"ok": True})
-        return JSONResponse({"receivers": [{"name": "on-call", "kind": "telegram"}, {"name": "mail", "kind": "email"}]})
+        return JSONResponse({"receivers": [{"name": "on-call", "type": "telegram", "waiting": 0, "failed": 0, "last_sent_at": fleet.began, "last_error": ""}, {"name": "mail", "type": "email", "waiting": 2, "failed": 0, "last_sent_at": None, "last_error": "smtp.example.org refused the connection"}], "routes": [], "problem": ""})
 
     async def rules(request: Request) -> Response:
         return JSONResponse({"status": "success", "data": {"groups": [{"name": "g", "rules": [{"name": "DiskWritesSlow", "query": "node_disk_latency_0 > 0.02"}]}]}})

@@ -12,6 +12,8 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
+SIGN_IN = """([name, password]) => fetch("/api/v1/session", {method: "POST",
+    headers: {"content-type": "application/json"}, body: JSON.stringify({name, password})})"""
 SIZES = {"desktop": (1440, 900, 1), "phone": (390, 844, 2), "tablet": (820, 1100, 1)}
 
 
@@ -46,7 +48,8 @@ def main() -> None:
                     page.on("console", lambda m: print(f"  {m.type}: {m.text}") if m.type in ("error", "warning") else None)
                     page.on("pageerror", lambda e: print(f"  page error: {e}"))
                     if given.user:
-                        context.request.post(f"{given.base}/api/v1/session", data={"name": given.user, "password": given.password})
+                        page.goto(given.base)
+                        page.evaluate(SIGN_IN, [given.user, given.password])
                     for named in given.pages:
                         name, path = named.split("=", 1)
                         page.goto(given.base + path)

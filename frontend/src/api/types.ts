@@ -62,7 +62,10 @@ export interface Incident {
   title: string
   severity: Severity
   state: IncidentState
+  /** The first of `hosts_count`. */
   hosts: string[]
+  hosts_count?: number
+  silent_because?: string
   began_at: Moment
   detected_at: Moment
   acknowledged_at: Moment
@@ -155,6 +158,15 @@ export interface AuditRow {
 
 export interface Receiver {
   name: string
-  kind?: string
-  type?: string
+  type: string
+  waiting: number
+  failed: number
+  last_sent_at: Moment
+  last_error: string
+}
+
+export interface Receivers {
+  receivers: Receiver[]
+  /** Why the settings file is not in force; empty when it is. */
+  problem: string
 }

@@ -249,7 +249,7 @@ export class Chart {
     this.lines.forEach((line, i) => {
       const single = this.lines.length === 1
       if (i === 0) {
-        if (!single && line.legend) main.append(name(line.legend))
+        if (line.legend && (!single || this.data.plan.series[0]?.legend.includes('{{'))) main.append(name(line.legend))
         return
       }
       const item = document.createElement('span')
@@ -272,12 +272,13 @@ export class Chart {
   private values(slot: number): void {
     if (!this.head) return
     const { plan } = this.data
+    const blank = this.lines.every((line) => line.values.every((v) => v === null))
     this.lines.forEach((line, i) => {
       const value = slot < 0 ? newest(line.values) : (line.values[slot] ?? null)
       const target = i === 0 ? this.head! : this.head!.legend[i - 1]
       const shown = value === null ? { value: '—', unit: '' } : quantity(value, plan.unit, this.top)
       if (target.value.data !== shown.value) target.value.data = shown.value
-      const unit = i === 0 ? shown.unit : ''
+      const unit = i > 0 ? '' : blank ? t('chart.blank') : shown.unit
       if (target.unit.data !== unit) target.unit.data = unit
     })
   }

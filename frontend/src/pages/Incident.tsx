@@ -163,7 +163,7 @@ function Blocks({ incident }: { incident: IncidentDetail }): JSX.Element {
       <div>
         <dt>{t('incident.where')}</dt>
         <dd>
-          <Where names={incident.hosts} list={list} over={incident.state === 'resolved'} />
+          <Where names={incident.hosts} count={incident.hosts_count ?? incident.hosts.length} list={list} over={incident.state === 'resolved'} />
         </dd>
       </div>
       <div>
@@ -188,23 +188,23 @@ function Blocks({ incident }: { incident: IncidentDetail }): JSX.Element {
   )
 }
 
-function Where({ names, list, over }: { names: readonly string[]; list: readonly Host[]; over: boolean }): JSX.Element {
+function Where({ names, count, list, over }: { names: readonly string[]; count: number; list: readonly Host[]; over: boolean }): JSX.Element {
   if (names.length === 0) return <p class="fact">{t('incident.noHosts')}</p>
   const found = place(names, list)
-  const share = { n: names.length, total: found.total, what: found.shared.join(' · '), count: found.total }
+  const share = { n: count, total: found.total, what: found.shared.join(' · '), count: found.total }
   return (
     <>
       {found.total > 0 && (
         <p class="fact">
           {found.shared.length > 0 ? t('incident.shareOf', share) : t('incident.share', share)}
-          {!over && found.rest > 0 && ` ${found.restNormal === found.rest ? t('incident.restNormal', { n: found.rest }) : t('incident.restPart', { n: found.restNormal, total: found.rest, count: found.rest })}`}
+          {!over && count === names.length && found.rest > 0 && ` ${found.restNormal === found.rest ? t('incident.restNormal', { n: found.rest }) : t('incident.restPart', { n: found.restNormal, total: found.rest, count: found.rest })}`}
         </p>
       )}
       <p class="host-links">
         {names.slice(0, HOSTS_SHOWN).map((name) => (
           <a key={name} class="link" href={hostPath(name)}>{name}</a>
         ))}
-        {names.length > HOSTS_SHOWN && <span class="muted">{t('chart.more', { n: names.length - HOSTS_SHOWN })}</span>}
+        {count > HOSTS_SHOWN && <span class="muted">{t('chart.more', { n: count - HOSTS_SHOWN })}</span>}
       </p>
       {found.elsewhere.length > 0 && <p class="muted">{t('incident.notHere', { places: found.elsewhere.join(', ') })}</p>}
     </>
@@ -317,11 +317,15 @@ function Timeline({ entries }: { entries: readonly TimelineEntry[] }): JSX.Eleme
   )
 }
 
+/** The name under which the server acts by itself. */
+const ITSELF = 'vezha'
+
 /** The timeline's codes in the reader's words; a code that we do not know yet speaks for itself. */
 function sentence(entry: TimelineEntry): string {
-  const key = `event.${entry.kind}`
-  const name = entry.actor || t('event.nobody')
-  if (!known(key)) return [entry.text || entry.kind, entry.actor].filter(Boolean).join(' · ')
+  const itself = !entry.actor || entry.actor === ITSELF
+  const key = `event.${entry.kind}${itself && known(`event.${entry.kind}.itself`) ? '.itself' : ''}`
+  const name = itself ? t('event.nobody') : (entry.actor ?? '')
+  if (!known(key)) return [entry.text || entry.kind, itself ? '' : entry.actor].filter(Boolean).join(' · ')
   const words = t(key, { name })
   return entry.text ? `${words}: ${entry.text}` : words
 }

@@ -101,7 +101,7 @@ function Row({ incident }: { incident: Incident }): JSX.Element {
       <Mark of={over ? 'normal' : incident.severity} />
       <div class="item-main">
         <a class="stretch" href={incidentPath(incident.id)}>{incident.title}</a>
-        <p class="muted">{where(incident.hosts)}</p>
+        <p class="muted">{where(incident.hosts, incident.hosts_count)}</p>
       </div>
       <div class="item-side num">
         <p>{over ? t('incident.state.resolved') : incident.state === 'acknowledged' ? t('incident.by', { name: incident.acknowledged_by ?? '—' }) : <b class={incident.severity}>{t('incident.waits')}</b>}</p>

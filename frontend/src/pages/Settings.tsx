@@ -3,7 +3,7 @@ import { useSignal } from '@preact/signals'
 import type { ComponentChildren, JSX } from 'preact'
 import { useEffect } from 'preact/hooks'
 import { get, post, remove } from '../api/client'
-import type { Enrolment, Receiver } from '../api/types'
+import type { Enrolment, Receivers as ReceiverList } from '../api/types'
 import { language, LANGUAGES, moment, t } from '../i18n'
 import { AddHost } from '../parts/AddHost'
 import { Sections } from '../parts/Sections'
@@ -89,12 +89,12 @@ function Hosts(): JSX.Element {
 }
 
 function Receivers(): JSX.Element {
-  const list = useSignal<Receiver[] | null>(null)
+  const list = useSignal<ReceiverList | null>(null)
   const trouble = useSignal<unknown>(null)
   const busy = useSignal('')
   useEffect(() => {
-    get<{ receivers: Receiver[] }>('/receivers').then(
-      (found) => (list.value = found.receivers),
+    get<ReceiverList>('/receivers').then(
+      (found) => (list.value = found),
       (error) => (trouble.value = error),
     )
   }, [])
@@ -114,15 +114,21 @@ function Receivers(): JSX.Element {
       <h1>{t('receivers.title')}</h1>
       <p class="lead">{t('receivers.lead')}</p>
       {trouble.value !== null && <p class="wrong" role="alert">{reason(trouble.value)}</p>}
-      {list.value !== null && list.value.length === 0 && <p>{t('receivers.none')}</p>}
+      {list.value?.problem && <p class="wrong">{t('receivers.problem', { why: list.value.problem })}</p>}
+      {list.value !== null && list.value.problem === '' && list.value.receivers.length === 0 && <p>{t('receivers.none')}</p>}
       <ul class="list">
-        {list.value?.map((r) => (
+        {list.value?.receivers.map((r) => (
           <li class="item" key={r.name}>
             <div class="item-main">
               <p>
                 <b>{r.name}</b>
               </p>
-              <p class="muted">{r.kind ?? r.type}</p>
+              <p class="muted num">
+                {r.type}
+                {` · ${r.last_sent_at === null ? t('receivers.never') : t('receivers.last', { time: moment(r.last_sent_at) })}`}
+                {r.waiting > 0 && ` · ${t('receivers.waiting', { n: r.waiting })}`}
+              </p>
+              {r.last_error && <p class="wrong">{r.last_error}</p>}
             </div>
             {mayOperate.value && (
               <button class="btn" disabled={busy.value === r.name} onClick={() => void test(r.name)}>{t('receivers.test')}</button>

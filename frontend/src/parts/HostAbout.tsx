@@ -10,6 +10,13 @@ import { hosts } from '../state/fleet'
 import { go } from '../state/route'
 import { mayAdminister, mayOperate } from '../state/session'
 
+/** Facts that the page's head already tells. */
+const SHOWN_ABOVE = new Set(['hostname', 'os', 'cores', 'memory_bytes', 'agent_version', 'labels'])
+
+function blank(value: unknown): boolean {
+  return value === null || value === '' || (typeof value === 'object' && Object.keys(value).length === 0)
+}
+
 function text(value: unknown): string {
   if (value === null || value === undefined || value === '') return '—'
   return typeof value === 'object' ? JSON.stringify(value) : String(value)
@@ -22,7 +29,9 @@ export function HostAbout({ facts, onChange }: { facts: Host; onChange: (next: H
     [t('about.agent'), text(facts.agent_version)],
     [t('about.firstSeen'), facts.first_seen === null ? '—' : moment(facts.first_seen)],
     [t('about.lastSeen'), facts.last_seen === null ? '—' : moment(facts.last_seen)],
-    ...Object.entries(facts.facts ?? {}).map(([name, value]): [string, string] => [known(`about.${name}`) ? t(`about.${name}`) : name, text(value)]),
+    ...Object.entries(facts.facts ?? {})
+      .filter(([name, value]) => !SHOWN_ABOVE.has(name) && !blank(value))
+      .map(([name, value]): [string, string] => [known(`about.${name}`) ? t(`about.${name}`) : name, text(value)]),
     ...Object.entries(facts.labels).map(([name, value]): [string, string] => [known(`table.${name}`) ? t(`table.${name}`) : name, value]),
   ]
   return (

@@ -8,7 +8,7 @@ import { useNow } from './now'
 import { incidentPath } from '../state/paths'
 
 /** The hosts as one phrase: names while they are few, then what they share and how many. */
-export function where(names: readonly string[]): string {
+export function where(names: readonly string[], count = names.length): string {
   const list = hosts.value ?? []
   const index = byName.value
   const found = names.map((n) => list[index.get(n) ?? -1]).filter((h) => h !== undefined)
@@ -17,15 +17,15 @@ export function where(names: readonly string[]): string {
     const only = values.size === 1 ? [...values][0] : undefined
     return only ? [only] : []
   })
-  if (names.length === 0) return ''
-  if (names.length <= 2) return [...shared, names.join(', ')].join(' · ')
-  return [...shared, t('incident.hosts', { n: names.length })].join(' · ')
+  if (count === 0) return ''
+  if (count <= 2) return [...shared, names.join(', ')].join(' · ')
+  return [...shared, t('incident.hosts', { n: count })].join(' · ')
 }
 
 export function IncidentCard({ incident }: { incident: Incident }): JSX.Element {
   const now = useNow()
   const began = incident.began_at
-  const place = where(incident.hosts)
+  const place = where(incident.hosts, incident.hosts_count)
   const taken = incident.state === 'acknowledged'
   return (
     <article class={`card incident ${taken ? 'taken' : incident.severity}`}>
