@@ -114,7 +114,7 @@ def _read(path: str) -> str:
 def parse_rule_file(text: str, file: str, check: CheckExpression) -> list[Group]:
     """The groups of one file's *text*. Raises RuleError with all faults."""
     try:
-        tree = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader with line numbers
+        tree = yaml.load(text, Loader=_Loader)  # noqa: S506 - it makes text, lists and mappings only
     except yaml.YAMLError as fault:
         mark = getattr(fault, "problem_mark", None)
         where = f"{file}:{mark.line + 1}" if mark else file
@@ -132,24 +132,23 @@ class _Map(dict[str, object]):
     key_lines: dict[str, int]
 
 
-class _Loader(yaml.SafeLoader):
-    """Keeps lines, refuses double keys, leaves dates and odd booleans as text."""
+class _Loader(yaml.BaseLoader):
+    """Keeps lines, refuses double keys, leaves every scalar as the text that it is written as.
 
-    yaml_implicit_resolvers = {  # noqa: RUF012 - the library's own name and type
-        first: [r for r in resolvers if r[0] != "tag:yaml.org,2002:timestamp"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+    What `0x10`, `yes` or `2026-01-01` mean is decided by the place where they stand, as in Go.
+    """
 
 
-def _construct_map(loader: yaml.SafeLoader, node: yaml.MappingNode) -> _Map:
-    loader.flatten_mapping(node)
+def _construct_map(loader: yaml.BaseLoader, node: yaml.MappingNode) -> _Map:
     out = _Map()
     out.line = node.start_mark.line + 1
     out.key_lines = {}
     for key_node, value_node in node.value:
         key = loader.construct_object(key_node, deep=True)
         if not isinstance(key, str):
-            key = str(key)
+            raise yaml.constructor.ConstructorError(
+                None, None, "a key must be text", key_node.start_mark
+            )
         if key in out:
             raise yaml.constructor.ConstructorError(
                 None, None, f'the key "{key}" stands twice', key_node.start_mark
@@ -185,7 +184,7 @@ class _File:
 
     def groups(self, tree: object) -> list[Group]:
         out: list[Group] = []
-        if tree is None:
+        if tree is None or tree == "":
             return out
         if not isinstance(tree, _Map):
             self._fault(1, "a rule file is a mapping with the key groups")
@@ -215,14 +214,8 @@ class _File:
                 self._fault(tree.key_lines[key], f'"{key}" is not known here; known are {wanted}')
 
     def _text(self, tree: _Map, key: str, chars_max: int) -> str:
-        """The text at *key*; numbers count as text, as in Prometheus's labels."""
+        """The text at *key*, or the empty text."""
         value = tree.get(key, "")
-        if isinstance(value, bool):
-            value = "true" if value else "false"
-        if isinstance(value, (int, float)):
-            value = str(value)
-        if value is None:
-            value = ""
         if not isinstance(value, str):
             self._fault(tree.key_lines.get(key, tree.line), f"{key} must be text")
             return ""
@@ -250,10 +243,10 @@ class _File:
         self._where = f'group "{name}": '
         self._unknown_keys(tree, _GROUP_KEYS)
         interval = self._duration(tree, "interval", INTERVAL_MS_DEFAULT)
-        limit = tree.get("limit", 0)
-        if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
+        limit_text = self._text(tree, "limit", 20) or "0"
+        if not (limit_text.isascii() and limit_text.isdigit()):
             self._fault(tree.key_lines["limit"], "limit must be a whole number from 0")
-            limit = 0
+            limit_text = "0"
         rules = tree.get("rules") or []
         if not isinstance(rules, list):
             self._fault(tree.key_lines["rules"], "rules must be a list")
@@ -263,7 +256,9 @@ class _File:
         common = dict(self._pairs(tree, "labels", LABEL_TEXT_CHARS_MAX))
         made = [r for r in (self._rule(name, item, common) for item in rules) if r is not None]
         offset = self._duration(tree, "query_offset")
-        return Group(name, self._file, tuple(made), interval or INTERVAL_MS_DEFAULT, offset, limit)
+        return Group(
+            name, self._file, tuple(made), interval or INTERVAL_MS_DEFAULT, offset, int(limit_text)
+        )
 
     def _rule(self, group: str, tree: object, common: Mapping[str, str]) -> Rule | None:
         self._where = f'group "{group}": '
@@ -323,7 +318,7 @@ class _File:
 
     def _pairs(self, tree: _Map, key: str, chars_max: int) -> list[tuple[str, str]]:
         block = tree.get(key)
-        if block is None:
+        if block is None or block in ("", "null", "~"):
             return []
         if not isinstance(block, _Map):
             self._fault(tree.key_lines[key], f"{key} must be a mapping of names to text")

@@ -86,7 +86,7 @@ class AlertRunner:
         """Judge all alerts at *ts_ms*. Raises EvaluationError; then nothing has changed."""
         sources: dict[Labels, tuple[Labels, float]] = {}
         for labels, value in zip(*ask(self.rule.expr, ts_ms), strict=True):
-            final = self._final(labels, value, ask, ts_ms)
+            final = self.final(labels, value, ask, ts_ms)
             if final in sources:
                 raise EvaluationError("two results have the same labels after the rule's own")
             sources[final] = (labels, float(value))
@@ -101,7 +101,7 @@ class AlertRunner:
         changes = self.instances.update(found, ts_ms, held)
         return [self._told(c, sources, stamps, ask, ts_ms) for c in changes]
 
-    def _final(self, labels: Labels, value: float, ask: Ask, ts_ms: int) -> Labels:
+    def final(self, labels: Labels, value: float, ask: Ask, ts_ms: int) -> Labels:
         """The alert's labels: the result's without its name, under the rule's own."""
         final = self._mapped.get(labels)
         if final is not None:

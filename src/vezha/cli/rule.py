@@ -1,0 +1,232 @@
+"""`vezha rule`: check, test, rehearse, list."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import numpy as np
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from vezha.alerting.ask import check_expression
+from vezha.alerting.book import RuleBook, active_alerts
+from vezha.alerting.durations import parse_duration, spoken_duration
+from vezha.alerting.errors import EvaluationError, OperatorError, RuleError
+from vezha.alerting.rehearse import Block, RangeAsk, Rehearsal, rehearse
+from vezha.alerting.rule import AlertRule
+from vezha.alerting.rule_tests import run_test_file
+from vezha.alerting.rulefile import BUILTIN_FOLDER, find_rule_files, load_rule_files
+from vezha.cli.opened import JsonOption, StateOption, now_ms, opened_ledger, settings_of, show_ms
+from vezha.model.labels import format_labels, labels_of
+from vezha.query import Engine, QueryError
+from vezha.query.context import EngineOptions
+from vezha.store.reader import StoreReader
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+_EXIT_NO = 1
+_HOSTS_SHOWN = 5
+_QUERY_TIMEOUT_S = 120.0
+
+
+@app.command(help="Check rule files: every fault with its place. Without files: all in force.")
+def check(
+    files: Annotated[list[str] | None, typer.Argument(help="Files or folders.")] = None,
+    state: StateOption = "state",
+) -> None:
+    """Exit code 1 where there is a fault."""
+    folders = files or [BUILTIN_FOLDER, *settings_of(state).rule_folders]
+    paths = find_rule_files(folders)
+    if files and not paths:
+        raise RuleError([f"{', '.join(files)}: no rule files there"])
+    loaded = load_rule_files(paths, check_expression)
+    for texts in loaded.problems.values():
+        for text in texts:
+            typer.echo(text, err=True)
+    rules = [rule for group in loaded.groups for rule in group.rules]
+    alerts = sum(isinstance(rule, AlertRule) for rule in rules)
+    faults = sum(len(t) for t in loaded.problems.values())
+    typer.echo(
+        f"{len(paths)} files: {alerts} alerts and {len(rules) - alerts} recording rules "
+        f"in {len(loaded.groups)} groups, {faults} faults."
+    )
+    if loaded.problems:
+        raise typer.Exit(_EXIT_NO)
+
+
+@app.command("test", help="Run unit tests of rules (the format of promtool).")
+def run_tests(files: Annotated[list[str], typer.Argument(help="Test files.")]) -> None:
+    """Exit code 1 where one fails."""
+    failed = 0
+    for path in files:
+        outcomes = run_test_file(path)
+        bad = [o for o in outcomes if o.failures]
+        failed += len(bad)
+        typer.echo(f"{path}: {len(outcomes) - len(bad)} of {len(outcomes)} passed")
+        for outcome in bad:
+            for failure in outcome.failures:
+                typer.echo(f"  {outcome.name}: {failure}")
+    if failed:
+        raise typer.Exit(_EXIT_NO)
+
+
+@app.command("rehearse", help="Say what the alerts of a file would have done on stored samples.")
+def rehearse_(
+    file: Annotated[str, typer.Argument(help="A rule file, or a folder.")],
+    last: Annotated[str, typer.Option(help="How far back from now.")] = "1d",
+    step: Annotated[str, typer.Option(help="Between evaluations; default: each group's own.")] = "",
+    url: Annotated[
+        str, typer.Option(help="Ask this Prometheus-compatible API instead of the state folder.")
+    ] = "",
+    token_file: Annotated[str, typer.Option(help="Bearer token for --url.")] = "",
+    json: JsonOption = False,
+    state: StateOption = "state",
+) -> None:
+    """The samples stay untouched."""
+    groups = load_rule_files(find_rule_files([file]), check_expression).or_raise()
+    if not groups:
+        raise RuleError([f"{file}: no rules there"])
+    try:
+        span_ms, step_ms = parse_duration(last), parse_duration(step) if step else 0
+    except ValueError as fault:
+        raise OperatorError(str(fault)) from None
+    end_ms = now_ms() // 1000 * 1000
+    ask, close = _remote(url, token_file) if url else _local(state)
+    try:
+        found = rehearse(groups, ask, end_ms - span_ms, end_ms, step_ms)
+    finally:
+        close()
+    if json:
+        typer.echo(orjson.dumps([_document(r, end_ms) for r in found], option=orjson.OPT_INDENT_2))
+        return
+    for one in found:
+        typer.echo(_sentence(one, end_ms, last))
+
+
+def _sentence(one: Rehearsal, end_ms: int, last: str) -> str:
+    name = f"{one.rule.name} ({one.rule.severity.value})"
+    if one.errors:
+        return f"{name}: cannot be evaluated: {one.errors[0]}"
+    if not one.firings:
+        return f"{name}: would not have fired in the last {last}."
+    hosts = one.hosts()
+    named = ", ".join(hosts[:_HOSTS_SHOWN])
+    if len(hosts) > _HOSTS_SHOWN:
+        named += f" and {len(hosts) - _HOSTS_SHOWN} more"
+    times = "once" if len(one.firings) == 1 else f"{len(one.firings)} times"
+    on = f" on {named}" if named else ""
+    text = f"{name}: would have fired {times}{on}, {spoken_duration(one.seconds(end_ms))} in sum"
+    newest = one.firings[-1]
+    text += f"; the last time {show_ms(newest.start_ms)}"
+    if newest.end_ms is None:
+        text += " and still"
+    if one.flapping:
+        text += f"; {one.flapping} times flapping"
+    if one.unknown:
+        text += f"; {one.unknown} times unknown, as its target vanished"
+    return text + "."
+
+
+def _document(one: Rehearsal, end_ms: int) -> dict[str, object]:
+    return {
+        "group": one.group,
+        "rule": one.rule.name,
+        "severity": one.rule.severity.value,
+        "fired": len(one.firings),
+        "seconds": one.seconds(end_ms),
+        "hosts": one.hosts(),
+        "errors": one.errors,
+        "firings": [
+            {
+                "series": format_labels(f.labels),
+                "from": f.start_ms / 1000,
+                "to": f.end_ms / 1000 if f.end_ms else None,
+                "summary": f.summary,
+            }
+            for f in one.firings
+        ],
+    }
+
+
+def _local(state: str) -> tuple[RangeAsk, Callable[[], None]]:
+    settings = settings_of(state)
+    if not settings.state.store.exists():
+        raise OperatorError(f"there is no store in {settings.state.path}: name it with --state")
+    source = StoreReader.open(str(settings.state.store))
+    options = EngineOptions(lookback_ms=int(settings.query.lookback_s * 1000))
+    engine = Engine(source, None, options)
+
+    def ask(expr: str, start_ms: int, end_ms: int, step_ms: int) -> Block:
+        try:
+            result = engine.range(expr, start_ms, end_ms, step_ms)
+        except QueryError as fault:
+            raise EvaluationError(str(fault)) from None
+        return result.labels, result.values, result.present
+
+    return ask, source.close
+
+
+def _remote(url: str, token_file: str) -> tuple[RangeAsk, Callable[[], None]]:
+    headers = {}
+    if token_file:
+        headers["Authorization"] = f"Bearer {Path(token_file).read_text().strip()}"
+    client = httpx.Client(timeout=_QUERY_TIMEOUT_S, headers=headers)
+
+    def ask(expr: str, start_ms: int, end_ms: int, step_ms: int) -> Block:
+        form = {
+            "query": expr,
+            "start": f"{start_ms / 1000:.3f}",
+            "end": f"{end_ms / 1000:.3f}",
+            "step": f"{step_ms / 1000:.3f}",
+        }
+        try:
+            answer = client.post(f"{url.rstrip('/')}/api/v1/query_range", data=form)
+            document = answer.json()
+        except (httpx.HTTPError, ValueError) as fault:
+            raise OperatorError(f"{url} does not answer as Prometheus does: {fault}") from None
+        if document.get("status") != "success":
+            raise EvaluationError(str(document.get("error", f"HTTP {answer.status_code}")))
+        series = document["data"]["result"]
+        steps = (end_ms - start_ms) // step_ms + 1
+        values = np.full((len(series), steps), np.nan)
+        present = np.zeros((len(series), steps), np.bool_)
+        for row, one in enumerate(series):
+            for at, text in one.get("values", []):
+                column = round((at * 1000 - start_ms) / step_ms)
+                values[row, column], present[row, column] = float(text), True
+        return [labels_of(one["metric"]) for one in series], values, present
+
+    return ask, client.close
+
+
+@app.command("list", help="Rules in force, with their state.")
+def list_(state: StateOption = "state") -> None:
+    """A table."""
+    settings = settings_of(state)
+    book = RuleBook(settings.rule_folders, settings.rules.builtin)
+    with opened_ledger(state) as (_, ledger), ledger.read() as connection:
+        views = book.views(connection)
+        counts: dict[str, dict[str, int]] = {}
+        for row in active_alerts(connection):
+            of_rule = counts.setdefault(row.rule_key, {})
+            of_rule[row.state] = of_rule.get(row.state, 0) + 1
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("Group", "Rule", "Severity", "State", "Cost", "Health"):
+        table.add_column(name)
+    for view in views:
+        for rule in view.group.rules:
+            health = view.health.get(rule.key, {})
+            cost = f"{health['duration_s'] * 1000:.2f} ms" if health else "–"
+            severity = rule.severity.value if isinstance(rule, AlertRule) else "record"
+            states = ", ".join(f"{n} {s}" for s, n in sorted(counts.get(rule.key, {}).items()))
+            said = health.get("error") or health.get("health", "not evaluated yet")
+            table.add_row(view.group.name, rule.name, severity, states or "–", cost, said)
+    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+    for texts in book.loaded().problems.values():
+        for text in texts:
+            typer.echo(text, err=True)
