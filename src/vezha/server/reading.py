@@ -27,6 +27,7 @@ OTHERS = (
     "VEZHA_AGENT_",
     "VEZHA_TEST_",
     "VEZHA_BUILD_",
+    "VEZHA_SECRET_",
     "VEZHA_SKIP_UI",
     "VEZHA_UI_OUT",
 )
