@@ -12,10 +12,9 @@ import contextlib
 import hashlib
 import ipaddress
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import uvicorn
 import uvloop
@@ -24,6 +23,8 @@ from starlette.applications import Starlette
 from vezha import ui
 from vezha.access.certificate import check_given, fingerprint
 from vezha.access.errors import CertificateError
+from vezha.alerting.book import RuleBook
+from vezha.api import incidents, notify, rules
 from vezha.api.app import OWN_ROUTES, make_app
 from vezha.api.fleet import Fleet
 from vezha.api.limits import LIVE_MESSAGE_BYTES_MAX
@@ -32,11 +33,13 @@ from vezha.api.querying import Querying
 from vezha.api.route import Route
 from vezha.api.services import AgentDoor, Services
 from vezha.ledger import Ledger
+from vezha.legacy.doors import Doors
 from vezha.model.columns import SampleSource
 from vezha.query.context import EngineOptions
 from vezha.query.engine import Engine
 from vezha.query.limits import QueryLimits
-from vezha.server.bus import Bus
+from vezha.server import doors
+from vezha.server.bus import Bus, socket_path
 from vezha.server.contour import StopSignal
 from vezha.server.errors import SettingError
 from vezha.server.names import server_names
@@ -46,6 +49,13 @@ from vezha.world import World
 
 AGENT_FILE = "vezha-agent.pyz"
 """The agent's file in the folder `run`, built by the data contour, given out by the channel."""
+ROUTES: tuple[Route, ...] = (
+    *OWN_ROUTES,
+    *incidents.ROUTES,
+    *rules.ROUTES,
+    *notify.ROUTES,
+)
+"""The API's whole table, but for other people's protocols, which need the data contour's feed."""
 STOP_GRACE_S = 4
 """How long open requests and streams may still take when asked to stop."""
 HEAD_BYTES_MAX = 64 * 1024
@@ -61,10 +71,8 @@ class Parts:
     ledger: Ledger
     source: SampleSource
     world: World
-    nudge: Callable[[str], None]
-    routes: Sequence[Route] = OWN_ROUTES
-    open_incidents: Callable[[], Sequence[Any]] | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
+    publish: Callable[[str], None]
+    doors: Doors | None = None
 
 
 def run(settings: Settings, ready: Callable[[], None], stop: StopSignal) -> int:
@@ -79,9 +87,12 @@ async def _serve(settings: Settings, ready: Callable[[], None], stop: StopSignal
     bus = Bus(settings.state.run, "web")
     try:
         await asyncio.to_thread(ledger.migrate)
-        app, services = create_app(settings, Parts(ledger, source, World(), bus.publish))
-        if services.hub is not None:
-            bus.subscribe(services.hub.nudge)
+        world = World()
+        feeding = Doors(socket_path(settings.state.run, "feed"), world)
+        parts = Parts(ledger, source, world, bus.publish, feeding)
+        app, services = create_app(settings, parts)
+        assert services.hub is not None
+        bus.subscribe(services.hub.nudge)
         server = _Server(uvicorn_config(settings, app), ready)
 
         async def end() -> None:
@@ -91,6 +102,7 @@ async def _serve(settings: Settings, ready: Callable[[], None], stop: StopSignal
         ending = asyncio.create_task(end())
         await server.serve()
         ending.cancel()
+        feeding.close()
     finally:
         bus.close()
         source.close()
@@ -124,27 +136,50 @@ def create_app(settings: Settings, parts: Parts) -> tuple[Starlette, Services]:
     services = Services(
         parts.ledger,
         parts.world,
-        nudge=parts.nudge,
         door=_door(settings, parts.world),
-        extra=parts.extra,
+        extra={
+            rules.BOOK: RuleBook(settings.rule_folders, settings.rules.builtin),
+            notify.FILE: settings.notify_file,
+        },
         session_idle_s=settings.web.session_lifetime_s,
     )
+    routes = ROUTES
+    if parts.doors is not None:
+        services.extra["doors"] = parts.doors
+        routes = (*ROUTES, *doors.ROUTES)
     querying = Querying(
         engine, parts.source, parts.world, services.metrics, timeout_s=settings.query.timeout_s
     )
     services.querying = querying
     services.fleet = Fleet(parts.ledger, parts.world, querying.vector)
-    services.hub = Hub(services.fleet, engine, parts.world, services.metrics, parts.open_incidents)
-    app = make_app(services, parts.routes, pages=ui.routes(), lifespan=_lifespan(services))
+    services.hub = Hub(
+        services.fleet,
+        engine,
+        parts.world,
+        services.metrics,
+        lambda: incidents.open_incidents(parts.ledger),
+    )
+    lifespan = _lifespan(services, parts.publish)
+    app = make_app(services, routes, pages=ui.routes(), lifespan=lifespan)
     return app, services
 
 
-def _lifespan(services: Services) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+def _lifespan(
+    services: Services, publish: Callable[[str], None]
+) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         assert services.hub is not None
         assert services.querying is not None
-        ticking = asyncio.create_task(services.hub.run())
+        hub, loop = services.hub, asyncio.get_running_loop()
+
+        def nudge(topic: str) -> None:
+            # Handlers run on threads; the bus takes any, the hub wants its loop's.
+            publish(topic)
+            loop.call_soon_threadsafe(hub.nudge, topic)
+
+        services.nudge = nudge
+        ticking = asyncio.create_task(hub.run())
         try:
             yield
         finally:
