@@ -15,7 +15,7 @@ from vezha.model.columns import Values
 from vezha.model.labels import labels_of
 from vezha.query import histogram_columns
 from vezha.query.ast import Aggregate
-from vezha.query.block import Block, Mask, merge_rows
+from vezha.query.block import Block, Mask, merge_rows, only
 from vezha.query.compensated import sum_groups
 from vezha.query.errors import EvaluationError
 from vezha.query.functions.labels import check_label_name
@@ -232,8 +232,7 @@ def _choose(
 
 
 def _kept(block: Block, keep: Mask) -> Block:
-    hists = np.where(keep, block.hists, None) if block.hists is not None else None
-    return Block(block.labels, block.values, block.present & keep, hists)
+    return Block(block.labels, block.values, block.present & keep, only(block.hists, keep))
 
 
 def _ranking(block: Block, groups: Groups, descending: bool) -> Indexes:

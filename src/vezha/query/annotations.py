@@ -73,25 +73,13 @@ class Annotations:
 
     def mixed_exponential_custom(self, name: str, node: Node) -> None:
         self.warn(
-            "vector contains a mix of histograms with exponential and custom buckets schemas "
-            f"for metric name {go_quote(name)}",
-            node,
-        )
-
-    def incompatible_custom_buckets(self, name: str, node: Node) -> None:
-        self.warn(
-            "vector contains histograms with incompatible custom buckets for metric name "
-            f"{go_quote(name)}",
+            "vector contains a mix of histograms with exponential and custom buckets schemas"
+            f"{_metric(name)}",
             node,
         )
 
     def mixed_in_aggregation(self, node: Node) -> None:
         self.warn("encountered a mix of histograms and floats for aggregation", node)
-
-    def mixed_schemas_in_aggregation(self, node: Node) -> None:
-        self.warn(
-            "vector contains a mix of histograms with exponential and custom buckets schemas", node
-        )
 
     def incompatible_types(self, left: str, op: str, right: str, node: Node) -> None:
         self.info(

@@ -14,6 +14,22 @@ from vezha.query.labelcolumn import EMPTY, LabelColumn
 Mask = npt.NDArray[np.bool_]
 Objects = npt.NDArray[np.object_]
 
+
+def not_none(hists: Objects) -> Mask:
+    """Where an object column holds histograms."""
+    mask: Mask = np.not_equal(hists, None).astype(np.bool_)  # type: ignore[call-overload]
+    return mask
+
+
+def only(hists: Objects | None, keep: Mask) -> Objects | None:
+    """The histograms where *keep* is true; None where none is left."""
+    if hists is None:
+        return None
+    out = hists.copy()
+    out[~keep] = None
+    return out if not_none(out).any() else None
+
+
 SAME_LABELSET = "vector cannot contain metrics with the same labelset"
 
 
@@ -45,8 +61,7 @@ class Block:
         """Where histograms are."""
         if self.hists is None:
             return np.zeros(self.values.shape, np.bool_)
-        mask: Mask = np.not_equal(self.hists, None)  # type: ignore[call-overload]
-        return mask.astype(np.bool_)
+        return not_none(self.hists)
 
     def any_mask(self) -> Mask:
         """Where a sample of either kind is."""

@@ -20,8 +20,9 @@ CANCELLATION = 16.0
 def needs_care(total: Values, absolute: Values) -> Mask:
     """Where a plain sum may have lost digits, or is not finite though its terms may be."""
     with np.errstate(all="ignore"):
-        care: Mask = ~(absolute <= np.abs(total) * CANCELLATION) | ~np.isfinite(total)
-    return care & (absolute != 0)
+        care = ~(absolute <= np.abs(total) * CANCELLATION) | ~np.isfinite(total)
+        result: Mask = care & (absolute != 0)
+    return result
 
 
 def sum_ranges(column: Values, lo: Indexes, hi: Indexes) -> Values:

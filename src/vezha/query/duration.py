@@ -152,6 +152,4 @@ def milliseconds(duration: Duration, step_ms: int, range_ms: int) -> int:
     value = seconds(duration, step_ms / 1000, range_ms / 1000)
     if not math.isfinite(value) or abs(value) > _SECONDS_MAX:
         raise EvaluationError("duration out of range")
-    return (
-        int(math.floor(value * 1000 + 0.5)) if value >= 0 else -int(math.floor(-value * 1000 + 0.5))
-    )
+    return math.floor(value * 1000 + 0.5) if value >= 0 else -math.floor(-value * 1000 + 0.5)

@@ -47,7 +47,7 @@ def float_texts(values: Values) -> list[bytes]:
         odd = ~(((size >= _PLAIN_MIN) & (size < 1e15)) | (size == 0))
     if odd.any():
         texts = float_texts(np.where(odd, 0.0, values))
-        for at in np.flatnonzero(odd):
+        for at in np.flatnonzero(odd).tolist():
             texts[at] = api_float(float(values[at])).encode()
         return texts
     raw = orjson.dumps(np.ascontiguousarray(values), option=_NUMPY)[1:-1] + b","
@@ -152,7 +152,7 @@ def _vector(result: Result) -> Iterator[bytes]:
 def _matrix(result: Result) -> Iterator[bytes]:
     stamps = [time_text(ts).encode() for ts in result.times.tolist()]
     prefixes = [b'"],[%b,"' % stamp for stamp in stamps]
-    whole = result.present.all(axis=1).tolist()
+    whole: list[bool] = np.logical_and.reduce(result.present, axis=1).tolist()
     comma = b""
     for row, labels in enumerate(result.labels):
         parts: list[bytes] = []
@@ -192,7 +192,9 @@ def _raw(result: Result) -> Iterator[bytes]:
     for row, labels in enumerate(result.labels):
         lo, hi = int(raw.offsets[row]), int(raw.offsets[row + 1])
         stamps = [time_text(ts).encode() for ts in raw.ts[lo:hi].tolist()]
-        hists = raw.hists[lo:hi] if raw.hists is not None else [None] * (hi - lo)
+        hists: list[Any] = [None] * (hi - lo)
+        if raw.hists is not None:
+            hists = raw.hists[lo:hi].tolist()
         texts = float_texts(raw.values[lo:hi])
         parts: list[bytes] = []
         floats = [i for i in range(hi - lo) if hists[i] is None]

@@ -10,6 +10,7 @@ groupings made of them, because charts and rules ask the same again every second
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -23,8 +24,8 @@ from vezha.query.ast import Node, Type, unwrap
 from vezha.query.block import Samples, Scalar, Text, merge_rows
 from vezha.query.context import ColumnCache, Context, EngineOptions, Grid, QueryStats
 from vezha.query.errors import EvaluationError, LimitExceeded, QueryError
-from vezha.query.extended import ExtendedWindows, raw_samples
 from vezha.query.evaluate import Evaluator, invariant_nodes
+from vezha.query.extended import ExtendedWindows, raw_samples
 from vezha.query.limits import LABEL_CACHE_SELECTIONS, PREPARED_CACHE_QUERIES, QueryLimits
 from vezha.query.parser import parse
 from vezha.query.result import Result, ResultKind
@@ -67,10 +68,8 @@ class Engine:
         prepared = Prepared(text, root, invariant_nodes(root), time.perf_counter() - began)
         self._prepared[text] = prepared
         if len(self._prepared) > PREPARED_CACHE_QUERIES:
-            try:
+            with contextlib.suppress(KeyError):  # another thread was faster
                 self._prepared.popitem(last=False)
-            except KeyError:  # another thread was faster
-                pass
         return prepared
 
     def instant(

@@ -37,8 +37,8 @@ class Evaluator:
     """Evaluates nodes on one grid; subqueries make further ones."""
 
     def __init__(self, context: Context, grid: Grid) -> None:
-        self.context = context
-        self.grid = grid
+        self.context: Context = context
+        self.grid: Grid = grid
         self.times: Times = grid.times()
 
     @property
@@ -259,7 +259,8 @@ def _invariant(node: Node, found: set[int]) -> bool:
                 if part and arg.type is not Type.MATRIX:
                     _note(arg, found)
     else:
-        same = all([_invariant(child, found) for child in node.children()])
+        parts = [_invariant(child, found) for child in node.children()]  # all are visited
+        same = all(parts)
     if same:
         _note(node, found)
     return same

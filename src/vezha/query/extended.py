@@ -119,7 +119,7 @@ def difference(windows: ExtendedWindows, counter: bool, per_second: bool) -> tup
 
 def _resets(windows: ExtendedWindows, left: Values, right: Values) -> Values:
     """What counter resets between the edges add."""
-    from vezha.query.functions.rate import drops  # noqa: PLC0415  (it imports this module)
+    from vezha.query.functions.rate import drops
 
     samples = windows.samples
     inner = Windows(

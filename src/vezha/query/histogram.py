@@ -9,7 +9,7 @@ Values are immutable: operations give new histograms.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -279,6 +279,76 @@ def combined(a: Histogram, b: Histogram, sign: float) -> Combined:
         hint=hint,
     )
     return Combined(total, collision, reconciled)
+
+
+def added_up(members: Sequence[Histogram], mean: bool) -> Combined:
+    """The compensated sum or mean of one or more histograms. Raises MixedSchemas."""
+    first = members[0]
+    if any(member.custom != first.custom for member in members):
+        raise MixedSchemas
+    hint = first.hint
+    for member in members[1:]:
+        hint, _ = _joined_hint(hint, member.hint)
+    hints = {member.hint for member in members}
+    reconciled = False
+    if first.custom:
+        bounds = first.bounds
+        for member in members[1:]:
+            if member.bounds != bounds:
+                reconciled = True
+                bounds = shared_bounds(bounds, member.bounds)
+        members = [member.rebounded(bounds) for member in members]
+    else:
+        schema = min(member.schema for member in members)
+        members = [member.coarser(schema) for member in members]
+        members = _all_same_zero(members)
+    divisor = float(len(members)) if mean else 1.0
+    total = replace(
+        members[0],
+        count=_sum((m.count for m in members), divisor),
+        sum=_sum((m.sum for m in members), divisor),
+        zero_count=_sum((m.zero_count for m in members), divisor),
+        positive=_sum_buckets([m.positive for m in members], divisor),
+        negative=_sum_buckets([m.negative for m in members], divisor),
+        hint=hint,
+    )
+    return Combined(total, {Hint.RESET, Hint.NOT_RESET} <= hints, reconciled)
+
+
+def _all_same_zero(members: Sequence[Histogram]) -> Sequence[Histogram]:
+    while True:
+        widest = max(member.zero_threshold for member in members)
+        if all(member.zero_threshold == widest for member in members):
+            return members
+        members = [member.with_zero_threshold(widest) for member in members]
+
+
+def _sum(terms: Iterable[float], divisor: float) -> float:
+    """Neumaier's sum over *divisor*; terms are divided first where the sum would overflow."""
+    items = list(terms)
+    total = _neumaier(items)
+    if math.isinf(total) and not any(math.isinf(item) for item in items):
+        return _neumaier([item / divisor for item in items])
+    return total / divisor
+
+
+def _neumaier(items: Sequence[float]) -> float:
+    total, lost = 0.0, 0.0
+    for item in items:
+        added = total + item
+        if math.isinf(added):
+            lost = 0.0
+        elif abs(total) >= abs(item):
+            lost += (total - added) + item
+        else:
+            lost += (item - added) + total
+        total = added
+    return total if math.isinf(total) else total + lost
+
+
+def _sum_buckets(columns: Sequence[Buckets], divisor: float) -> Buckets:
+    indexes = sorted({index for column in columns for index in column})
+    return _kept({i: _sum((column.get(i, 0.0) for column in columns), divisor) for i in indexes})
 
 
 def _same_zero(a: Histogram, b: Histogram) -> tuple[Histogram, Histogram]:

@@ -14,9 +14,9 @@ import numpy as np
 from vezha.model.columns import Values
 from vezha.model.labels import METRIC_NAME, get_label
 from vezha.query.ast import Aggregate, Binary, Node
-from vezha.query.block import Block, Mask, Objects
+from vezha.query.block import Block, Mask, Objects, not_none
 from vezha.query.compensated import sum_groups
-from vezha.query.histogram import Hint, Histogram, MixedSchemas
+from vezha.query.histogram import Hint, Histogram, MixedSchemas, added_up
 from vezha.query.native_trim import trimmed
 
 if TYPE_CHECKING:
@@ -26,12 +26,6 @@ if TYPE_CHECKING:
 Cells = tuple[Values, Mask, Objects | None]
 _EQUALITY = ("==", "!=")
 _TRIMS = ("</", ">/")
-
-
-def not_none(hists: Objects) -> Mask:
-    """Where histograms are."""
-    mask: Mask = np.not_equal(hists, None).astype(np.bool_)  # type: ignore[call-overload]
-    return mask
 
 
 def nothing(shape: tuple[int, ...]) -> Objects:
@@ -98,7 +92,9 @@ def vectors(
         a = left[2][row, step] if left[2] is not None else None
         b = right[2][row, step] if right[2] is not None else None
         if a is None or b is None:
-            histogram, number = (b, left[0][row, step]) if a is None else (a, right[0][row, step])
+            number = left[0][row, step] if a is None else right[0][row, step]
+            histogram = b if a is None else a
+            assert histogram is not None, "one side is a histogram"
             out[row, step] = _with_number(ev, node, histogram, float(number), a is None)
         elif node.op in _EQUALITY:
             holds = a.same(b) == (node.op == "==")
@@ -132,43 +128,27 @@ def _combined(ev: Evaluator, node: Binary, a: Histogram, b: Histogram) -> Histog
 
 
 class Total:
-    """Adds histograms up and remembers what is worth a word about them."""
+    """Histograms to be added up, and what is worth a word about them."""
 
     def __init__(self) -> None:
-        self.histogram: Histogram | None = None
-        self.count = 0
-        self.mixed = False
-        self.reconciled = False
-        self._hints: set[Hint] = set()
+        self._members: list[Histogram] = []
 
     def add(self, histogram: Histogram) -> None:
-        self._hints.add(histogram.hint)
-        self.count += 1
-        if self.mixed:
-            return
-        if self.histogram is None:
-            self.histogram = histogram
-            return
-        try:
-            result = self.histogram.plus(histogram)
-        except MixedSchemas:
-            self.mixed = True
-            return
-        self.histogram = result.histogram
-        self.reconciled = self.reconciled or result.reconciled
+        self._members.append(histogram)
 
     def finish(self, ev: Evaluator, name: str, node: Node, mean: bool) -> Histogram | None:
         """The sum or mean, with annotations about *node*; None where there is none."""
         annotations = ev.context.annotations
-        if self.mixed:
+        try:
+            result = added_up(self._members, mean)
+        except MixedSchemas:
             annotations.mixed_exponential_custom(name, node)
             return None
-        if {Hint.RESET, Hint.NOT_RESET} <= self._hints:
+        if result.collision:
             annotations.counter_reset_collision("aggregation", node)
-        if self.reconciled:
+        if result.reconciled:
             annotations.mismatched_custom_buckets("aggregation", node)
-        assert self.histogram is not None
-        return self.histogram.divided(self.count) if mean else self.histogram
+        return result.histogram
 
 
 def total_of(histograms: Iterable[Histogram]) -> Total:
@@ -181,7 +161,7 @@ def total_of(histograms: Iterable[Histogram]) -> Total:
 
 def aggregate(ev: Evaluator, node: Aggregate, block: Block, groups: Groups) -> Block:
     """sum or avg of a block that holds histograms."""
-    from vezha.query.aggregation import mean_groups  # noqa: PLC0415  (it imports this module)
+    from vezha.query.aggregation import mean_groups
 
     assert block.hists is not None
     values, present = groups.sorted(block)

@@ -194,8 +194,10 @@ class Parser:
             self.advance()
             bool_modifier = True
             check.bool_allowed(self.query, op, start.start, start.end)
-        on, labels, explicit = False, (), False
-        card, include = Card.ONE_TO_ONE, ()
+        on = explicit = False
+        card = Card.ONE_TO_ONE
+        labels: tuple[str, ...] = ()
+        include: tuple[str, ...] = ()
         if self.word() in ("on", "ignoring"):
             on, explicit = self.word() == "on", True
             self.advance()

@@ -14,7 +14,7 @@ import numpy as np
 from vezha.model.columns import Selection, Times, TooManySamples, is_stale
 from vezha.query import extended
 from vezha.query.ast import At, Extension, MatrixSelector, VectorSelector
-from vezha.query.block import Block, Mask, Samples
+from vezha.query.block import Block, Mask, Samples, not_none, only
 from vezha.query.errors import EvaluationError, LimitExceeded
 from vezha.query.window import Windows, count_until
 
@@ -69,7 +69,7 @@ def without_stale(samples: Samples) -> Samples:
     """*samples* without stale markers; the same object where there are none."""
     stale = stale_mask(samples)
     if samples.hists is not None:
-        stale &= np.equal(samples.hists, None).astype(np.bool_)  # type: ignore[call-overload]
+        stale &= ~not_none(samples.hists)
     if not stale.any():
         return samples
     keep = ~stale
@@ -106,11 +106,9 @@ def instant_with_times(ev: Evaluator, node: VectorSelector) -> tuple[Block, Time
     values = samples.values[last]
     hists = None
     if samples.hists is not None:
-        hists = np.where(found, samples.hists[last], None)
-        is_hist = np.not_equal(hists, None).astype(np.bool_)  # type: ignore[call-overload]
-        found &= ~is_hist
-        if not is_hist.any():
-            hists = None
+        hists = only(samples.hists[last], found)
+        if hists is not None:
+            found &= ~not_none(hists)
     stale = is_stale(values)
     if stale.any():
         found &= ~stale

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vezha.query.ast import Binary
-from vezha.query.block import Block, Mask, Objects
+from vezha.query.block import Block, Mask, Objects, only
 from vezha.query.labelcolumn import Indexes, LabelColumn
 from vezha.query.matching import match_groups
 
@@ -40,8 +40,7 @@ def set_operation(ev: Evaluator, node: Binary, left: Block, right: Block) -> Blo
 
 def masked(block: Block, keep: Mask) -> Block:
     """Only the cells of *keep*."""
-    hists = np.where(keep, block.hists, None) if block.hists is not None else None
-    return Block(block.labels, block.values, block.present & keep, hists)
+    return Block(block.labels, block.values, block.present & keep, only(block.hists, keep))
 
 
 def concatenate(first: Block, second: Block) -> Block:

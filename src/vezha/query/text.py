@@ -12,9 +12,8 @@ def go_float(value: float, style: str = "g") -> str:
     if math.isinf(value):
         return "+Inf" if value > 0 else "-Inf"
     sign, digits, exponent = _shortest(value)
-    if style == "f" or -5 <= exponent - 1 < 21:
-        if style == "f" or exponent - 1 >= -4:
-            return sign + _plain(digits, exponent)
+    if style == "f" or -4 <= exponent - 1 < 21:
+        return sign + _plain(digits, exponent)
     mantissa = digits[0] + ("." + digits[1:] if len(digits) > 1 else "")
     power = exponent - 1
     return f"{sign}{mantissa}e{'-' if power < 0 else '+'}{abs(power):02d}"

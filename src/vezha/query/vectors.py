@@ -16,7 +16,7 @@ from vezha.model.columns import Values
 from vezha.model.labels import METRIC_NAME, Labels, get_label, labels_of
 from vezha.query import histogram_columns
 from vezha.query.ast import Binary, Card, Matching
-from vezha.query.block import Block, Mask, Objects, merge_rows
+from vezha.query.block import Block, Mask, Objects, merge_rows, only
 from vezha.query.check import COMPARISONS
 from vezha.query.errors import EvaluationError
 from vezha.query.labelcolumn import (
@@ -206,9 +206,8 @@ def _with_fills(
         there = group_presence(matched.right, one_mask, matched.groups)[matched.left]
         rows = np.arange(len(sides.many.labels), dtype=np.int64)
         nobody = np.full(rows.size, NOBODY, np.int64)
-        values, present, hists = sides.many.values, sides.many.present & ~there, sides.many.hists
-        if hists is not None:
-            hists = np.where(there, None, hists)
+        values, present = sides.many.values, sides.many.present & ~there
+        hists = only(sides.many.hists, ~there)
         labels = _result_labels(node, sides, matched, rows, nobody, "fill one")
         filled = (np.full(values.shape, sides.fill_one), ~there, None)
         more, block = _apply(ev, node, sides, labels, (values, present, hists), filled)
@@ -219,9 +218,8 @@ def _with_fills(
         there = group_presence(matched.left, many_mask, matched.groups)[matched.right]
         rows = np.arange(len(sides.one.labels), dtype=np.int64)
         nobody = np.full(rows.size, NOBODY, np.int64)
-        values, present, hists = sides.one.values, sides.one.present & ~there, sides.one.hists
-        if hists is not None:
-            hists = np.where(there, None, hists)
+        values, present = sides.one.values, sides.one.present & ~there
+        hists = only(sides.one.hists, ~there)
         labels = _result_labels(node, sides, matched, nobody, rows, "fill many")
         filled = (np.full(values.shape, sides.fill_many), ~there, None)
         more, block = _apply(ev, node, sides, labels, filled, (values, present, hists))
@@ -234,10 +232,9 @@ def _with_fills(
 
 def _active(sides: Sides) -> Mask:
     """Steps at which the operation takes place at all."""
-    many = sides.many.any_mask().any(axis=0)
-    one = sides.one.any_mask().any(axis=0)
-    active: Mask = (many | one) if sides.filled else (many & one)
-    return active
+    many: Mask = np.logical_or.reduce(sides.many.any_mask(), axis=0)
+    one: Mask = np.logical_or.reduce(sides.one.any_mask(), axis=0)
+    return (many | one) if sides.filled else (many & one)
 
 
 def _counts(of_row: Indexes, mask: Mask, groups: int) -> Indexes:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from vezha.model.columns import Times, Values
-from vezha.query.block import Mask, Samples
+from vezha.query.block import Mask, Samples, not_none
 from vezha.query.limits import WINDOW_CELLS_MAX
 
 Indexes = npt.NDArray[np.int64]
+N = TypeVar("N", bound=np.generic)
 
 
 def shared_times(samples: Samples) -> Times | None:
@@ -95,11 +97,11 @@ class Windows:
         """Left edges of the windows (exclusive)."""
         return self.ends - self.range_ms
 
-    def first(self, column: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    def first(self, column: npt.NDArray[N]) -> npt.NDArray[N]:
         """The first sample's value in *column*; meaningless where a window is empty."""
         return _gather(column, self.lo)
 
-    def last(self, column: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    def last(self, column: npt.NDArray[N]) -> npt.NDArray[N]:
         """The last sample's."""
         return _gather(column, self.hi - 1)
 
@@ -111,12 +113,12 @@ class Windows:
         """Windows over the float samples alone."""
         if self.samples.hists is None:
             return self
-        return self._filtered(np.equal(self.samples.hists, None).astype(np.bool_))  # type: ignore[call-overload]
+        return self._filtered(~not_none(self.samples.hists))
 
     def only_histograms(self) -> Windows:
         """Windows over the histogram samples alone."""
         assert self.samples.hists is not None
-        return self._filtered(np.not_equal(self.samples.hists, None).astype(np.bool_))  # type: ignore[call-overload]
+        return self._filtered(not_none(self.samples.hists))
 
     def _filtered(self, keep: Mask) -> Windows:
         before = np.zeros(keep.size + 1, np.int64)
@@ -129,10 +131,11 @@ class Windows:
         return Windows(kept, self.ends, self.range_ms, before[self.lo], before[self.hi])
 
 
-def _gather(column: npt.NDArray[np.generic], at: Indexes) -> npt.NDArray[np.generic]:
+def _gather(column: npt.NDArray[N], at: Indexes) -> npt.NDArray[N]:
     if column.size == 0:
         return np.zeros(at.shape, column.dtype)
-    return column[np.clip(at, 0, column.size - 1)]
+    out: npt.NDArray[N] = column[np.clip(at, 0, column.size - 1)]
+    return out
 
 
 def reduce_ranges(

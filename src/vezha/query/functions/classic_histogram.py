@@ -156,8 +156,8 @@ def _classic(
             answers[cells] = classic(bounds, mended.counts, step_at[cells])
         chosen = np.asarray(groups)[group_at]
         values[chosen, step_at] = answers
-        for group in np.unique(chosen[forced]):
-            name = get_label(layout.groups.sets[int(group)], METRIC_NAME)
+        for mended_group in np.unique(chosen[forced]).tolist():
+            name = get_label(layout.groups.sets[mended_group], METRIC_NAME)
             ev.context.annotations.forced_monotonicity(name, node)
 
 
@@ -172,10 +172,10 @@ def _native(
             mask[row] &= ~clash
     rows = np.flatnonzero(mask.any(axis=1))
     values = np.full((rows.size, ev.steps), np.nan)
-    for at, row in enumerate(rows):
+    for at, row in enumerate(rows.tolist()):
         name = get_label(block.labels.sets[row], METRIC_NAME)
-        for step in np.flatnonzero(mask[row]):
-            values[at, step] = native(block.hists[row, step], int(step), name)
+        for step in np.flatnonzero(mask[row]).tolist():
+            values[at, step] = native(block.hists[row, step], step, name)
     return Block(block.labels.take(rows), values, mask[rows])
 
 

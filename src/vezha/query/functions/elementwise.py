@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vezha.model.columns import Values
 from vezha.query.ast import Call
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 Function = Callable[["Evaluator", Call], Value]
 Mapper = Callable[[Values], Values]
+Whole = npt.NDArray[Any]
 
 
 def _each(mapper: Mapper) -> Function:
@@ -67,13 +69,13 @@ def _sgn(values: Values) -> Values:
 _DAY_S = 86_400
 
 
-def _whole(values: Values) -> tuple[np.ndarray, np.ndarray]:
+def _whole(values: Values) -> tuple[Whole, Whole]:
     """Whole seconds, and where they are no date at all."""
     bad = ~(np.abs(values) < 2.0**53)
     return np.where(bad, 0.0, np.floor(values)).astype(np.int64), bad
 
 
-def _date(part: Callable[[np.ndarray], np.ndarray]) -> Function:
+def _date(part: Callable[[Whole], Whole]) -> Function:
     def function(ev: Evaluator, call: Call) -> Value:
         if not call.args:
             seconds = (ev.times / 1000.0)[None, :]
@@ -88,28 +90,34 @@ def _date(part: Callable[[np.ndarray], np.ndarray]) -> Function:
     return function
 
 
-def _days(seconds: np.ndarray) -> np.ndarray:
-    return np.floor_divide(seconds, _DAY_S).astype("datetime64[D]")
+def _days(seconds: Whole) -> Whole:
+    days: Whole = np.floor_divide(seconds, _DAY_S).astype("datetime64[D]")
+    return days
 
 
-def _months(seconds: np.ndarray) -> np.ndarray:
+def _months(seconds: Whole) -> Whole:
     return _days(seconds).astype("datetime64[M]")
 
 
-def _day_of_month(seconds: np.ndarray) -> np.ndarray:
+def _day_of_month(seconds: Whole) -> Whole:
     days = _days(seconds)
-    return (days - days.astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64) + 1
+    first = days.astype("datetime64[M]").astype("datetime64[D]")
+    out: Whole = (days - first).astype(np.int64) + 1
+    return out
 
 
-def _day_of_year(seconds: np.ndarray) -> np.ndarray:
+def _day_of_year(seconds: Whole) -> Whole:
     days = _days(seconds)
-    return (days - days.astype("datetime64[Y]").astype("datetime64[D]")).astype(np.int64) + 1
+    first = days.astype("datetime64[Y]").astype("datetime64[D]")
+    out: Whole = (days - first).astype(np.int64) + 1
+    return out
 
 
-def _days_in_month(seconds: np.ndarray) -> np.ndarray:
+def _days_in_month(seconds: Whole) -> Whole:
     months = _months(seconds)
     following = (months + 1).astype("datetime64[D]")
-    return (following - months.astype("datetime64[D]")).astype(np.int64)
+    out: Whole = (following - months.astype("datetime64[D]")).astype(np.int64)
+    return out
 
 
 # Scalars and vectors.

@@ -12,10 +12,10 @@ import numpy as np
 from vezha.model.columns import Values
 from vezha.model.labels import METRIC_NAME, get_label
 from vezha.query.ast import Call
-from vezha.query.block import Block, Mask, Samples, Value
+from vezha.query.block import Block, Mask, Samples, Value, not_none
 from vezha.query.compensated import mean_ranges, sum_ranges
 from vezha.query.histogram import Hint, Histogram, MixedSchemas
-from vezha.query.histogram_columns import not_none, nothing, total_of
+from vezha.query.histogram_columns import nothing, total_of
 from vezha.query.window import Windows
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class _Work:
 
 def rate(ev: Evaluator, call: Call, windows: Windows, counter: bool, per_second: bool) -> Value:
     """rate, increase or delta."""
-    from vezha.query.functions.rate import extrapolated, note_counter  # noqa: PLC0415
+    from vezha.query.functions.rate import extrapolated, note_counter
 
     work = _Work(ev, call, windows)
     work.warn_mixed(windows.count >= 2)
@@ -137,7 +137,7 @@ def _increase(
 
 def instant_rate(ev: Evaluator, call: Call, windows: Windows, rate: bool) -> Value:
     """irate or idelta: the last two samples of each window."""
-    from vezha.query.functions.rate import last_two  # noqa: PLC0415
+    from vezha.query.functions.rate import last_two
 
     pairs = Windows(
         windows.samples, windows.ends, windows.range_ms,

@@ -20,7 +20,7 @@ from vezha.query.block import Block, Mask, Value, merge_rows
 from vezha.query.check import fits_empty
 from vezha.query.errors import EvaluationError
 from vezha.query.functions.elementwise import Function
-from vezha.query.labelcolumn import LabelColumn
+from vezha.query.labelcolumn import Indexes, LabelColumn
 from vezha.query.memory import matcher_test
 from vezha.query.setops import masked
 from vezha.query.text import go_quote
@@ -168,7 +168,7 @@ def _enrich(
             out.add(row, labels, where)
 
 
-def _newest(rows: list[int], infos: Block, times: Times) -> np.ndarray:
+def _newest(rows: list[int], infos: Block, times: Times) -> Indexes:
     """The row with the newest sample at each step, -1 where there is none."""
     if infos.hists is not None and infos.hist_mask()[rows].any():
         raise EvaluationError("info sample should be float")

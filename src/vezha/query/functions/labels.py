@@ -171,12 +171,12 @@ def _absent_label(matcher: Matcher, found: dict[str, str], seen: set[str]) -> No
 
 def _absent(ev: Evaluator, call: Call) -> Value:
     block = ev.vector(call.args[0])
-    return _absence(ev, call.args[0], block.any_mask().any(axis=0))
+    return _absence(ev, call.args[0], np.logical_or.reduce(block.any_mask(), axis=0))
 
 
 def _absent_over_time(ev: Evaluator, call: Call) -> Value:
     windows = ev.windows(call.args[0])
-    return _absence(ev, call.args[0], (windows.count > 0).any(axis=0))
+    return _absence(ev, call.args[0], np.logical_or.reduce(windows.count > 0, axis=0))
 
 
 def _absence(ev: Evaluator, node: Node, something: np.ndarray) -> Block:

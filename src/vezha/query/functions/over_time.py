@@ -9,7 +9,7 @@ import numpy as np
 
 from vezha.model.columns import Values
 from vezha.query.ast import Call
-from vezha.query.block import Block, Mask, Value
+from vezha.query.block import Block, Mask, Value, not_none, only
 from vezha.query.compensated import mean_ranges, sum_ranges
 from vezha.query.errors import EvaluationError
 from vezha.query.functions import histogram_range
@@ -72,8 +72,9 @@ def _edge(last: bool) -> Function:
             return Block(samples.labels, np.zeros(at.shape), present)
         hists = None
         if samples.hists is not None:
-            hists = np.where(present, samples.hists[at], None)
-            present = present & np.equal(hists, None).astype(np.bool_)  # type: ignore[call-overload]
+            hists = only(samples.hists[at], present)
+            if hists is not None:
+                present = present & ~not_none(hists)
         return Block(samples.labels, samples.values[at], present, hists)
 
     return function
@@ -83,7 +84,7 @@ def _edge_time(last: bool) -> Function:
     def function(ev: Evaluator, call: Call) -> Value:
         windows = ev.windows(call.args[0])
         ts = windows.last(windows.samples.ts) if last else windows.first(windows.samples.ts)
-        return windows_block(ev, windows, ts / 1000.0, windows.count > 0)  # type: ignore[operator]
+        return windows_block(ev, windows, ts / 1000.0, windows.count > 0)
 
     return function
 

@@ -68,12 +68,12 @@ def extrapolated(windows: Windows, counter: bool, per_second: bool) -> tuple[Val
     present = count >= 2
     with np.errstate(all="ignore"):
         first, last = windows.first(samples.values), windows.last(samples.values)
-        result: Values = last - first  # type: ignore[assignment,operator]
+        result = last - first
         if counter:
             added = resets_added(windows)
             if added is not None:
                 result = result + added
-        result = result * edge_factor(windows, result, first, count, counter, per_second)  # type: ignore[arg-type]
+        result = result * edge_factor(windows, result, first, count, counter, per_second)
     return result, present
 
 
@@ -82,8 +82,8 @@ def edge_factor(
 ) -> Values:
     """By what an increase between the first and last sample grows to cover its window."""
     ts = windows.samples.ts
-    first_ts: Times = windows.first(ts)  # type: ignore[assignment]
-    last_ts: Times = windows.last(ts)  # type: ignore[assignment]
+    first_ts: Times = windows.first(ts)
+    last_ts: Times = windows.last(ts)
     sampled = (last_ts - first_ts) / 1000.0
     to_start = (first_ts - windows.starts) / 1000.0
     to_end = (windows.ends - last_ts) / 1000.0

@@ -22,32 +22,41 @@ class Signature:
 
 def _table() -> dict[str, Signature]:
     rows: list[Signature] = []
-    for name in (
+    rows += [
+        Signature(name, (V,), V)
+        for name in (
         "abs", "acos", "acosh", "asin", "asinh", "atan", "atanh", "ceil", "cos", "cosh", "deg",
         "exp", "floor", "ln", "log10", "log2", "rad", "sgn", "sin", "sinh", "sqrt", "tan", "tanh",
         "absent", "histogram_avg", "histogram_count", "histogram_stddev", "histogram_stdvar",
         "histogram_sum", "sort", "sort_desc", "timestamp",
-    ):  # fmt: skip
-        rows.append(Signature(name, (V,), V))
-    for name in (
+    )
+    ]  # fmt: skip
+    rows += [
+        Signature(name, (M,), V)
+        for name in (
         "absent_over_time", "avg_over_time", "changes", "count_over_time", "delta", "deriv",
         "idelta", "increase", "irate", "last_over_time", "max_over_time", "min_over_time",
         "present_over_time", "rate", "resets", "stddev_over_time", "stdvar_over_time",
         "sum_over_time",
-    ):  # fmt: skip
-        rows.append(Signature(name, (M,), V))
-    for name in (
+    )
+    ]  # fmt: skip
+    rows += [
+        Signature(name, (M,), V, experimental=True)
+        for name in (
         "first_over_time", "mad_over_time", "ts_of_first_over_time", "ts_of_last_over_time",
         "ts_of_max_over_time", "ts_of_min_over_time",
-    ):  # fmt: skip
-        rows.append(Signature(name, (M,), V, experimental=True))
-    for name in (
+    )
+    ]  # fmt: skip
+    rows += [
+        Signature(name, (V,), V, variadic=1)
+        for name in (
         "days_in_month", "day_of_month", "day_of_week", "day_of_year", "hour", "minute", "month",
         "year",
-    ):  # fmt: skip
-        rows.append(Signature(name, (V,), V, variadic=1))
-    for name in ("end", "range", "start", "step"):
-        rows.append(Signature(name, (), S, experimental=True))
+    )
+    ]  # fmt: skip
+    rows += [
+        Signature(name, (), S, experimental=True) for name in ("end", "range", "start", "step")
+    ]
     rows += [
         Signature("clamp", (V, S, S), V),
         Signature("clamp_max", (V, S), V),
@@ -87,6 +96,6 @@ EXPERIMENTAL_AGGREGATIONS = frozenset({"limitk", "limit_ratio"})
 
 AT_UNSAFE = frozenset({
     "days_in_month", "day_of_month", "day_of_week", "day_of_year", "hour", "minute", "month",
-    "year", "predict_linear", "time", "timestamp",
+    "year", "predict_linear", "time", "timestamp", "info",
 })  # fmt: skip
 """Functions whose answer depends on the step even where their selectors do not."""
