@@ -36,7 +36,8 @@ class Entry(NamedTuple):
     name: str
     about: str
     interval_s: int = 1
-    timeout_s: float = 0.2
+    timeout_s: float = 0.5
+    """Long, because a machine so busy that a short one runs out is the one to watch."""
     enabled: bool = True
     options: dict[str, Option] = {}  # noqa: RUF012 - never changed
     module: str = ""
@@ -54,7 +55,7 @@ COLLECTORS: tuple[Entry, ...] = (
     Entry(
         "filesystem",
         "space and inodes; a hung mount is reported and harms no other",
-        timeout_s=0.5,
+        timeout_s=0.6,
         options={
             "mount_points_exclude": MOUNT_POINTS_EXCLUDE,
             "fs_types_exclude": FILE_SYSTEMS_EXCLUDE,
@@ -71,7 +72,7 @@ COLLECTORS: tuple[Entry, ...] = (
     ),
     Entry("netstat", "IP, TCP, UDP, ICMP counters", options={"fields": NETSTAT_FIELDS}),
     Entry("sockstat", "sockets in use"),
-    Entry("tcpstat", "TCP connections by state", interval_s=10, timeout_s=0.5),
+    Entry("tcpstat", "TCP connections by state", interval_s=10),
     Entry("udp_queues", "UDP queue lengths", interval_s=10),
     Entry("arp", "ARP entries by interface", interval_s=10),
     Entry("softnet", "packets handled by core"),
@@ -86,7 +87,7 @@ COLLECTORS: tuple[Entry, ...] = (
     Entry("dmi", "hardware names", interval_s=60),
     Entry("cpufreq", "processor frequency", interval_s=10),
     Entry("thermal_zone", "temperatures and cooling", interval_s=10),
-    Entry("hwmon", "hardware sensors", interval_s=10, timeout_s=0.5),
+    Entry("hwmon", "hardware sensors", interval_s=10),
     Entry("mdadm", "software RAID", interval_s=10),
     Entry(
         "textfile",

@@ -15,6 +15,8 @@ from vezha.agent.collect.schedule import entries_here
 from vezha.agent.collect.text import FamilyTable, format_samples, format_value, is_missing
 from vezha.agent.command import _service, default_state
 from vezha.agent.config import AgentConfig, CollectorSettings
+from vezha.agent.identity import Identity
+from vezha.agent.run import Agent
 from vezha.model.labels import METRIC_NAME, get_label
 from vezha.world import World
 
@@ -23,6 +25,19 @@ PAGE = Path(__file__).parents[3] / "docs" / "reference" / "agent-metrics.md"
 
 def test_the_page_is_what_the_collectors_say() -> None:
     assert PAGE.read_text() == page(), "run: vezha agent metrics > docs/reference/agent-metrics.md"
+
+
+def test_what_the_run_loop_publishes_is_on_the_page(tmp_path: Path) -> None:
+    config = AgentConfig(state=str(tmp_path), server="127.0.0.1:1", allow_plaintext_loopback=True)
+    agent = Agent(config, Identity("a1", "secret", "host", "127.0.0.1:1"), World())
+    names = [family.name for family in agent.groups.families()]
+    agent.link.stop()
+    agent.link.run()  # ends at once, and closes what it has
+    agent.spool.close()
+    agent.groups.close()
+    text = page()
+    assert "vezha_agent_ticks_missed_total" in names
+    assert [name for name in names if f"`{name}`" not in text] == []
 
 
 def test_every_series_is_documented() -> None:

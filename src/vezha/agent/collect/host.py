@@ -64,6 +64,11 @@ class Host:
         """The one `SharedFile` of *path*, for collectors of the same group."""
         return self._shared.setdefault(path, SharedFile(path))
 
+    def close_shared(self) -> None:
+        """Close the files that collectors share."""
+        for file in self._shared.values():
+            file.close()
+
     def text(self, option: str) -> str:
         """A collector's option that is text."""
         return str(self._options[option])

@@ -77,6 +77,13 @@ class SharedFile:
             self._now = now
         return self._text
 
+    def close(self) -> None:
+        """Close it; the next `read` opens it anew."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            self._now = -1.0
+
 
 class Picks:
     """Which tokens of a split text are values, and which must be where for that to hold."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import platform
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -76,7 +76,7 @@ class Collector(base.Collector):
         self._extra: list[tuple[Family, Mapping[str, str], Callable[[], float]]]
         self._extra = getattr(self, "_extra", [])
         self._running: list[Runner] | None = None
-        self._open_files = self._max_files = 0.0
+        self._open_files = self._max_files = base.MISSING
         self._next_count_s = 0.0
         self._start_s = self._start_time_s()
 
@@ -103,7 +103,7 @@ class Collector(base.Collector):
             self._next_count_s = now + _OPEN_FILES_EVERY_S
             self._count_files()
         cpu_s = time.process_time()
-        virtual = resident = 0.0
+        virtual = resident = base.MISSING
         if self._statm is not None:
             pages = self._statm.read().split(None, 2)
             virtual = float(pages[0]) * self._page_bytes
@@ -137,7 +137,7 @@ class Collector(base.Collector):
             metric("process_start_time_seconds"),
             metric("process_open_fds"),
             metric("process_max_fds"),
-            metric("vezha_agent_info", version=__version__, python=platform.python_version()),
+            metric("vezha_agent_info", version=__version__, python=sys.version.split()[0]),
             metric("vezha_agent_cpu_seconds_total"),
             metric("vezha_agent_resident_memory_bytes"),
             metric("vezha_agent_collectors_off"),
@@ -157,7 +157,7 @@ class Collector(base.Collector):
             soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
             self._max_files = _UNLIMITED if soft == resource.RLIM_INFINITY else float(soft)
         except (ImportError, OSError):
-            self._open_files = self._max_files = 0.0
+            self._open_files = self._max_files = base.MISSING
 
     def _start_time_s(self) -> float:
         """From the boot time and the process's start ticks; elsewhere, now."""

@@ -30,7 +30,7 @@ class CollectorGroups:
         self._world = world
         # By ticks and, for a collector that hears of changes, its name.
         by_interval: dict[tuple[int, str], list[Runner]] = {}
-        hosts: dict[int, Host] = {}
+        self._hosts: dict[int, Host] = {}
         self._own: Own | None = None
         for entry in entries_here():
             given = config.collectors.get(entry.name, _NOT_SET)
@@ -40,7 +40,7 @@ class CollectorGroups:
             interval_s = given.interval_s or entry.interval_s
             ticks = max(1, round(interval_s / config.tick_interval_s))
             # Files are shared within a group only: groups have threads of their own.
-            group_host = hosts.setdefault(
+            group_host = self._hosts.setdefault(
                 ticks, Host(world, config.proc, config.sys, config.root, state=config.state)
             )
             options: dict[str, Option] = {**entry.options, **given.options}
@@ -87,6 +87,8 @@ class CollectorGroups:
         """End all worker threads and close all files."""
         for group in self.groups:
             group.close()
+        for host in self._hosts.values():
+            host.close_shared()
 
 
 def entries_here() -> list[Entry]:
