@@ -7,6 +7,8 @@ Loops here go over pieces (a series in a tile), never over samples.
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import numpy as np
 import numpy.typing as npt
 
@@ -17,9 +19,9 @@ from vezha.model.labels import Labels
 class Gathering:
     """Pieces by the position of their series."""
 
-    def __init__(self, series: int, samples_max: int) -> None:
-        self._ts: list[list[Times]] = [[] for _ in range(series)]
-        self._values: list[list[Values]] = [[] for _ in range(series)]
+    def __init__(self, samples_max: int) -> None:
+        self._ts: defaultdict[int, list[Times]] = defaultdict(list)
+        self._values: defaultdict[int, list[Values]] = defaultdict(list)
         self._samples_max = samples_max
         self.samples = 0
 
@@ -45,7 +47,24 @@ class Gathering:
             all_ts[position].append(ts)
             all_values[position].append(values[row])
 
-    def add_loose(self, positions: npt.NDArray[np.int32], ts: Times, values: Values) -> None:
+    def add_tile(
+        self,
+        positions: list[int],
+        groups: list[int],
+        times: list[Times],
+        bounds: list[tuple[int, int]],
+        values: Values,
+    ) -> None:
+        """Runs of several series: row i has the times of its group and as many of `values[i]`."""
+        sizes = [high - low for low, high in bounds]
+        self._count(sum(map(sizes.__getitem__, groups)))
+        all_ts, all_values = self._ts, self._values
+        for position, group, row in zip(positions, groups, values, strict=True):
+            low, high = bounds[group]
+            all_ts[position].append(times[group])
+            all_values[position].append(row[low:high])
+
+    def add_loose(self, positions: npt.NDArray[np.int64], ts: Times, values: Values) -> None:
         """Samples in any order, each with its series' position."""
         if not len(positions):
             return
@@ -58,9 +77,12 @@ class Gathering:
         ):
             self.add(position, ts[start:end], values[start:end])
 
-    def result(self, labels: list[Labels]) -> SeriesData:
-        """The series that have samples, in the order of positions."""
-        present = [i for i, pieces in enumerate(self._ts) if pieces]
+    def present(self) -> list[int]:
+        """Positions that have samples, ascending."""
+        return sorted(self._ts)
+
+    def result(self, present: list[int], labels: list[Labels]) -> SeriesData:
+        """The series at positions *present*, which are called *labels*, in this order."""
         if not present:
             return SeriesData.empty()
         counts = np.array([sum(map(len, self._ts[i])) for i in present], np.int64)
@@ -69,7 +91,7 @@ class Gathering:
         offsets = np.zeros(len(present) + 1, np.int64)
         np.cumsum(counts, out=offsets[1:])
         ts, values, offsets = _ordered(ts, values, offsets)
-        return SeriesData([labels[i] for i in present], ts, values, offsets)
+        return SeriesData(labels, ts, values, offsets)
 
 
 def _ordered(

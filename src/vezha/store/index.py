@@ -15,13 +15,12 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from vezha.model.columns import Matcher, Refs
-from vezha.model.labels import Labels
+from vezha.model.labels import Labels, get_label
 from vezha.store.limits import MATCH_CACHE_ENTRIES
 from vezha.store.matching import ValueTest, value_test
 
@@ -67,13 +66,22 @@ class LabelSets:
         """Every value of a label."""
         return list(self._postings.get(name, ()))
 
-    def match(self, matchers: Sequence[Matcher]) -> Mask | None:
-        """Which sets fit all, bool[len]; None: every set."""
-        mask: Mask | None = None
+    def match(self, matchers: Sequence[Matcher], known: Mask | None = None) -> Mask | None:
+        """Which sets fit all, bool[len]; None: every set. *known* is the answer of before."""
+        if not matchers:
+            return None
         size = len(self.sets)
-        for matcher in matchers:
-            found = self._fits(matcher.name, value_test(matcher), size)
-            mask = found if mask is None else mask & found
+        tests = [(matcher.name, value_test(matcher)) for matcher in matchers]
+        if known is not None:
+            mask = np.zeros(size, np.bool_)
+            mask[: len(known)] = known
+            for number in range(len(known), size):
+                labels = self.sets[number]
+                mask[number] = all(t.accepts(get_label(labels, name)) for name, t in tests)
+            return mask
+        mask = np.ones(size, np.bool_)
+        for name, test in tests:
+            mask &= self._fits(name, test, size)
         return mask
 
     def _fits(self, name: str, test: ValueTest, size: int) -> Mask:
@@ -118,13 +126,54 @@ class _Grouped:
         return np.concatenate([*pieces, newest]) if pieces else newest
 
 
-@dataclass(frozen=True, slots=True)
 class Match:
-    """Series that fit, sorted by labels. `refs` int64[n]; `positions[ref]` is the place, or -1."""
+    """Series that fit some matchers; grows with the index instead of being found anew.
 
-    refs: Refs
-    labels: list[Labels]
-    series_count: int
+    `refs` int64[n], ascending; a series' position is its place in there and never changes. The
+    array is replaced when new series come: take it once and use what was taken.
+    """
+
+    def __init__(self, index: SeriesIndex, matchers: tuple[Matcher, ...]) -> None:
+        self._index = index
+        self._column_tests = [m for m in matchers if m.name not in HOST_LABELS]
+        self._host_tests = [m for m in matchers if m.name in HOST_LABELS]
+        self._columns: Mask | None = None
+        self._hosts: Mask | None = None
+        self._labels: dict[int, Labels] = {}
+        self._order: tuple[bytes, list[int]] = (b"", [])
+        self.refs: Refs = np.empty(0, np.int64)
+        self.series_seen = 0
+        self.grow()
+
+    def grow(self) -> None:
+        """Take in what the index learned since the last time."""
+        index = self._index
+        seen, count = self.series_seen, index.count
+        if seen == count:
+            return
+        self._columns = index.columns.match(self._column_tests, self._columns)
+        self._hosts = index.hosts.match(self._host_tests, self._hosts)
+        fresh = index.fitting(self._columns, self._hosts, seen, count)
+        if len(fresh):
+            self.refs = np.concatenate([self.refs, fresh])
+        self.series_seen = count
+
+    def labels(self, position: int) -> Labels:
+        """The labels of the series at *position*."""
+        labels = self._labels.get(position)
+        if labels is None:
+            labels = self._labels[position] = self._index.labels(int(self.refs[position]))
+        return labels
+
+    def sorted(self, positions: list[int]) -> list[int]:
+        """*positions* in the order of their labels; remembered for the next who asks the same."""
+        key = np.array(positions, np.int64).tobytes()
+        known = self._order
+        if known[0] == key:
+            return known[1]
+        order = sorted(positions, key=self.labels)
+        self._order = (key, order)
+        return order
 
 
 class SeriesIndex:
@@ -196,40 +245,39 @@ class SeriesIndex:
         return refs
 
     def match(self, matchers: tuple[Matcher, ...]) -> Match:
-        """Series that fit all matchers, sorted by labels; remembered until there are new ones."""
+        """Series that fit all matchers, as of now; remembered for the next time."""
         with self._lock:
-            known = self._matches.get(matchers)
-            if known is not None and known.series_count == self.count:
+            match = self._matches.get(matchers)
+            if match is None:
+                match = self._matches[matchers] = Match(self, matchers)
+                while len(self._matches) > MATCH_CACHE_ENTRIES:
+                    self._matches.popitem(last=False)
+            else:
                 self._matches.move_to_end(matchers)
-                return known
-            match = self._match(matchers)
-            self._matches[matchers] = match
-            self._matches.move_to_end(matchers)
-            while len(self._matches) > MATCH_CACHE_ENTRIES:
-                self._matches.popitem(last=False)
+                match.grow()
             return match
 
-    def _match(self, matchers: tuple[Matcher, ...]) -> Match:
-        count = self.count
+    def fitting(self, columns: Mask | None, hosts: Mask | None, first: int, count: int) -> Refs:
+        """References in [first, count) whose column and host are wanted (None: any), ascending."""
         column_of, host_of = self._column[:count], self._host[:count]
-        columns = self.columns.match([m for m in matchers if m.name not in HOST_LABELS])
-        hosts = self.hosts.match([m for m in matchers if m.name in HOST_LABELS])
-        if count == 0:
-            refs = np.empty(0, np.int64)
-        elif columns is None and hosts is None:
-            refs = np.arange(count)
-        elif hosts is None or (
-            columns is not None and columns.sum() * len(hosts) <= hosts.sum() * len(columns)
-        ):
+        if first > 0 or (columns is None and hosts is None):
+            fits = np.ones(count - first, np.bool_)
+            if columns is not None:
+                fits &= columns[column_of[first:]]
+            if hosts is not None:
+                fits &= hosts[host_of[first:]]
+            return np.flatnonzero(fits) + first
+        by_column = hosts is None
+        if columns is not None and hosts is not None:
+            by_column = columns.sum() * len(hosts) <= hosts.sum() * len(columns)
+        if by_column:
             assert columns is not None
             refs = self._by_column.refs(column_of, columns)
             if hosts is not None:
                 refs = refs[hosts[host_of[refs]]]
         else:
+            assert hosts is not None
             refs = self._by_host.refs(host_of, hosts)
             if columns is not None:
                 refs = refs[columns[column_of[refs]]]
-        labels = [self.labels(r) for r in refs.tolist()]
-        order = sorted(range(len(labels)), key=labels.__getitem__)
-        sorted_refs = refs[np.array(order, np.int64)] if order else refs
-        return Match(sorted_refs, [labels[i] for i in order], count)
+        return np.sort(refs)

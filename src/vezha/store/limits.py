@@ -41,6 +41,7 @@ FROZEN_HEADS_MAX = 4
 """Heads that wait to be written as tiles before the current one grows instead."""
 
 MATCH_CACHE_ENTRIES = 512
+PLAN_CACHE_ENTRIES = 256
 REGEX_CACHE_ENTRIES = 1_024
 REGEX_CHARS_MAX = 10_000
 DAY_CONNECTIONS_MAX = 64

@@ -78,12 +78,12 @@ def joined(
 ) -> tuple[I64, I64, npt.NDArray[np.float64]]:
     """All samples of tiles as three columns sorted by series and time; the first of equals."""
     refs = np.unique(np.concatenate([t.refs for t in tiles]))
-    gathering = Gathering(len(refs), 1 << 62)
+    gathering = Gathering(1 << 62)
     for tile in tiles:
         positions = np.searchsorted(refs, tile.refs).tolist()
         values = tile.values(np.arange(len(tile.refs)))
         for row, (position, group) in enumerate(zip(positions, tile.groups.tolist(), strict=True)):
             times = tile.times[group]
             gathering.add(position, times, values[row, : len(times)])
-    data = gathering.result([()] * len(refs))
+    data = gathering.result(gathering.present(), [()] * len(refs))
     return np.repeat(refs, np.diff(data.offsets)), data.ts, data.values

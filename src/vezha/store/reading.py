@@ -22,12 +22,13 @@ from vezha.store.days import CELL, FLUSH, MAX_TS, MIN_TS, DayFile, Days, day_of
 from vezha.store.errors import StoreCorrupt
 from vezha.store.gather import Gathering
 from vezha.store.index import Match, SeriesIndex
-from vezha.store.limits import COLUMNS_PER_TILE, HOSTS_PER_TILE
+from vezha.store.limits import COLUMNS_PER_TILE, DAY_MS, HOSTS_PER_TILE, PLAN_CACHE_ENTRIES
 from vezha.store.slab import LOOSE, Slab
 from vezha.store.tile import Tile, decode
 
 log = structlog.get_logger(__name__)
 I64 = npt.NDArray[np.int64]
+_TABLE_FROM = 20_000
 
 
 def cells_of(index: SeriesIndex, refs: Refs) -> I64:
@@ -76,7 +77,8 @@ class _Plan:
     """What is worked out once per match and used by every select of it."""
 
     match: Match
-    position_of: npt.NDArray[np.int32]
+    refs: Refs
+    series_seen: int
     cells: I64
     layouts: dict[int, tuple[I64, list[int]]]
     layouts_seen: int = 0
@@ -104,20 +106,29 @@ class Reading:
         self._told: set[tuple[int, int]] = set()
 
     def _plan(self, matchers: tuple[Matcher, ...]) -> _Plan:
-        match = self._index.match(matchers)
         with self._lock:
+            match = self._index.match(matchers)
             plan = self._plans.get(matchers)
-            if plan is None or plan.match is not match:
-                position_of = np.full(match.series_count, -1, np.int32)
-                position_of[match.refs] = np.arange(len(match.refs), dtype=np.int32)
-                cells = np.unique(cells_of(self._index, match.refs))
-                plan = self._plans[matchers] = _Plan(match, position_of, cells, {})
-                while len(self._plans) > 64:
+            if plan is None or plan.match is not match or plan.series_seen != match.series_seen:
+                layouts: dict[int, tuple[I64, list[int]]] = {}
+                seen = 0
+                if plan is not None and plan.match is match:
+                    # positions stay when series are added; layouts seen before have none of them
+                    layouts, seen = plan.layouts, plan.layouts_seen
+                if plan is not None and plan.refs is match.refs:
+                    cells = plan.cells
+                else:
+                    cells = np.unique(cells_of(self._index, match.refs))
+                plan = _Plan(match, match.refs, match.series_seen, cells, layouts, seen)
+                self._plans[matchers] = plan
+                while len(self._plans) > PLAN_CACHE_ENTRIES:
                     self._plans.popitem(last=False)
             self._plans.move_to_end(matchers)
             known = self._layout_refs
             while plan.layouts_seen < len(known):
                 number = plan.layouts_seen
+                if int(known[number].max()) >= plan.series_seen:
+                    break  # a layout that came while we looked; the next time
                 positions = _positions(plan, known[number])
                 columns = np.flatnonzero(positions >= 0)
                 if len(columns):
@@ -129,13 +140,14 @@ class Reading:
         """See `SampleSource.select`."""
         slabs = self._slabs()
         plan = self._plan(tuple(selection.matchers))
-        if not len(plan.match.refs) or selection.end_ms <= selection.start_ms:
+        if not len(plan.refs) or selection.end_ms <= selection.start_ms:
             return SeriesData.empty()
-        gathering = Gathering(len(plan.match.refs), selection.samples_max)
+        gathering = Gathering(selection.samples_max)
         start, end = selection.start_ms, selection.end_ms
         tiles = self._gather_tiles(plan, start, end, gathering)
         self._gather_head(plan, slabs, start, end, gathering)
-        data = gathering.result(plan.match.labels)
+        order = plan.match.sorted(gathering.present())
+        data = gathering.result(order, [plan.match.labels(i) for i in order])
         data.notes["tiles"] = tiles
         return data
 
@@ -144,26 +156,26 @@ class Reading:
     def _gather_tiles(self, plan: _Plan, start: int, end: int, gathering: Gathering) -> int:
         count = 0
         for day in self._days.between(day_of(start), day_of(end)):
-            for tile in self._tiles(plan, day, start, end):
+            for tile in self._tiles(plan.cells, day, start, end):
                 count += 1
                 _gather_tile(plan, tile, start, end, gathering)
         return count
 
-    def _wanted(self, plan: _Plan, day: DayFile, start: int, end: int) -> I64:
+    def _wanted(self, cells: I64, day: DayFile, start: int, end: int) -> I64:
         """Rows of the day's directory whose tiles may have samples in (start, end]."""
         directory = day.directory()
         near = directory[(directory[:, MIN_TS] <= end) & (directory[:, MAX_TS] > start)]
         if not len(near):
             return near
-        at = np.searchsorted(plan.cells, near[:, CELL])
-        at[at == len(plan.cells)] = 0
-        near = near[plan.cells[at] == near[:, CELL]]
+        at = np.searchsorted(cells, near[:, CELL])
+        at[at == len(cells)] = 0
+        near = near[cells[at] == near[:, CELL]]
         wanted: I64 = near[np.lexsort((near[:, 0], near[:, FLUSH]))]
         return wanted
 
-    def _tiles(self, plan: _Plan, day: DayFile, start: int, end: int) -> list[Tile]:
+    def _tiles(self, cells: I64, day: DayFile, start: int, end: int) -> list[Tile]:
         for _ in range(3):
-            wanted = self._wanted(plan, day, start, end)[:, 0].tolist()
+            wanted = self._wanted(cells, day, start, end)[:, 0].tolist()
             keys = [(day.day, number) for number in wanted]
             tiles: dict[int, Tile | None] = {k[1]: self.cache.get(k) for k in keys}
             missing = [number for number, tile in tiles.items() if tile is None]
@@ -225,11 +237,14 @@ class Reading:
 
     # Names
 
-    def _live(self, matchers: Sequence[Matcher], start: int, end: int) -> list[int]:
-        """Positions of series in the plan that have samples near [start, end], ascending."""
+    def _live(self, matchers: Sequence[Matcher], start: int, end: int) -> tuple[_Plan, list[int]]:
+        """Positions of series in the plan that have samples in [start, end], ascending."""
         slabs = self._slabs()
         plan = self._plan(tuple(matchers))
-        seen = np.zeros(len(plan.match.refs), np.bool_)
+        days = self._days.days()
+        if days and start <= days[0] * DAY_MS and end >= days[-1] * DAY_MS:
+            return plan, list(range(len(plan.refs)))  # of all time: whatever is known
+        seen = np.zeros(len(plan.refs), np.bool_)
         for slab in slabs:
             for entry in slab.directory():
                 count = int(entry[slab_words.COUNT])
@@ -244,23 +259,25 @@ class Reading:
                     ts, _ = slab.rows(entry)
                     if ((ts >= start) & (ts <= end)).any():
                         seen[plan.layouts[layout][1]] = True
-        for day in self._days.between(day_of(start), day_of(end)):
+        for day in reversed(self._days.between(day_of(start), day_of(end))):
             if seen.all():
                 break
-            for tile in self._tiles(plan, day, start - 1, end):
+            # only where unseen series may be; most are in the head, or in the first tiles looked at
+            cells = np.unique(cells_of(self._index, plan.refs[~seen]))
+            for tile in self._tiles(cells, day, start - 1, end):
                 positions = _positions(plan, tile.refs)
                 rows = np.flatnonzero(positions >= 0)
                 reach = np.array([t[0] <= end and t[-1] >= start for t in tile.times])
                 seen[positions[rows[reach[tile.groups[rows]]]]] = True
-        return np.flatnonzero(seen).tolist()
+        return plan, np.flatnonzero(seen).tolist()
 
     def series(
         self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, limit: int = 0
     ) -> list[Labels]:
         """See `SampleSource.series`."""
-        labels = self._plan(tuple(matchers)).match.labels
-        live = self._live(matchers, start_ms, end_ms)
-        return [labels[i] for i in (live[:limit] if limit else live) if i < len(labels)]
+        plan, live = self._live(matchers, start_ms, end_ms)
+        order = plan.match.sorted(live)
+        return [plan.match.labels(i) for i in (order[:limit] if limit else order)]
 
     def label_names(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[str]:
         """See `SampleSource.label_names`."""
@@ -275,15 +292,18 @@ class Reading:
         return sorted({value for labels in found for n, value in labels if n == name})
 
 
-def _positions(plan: _Plan, refs: Refs) -> npt.NDArray[np.int32]:
-    """The place of each series in the plan's match, or -1."""
-    limit = len(plan.position_of)
-    if not len(refs) or int(refs.max()) < limit:
-        return plan.position_of[refs]
-    positions = np.full(len(refs), -1, np.int32)
-    known = refs < limit
-    positions[known] = plan.position_of[refs[known]]
-    return positions
+def _positions(plan: _Plan, refs: Refs) -> I64:
+    """The position of each series in the plan's match, or -1."""
+    mine = plan.refs
+    if not len(mine) or not len(refs):
+        return np.full(len(refs), -1, np.int64)
+    if len(refs) > _TABLE_FROM:
+        table = np.full(max(int(refs.max()), int(mine[-1])) + 1, -1, np.int64)
+        table[mine] = np.arange(len(mine))
+        return table[refs]
+    at = np.searchsorted(mine, refs)
+    at[at == len(mine)] = 0
+    return np.where(mine[at] == refs, at, -1)
 
 
 def _gather_tile(plan: _Plan, tile: Tile, start: int, end: int, gathering: Gathering) -> None:
@@ -298,16 +318,14 @@ def _gather_tile(plan: _Plan, tile: Tile, start: int, end: int, gathering: Gathe
         for t in tile.times
     ]
     reach = np.array([low < high for low, high in bounds])
-    rows = rows[reach[tile.groups[rows]]]
-    if not len(rows):
-        return
-    values = tile.values(rows)
-    times = tile.times
-    for i, (position, group) in enumerate(
-        zip(positions[rows].tolist(), tile.groups[rows].tolist(), strict=True)
-    ):
-        low, high = bounds[group]
-        gathering.add(position, times[group][low:high], values[i, low:high])
+    if not reach.all():
+        rows = rows[reach[tile.groups[rows]]]
+        if not len(rows):
+            return
+    times = [t[low:high] for t, (low, high) in zip(tile.times, bounds, strict=True)]
+    gathering.add_tile(
+        positions[rows].tolist(), tile.groups[rows].tolist(), times, bounds, tile.values(rows)
+    )
 
 
 def _gather_block(
