@@ -356,17 +356,21 @@ def test_bodies_come_back_as_they_were(data: st.DataObject, kinds: list[str]) ->
 
 
 @given(st.binary(max_size=200), st.integers(0, 199), st.binary(min_size=1, max_size=4))
-def test_a_broken_message_raises_nothing_but_what_is_caught(
-    noise: bytes, at: int, patch: bytes
-) -> None:
+def test_a_broken_message_raises_nothing_but_its_error(noise: bytes, at: int, patch: bytes) -> None:
     good = message(dbus.RETURN, "sa{sv}as", ("x", {"a": ("as", ["b"])}, ["c"]), reply=3)
     for raw in (noise, good[:at] + patch + good[at + len(patch) :], good[:at]):
         try:
             size = message_size(raw)
             if size and len(raw) >= size:
                 _ = decode(raw[:size]).body
-        except (DbusError, struct.error, IndexError, ValueError, TypeError):
-            pass  # counted by the collector's runner, which catches every Exception
+        except DbusError:
+            pass
+
+
+def test_an_array_of_nothing_ends() -> None:
+    raw = struct.pack("<II", 8, 0) + b"\0" * 8
+    with pytest.raises(DbusError, match="have no size"):
+        dbus._Reader(raw, 0, True).value("a()")
 
 
 @pytest.mark.parametrize("signature", ["a", "(s", "a{s", "((s)"])

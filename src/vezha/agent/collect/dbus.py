@@ -22,6 +22,10 @@ _FIXED = {"y": "B", "n": "h", "q": "H", "i": "i", "u": "I", "x": "q", "t": "Q", 
 _DEPTH_MAX = 32
 
 
+_BROKEN = (struct.error, LookupError, TypeError, ValueError)
+"""What reading bytes that are not D-Bus may raise."""
+
+
 class DbusError(OSError):
     """The bus refused, or does not speak D-Bus."""
 
@@ -41,9 +45,14 @@ class Message(NamedTuple):
 
     @property
     def body(self) -> list[Any]:
-        """The arguments: numbers, str, bool, lists, tuples (structures), dicts; variants bare."""
+        """The arguments: numbers, str, bool, lists, tuples (structures), dicts; variants bare.
+
+        Raises `DbusError`."""
         reader = _Reader(self.raw, self.body_at, self.is_little)
-        return [reader.value(part) for part in split_signature(self.signature)]
+        try:
+            return [reader.value(part) for part in split_signature(self.signature)]
+        except _BROKEN as error:
+            raise DbusError(f"a body that cannot be read: {error}") from None
 
 
 def split_signature(signature: str) -> list[str]:
@@ -125,7 +134,11 @@ class _Reader:
             return pairs
         items = []
         while self.at < end:
+            before = self.at
             items.append(self.value(item))
+            if self.at == before:
+                # An array of nothing ("a()") would never end.
+                raise DbusError(f"items of {item!r} have no size")
         return items
 
     def _length(self) -> int:
@@ -214,7 +227,7 @@ def decode(raw: bytes) -> Message:
     try:
         reader = _Reader(raw, 12, is_little)
         fields = dict(reader.value("a(yv)"))
-    except (struct.error, IndexError, TypeError, ValueError) as error:
+    except _BROKEN as error:
         raise DbusError(f"a header that cannot be read: {error}") from None
     return Message(
         raw[1],
