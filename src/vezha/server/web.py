@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import ipaddress
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -21,7 +19,7 @@ import uvloop
 from starlette.applications import Starlette
 
 from vezha import ui
-from vezha.access.certificate import check_given, fingerprint
+from vezha.access.certificate import check_given
 from vezha.access.errors import CertificateError
 from vezha.alerting.book import RuleBook
 from vezha.api import incidents, notify, rules
@@ -31,7 +29,7 @@ from vezha.api.limits import LIVE_MESSAGE_BYTES_MAX
 from vezha.api.live import Hub
 from vezha.api.querying import Querying
 from vezha.api.route import Route
-from vezha.api.services import AgentDoor, Services
+from vezha.api.services import Services
 from vezha.ledger import Ledger
 from vezha.legacy.doors import Doors
 from vezha.model.columns import SampleSource
@@ -41,14 +39,12 @@ from vezha.query.limits import QueryLimits
 from vezha.server import doors
 from vezha.server.bus import Bus, socket_path
 from vezha.server.contour import StopSignal
+from vezha.server.door import agent_door, is_loopback
 from vezha.server.errors import SettingError
-from vezha.server.names import server_names
 from vezha.server.settings import Settings
 from vezha.store.reader import StoreReader
 from vezha.world import World
 
-AGENT_FILE = "vezha-agent.pyz"
-"""The agent's file in the folder `run`, built by the data contour, given out by the channel."""
 ROUTES: tuple[Route, ...] = (
     *OWN_ROUTES,
     *incidents.ROUTES,
@@ -136,7 +132,7 @@ def create_app(settings: Settings, parts: Parts) -> tuple[Starlette, Services]:
     services = Services(
         parts.ledger,
         parts.world,
-        door=_door(settings, parts.world),
+        door=agent_door(settings, parts.world),
         extra={
             rules.BOOK: RuleBook(settings.rule_folders, settings.rules.builtin),
             notify.FILE: settings.notify_file,
@@ -227,42 +223,7 @@ def tls_files(settings: Settings) -> tuple[str, str]:
         except CertificateError as error:
             raise SettingError(f"web.tls_cert: {error}") from error
         return web.tls_cert, web.tls_key
-    if _is_loopback(web.listen.host) or web.trusted_proxies or web.public_url:
+    if is_loopback(web.listen.host) or web.trusted_proxies or web.public_url:
         return "", ""
     _, certificate, key = settings.tls_files
     return certificate, key
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _door(settings: Settings, world: World) -> AgentDoor:
-    listen = settings.channel.listen
-    own = _is_loopback(listen.host)
-    name = "127.0.0.1" if own else next(iter(server_names(settings)), "127.0.0.1")
-    shown = f"[{name}]" if ":" in name else name
-    certificate = settings.tls_files[1]
-    known = world.disk.exists(certificate)
-    return AgentDoor(
-        address=f"{shown}:{listen.port}",
-        fingerprint=fingerprint(world, certificate) if known else "",
-        agent_hash=_AgentHash(world, str(settings.state.run / AGENT_FILE)),
-    )
-
-
-@dataclass(slots=True)
-class _AgentHash:
-    """SHA-256 of the agent's file, or nothing where it was not built yet."""
-
-    world: World
-    path: str
-
-    def __call__(self) -> str:
-        if not self.world.disk.exists(self.path):
-            return ""
-        data = self.world.disk.read(self.path)
-        return hashlib.sha256(data).hexdigest()
