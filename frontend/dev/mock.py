@@ -28,8 +28,23 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 import vezha.ui
 
 STATES = ("normal", "warning", "critical", "silent", "unknown")
-SITES = (("kyiv-1", 0.32), ("kyiv-2", 0.24), ("lviv-1", 0.18), ("odesa-1", 0.14), ("frankfurt-1", 0.12))
-ROLES = (("web", 0.26), ("app", 0.23), ("db", 0.12), ("cache", 0.1), ("queue", 0.06), ("lb", 0.04), ("worker", 0.12), ("store", 0.07))
+SITES = (
+    ("kyiv-1", 0.32),
+    ("kyiv-2", 0.24),
+    ("lviv-1", 0.18),
+    ("odesa-1", 0.14),
+    ("frankfurt-1", 0.12),
+)
+ROLES = (
+    ("web", 0.26),
+    ("app", 0.23),
+    ("db", 0.12),
+    ("cache", 0.1),
+    ("queue", 0.06),
+    ("lb", 0.04),
+    ("worker", 0.12),
+    ("store", 0.07),
+)
 SHORT = {"kyiv-1": "kyv", "kyiv-2": "kyw", "lviv-1": "lviv", "odesa-1": "ods", "frankfurt-1": "fra"}
 
 # id, group, unit, max, series legends with (base, spread)
@@ -45,7 +60,13 @@ CHARTS: tuple[tuple[str, str, str, float | None, tuple[tuple[str, float, float],
     ("disk_latency", "disk", "seconds", None, (("write", 0.0041, 0.001), ("read", 0.0021, 0.0004))),
     ("disk_busy", "disk", "percent", 100, (("nvme0n1", 31, 4), ("nvme1n1", 22, 3))),
     ("disk_throughput", "disk", "bytes/s", None, (("write", 62e6, 6e6), ("read", 131e6, 7e6))),
-    ("space", "disk", "percent", 100, (("/var/lib/postgresql", 65, 0.05), ("/var", 42, 0.01), ("/", 27, 0.01))),
+    (
+        "space",
+        "disk",
+        "percent",
+        100,
+        (("/var/lib/postgresql", 65, 0.05), ("/var", 42, 0.01), ("/", 27, 0.01)),
+    ),
     ("net_throughput", "network", "bits/s", None, (("in", 320e6, 20e6), ("out", 514e6, 30e6))),
     ("net_packets", "network", "/s", None, (("in", 51_000, 4000), ("out", 55_000, 4000))),
     ("retransmits", "network", "/s", None, (("", 2.4, 1),)),
@@ -74,16 +95,70 @@ class Fleet:
         if story != "empty":
             self.make(count)
         self.people = [
-            {"name": "olena", "role": "admin", "disabled": False, "must_change_password": False, "created_at": self.began - 9e6, "last_sign_in_at": self.began - 600},
-            {"name": "taras.melnyk", "role": "operator", "disabled": False, "must_change_password": True, "created_at": self.began - 4e5, "last_sign_in_at": None},
+            {
+                "name": "olena",
+                "role": "admin",
+                "disabled": False,
+                "must_change_password": False,
+                "created_at": self.began - 9e6,
+                "last_sign_in_at": self.began - 600,
+            },
+            {
+                "name": "taras.melnyk",
+                "role": "operator",
+                "disabled": False,
+                "must_change_password": True,
+                "created_at": self.began - 4e5,
+                "last_sign_in_at": None,
+            },
         ]
-        self.tokens = [{"id": 1, "name": "grafana", "role": "viewer", "created_by": "olena", "created_at": self.began - 1e6, "expires_at": None, "used_at": self.began - 20}]
+        self.tokens = [
+            {
+                "id": 1,
+                "name": "grafana",
+                "role": "viewer",
+                "created_by": "olena",
+                "created_at": self.began - 1e6,
+                "expires_at": None,
+                "used_at": self.began - 20,
+            }
+        ]
         self.enrolments: list[dict[str, Any]] = []
         self.incidents = self.make_incidents()
         self.audit = [
-            {"id": 3, "at": self.began - 30, "actor": "olena", "actor_kind": "user", "action": "session.open", "target": "olena", "outcome": "done", "address": "127.0.0.1", "detail": {}},
-            {"id": 2, "at": self.began - 4000, "actor": "taras.melnyk", "actor_kind": "user", "action": "host.remove", "target": "web-kyv-01", "outcome": "refused", "address": "10.2.0.14", "detail": {"why": "role"}},
-            {"id": 1, "at": self.began - 9000, "actor": "setup", "actor_kind": "system", "action": "user.change", "target": "olena", "outcome": "done", "address": "", "detail": {"role": "admin"}},
+            {
+                "id": 3,
+                "at": self.began - 30,
+                "actor": "olena",
+                "actor_kind": "user",
+                "action": "session.open",
+                "target": "olena",
+                "outcome": "done",
+                "address": "127.0.0.1",
+                "detail": {},
+            },
+            {
+                "id": 2,
+                "at": self.began - 4000,
+                "actor": "taras.melnyk",
+                "actor_kind": "user",
+                "action": "host.remove",
+                "target": "web-kyv-01",
+                "outcome": "refused",
+                "address": "10.2.0.14",
+                "detail": {"why": "role"},
+            },
+            {
+                "id": 1,
+                "at": self.began - 9000,
+                "actor": "setup",
+                "actor_kind": "system",
+                "action": "user.change",
+                "target": "olena",
+                "outcome": "done",
+                "address": "",
+                "detail": {"role": "admin"},
+            },
         ]
 
     def make(self, count: int) -> None:
@@ -103,13 +178,33 @@ class Fleet:
 
     def add(self, name: str, labels: dict[str, str]) -> None:
         """One more host."""
-        self.hosts.append({
-            "name": name, "state": "normal", "connected": True, "behind_s": 0.4, "complete_ratio": 1.0, "labels": labels,
-            "agent_version": "0.1.0", "os": "Debian 12", "cores": 4, "memory_bytes": 128 * 2**30,
-            "first_seen": self.began - 3e6, "last_seen": time.time(),
-        })
+        self.hosts.append(
+            {
+                "name": name,
+                "state": "normal",
+                "connected": True,
+                "behind_s": 0.4,
+                "complete_ratio": 1.0,
+                "labels": labels,
+                "agent_version": "0.1.0",
+                "os": "Debian 12",
+                "cores": 4,
+                "memory_bytes": 128 * 2**30,
+                "first_seen": self.began - 3e6,
+                "last_seen": time.time(),
+            }
+        )
         r = self.random
-        self.cells.append([0, r.randint(5, 60), r.randint(20, 80), r.randint(15, 85), r.randint(2, 50), r.randint(5, 45)])
+        self.cells.append(
+            [
+                0,
+                r.randint(5, 60),
+                r.randint(20, 80),
+                r.randint(15, 85),
+                r.randint(2, 50),
+                r.randint(5, 45),
+            ]
+        )
 
     def mark(self, names: tuple[str, ...], state: int) -> None:
         """Gives hosts a state."""
@@ -130,24 +225,80 @@ class Fleet:
         if self.story == "empty":
             return []
         past = [
-            self.incident(409, "Disk of store-fra-02 is nearly full", "warning", ["store-fra-02"], now - 90_000, "Clear old backups below /srv", "/srv holds 94 % of its space."),
-            self.incident(408, "Host worker-ods-03 is silent", "critical", ["worker-ods-03"], now - 200_000, None, "No data for 60 s."),
+            self.incident(
+                409,
+                "Disk of store-fra-02 is nearly full",
+                "warning",
+                ["store-fra-02"],
+                now - 90_000,
+                "Clear old backups below /srv",
+                "/srv holds 94 % of its space.",
+            ),
+            self.incident(
+                408,
+                "Host worker-ods-03 is silent",
+                "critical",
+                ["worker-ods-03"],
+                now - 200_000,
+                None,
+                "No data for 60 s.",
+            ),
         ]
         for p, took in zip(past, (840, 3000), strict=True):
-            p |= {"state": "resolved", "resolved_at": p["began_at"] + took, "acknowledged_at": p["began_at"] + 90, "acknowledged_by": "olena"}
+            p |= {
+                "state": "resolved",
+                "resolved_at": p["began_at"] + took,
+                "acknowledged_at": p["began_at"] + 90,
+                "acknowledged_by": "olena",
+            }
         if self.story == "calm":
             return past
         return [
-            self.incident(413, "Checkout answers with errors on 3 web hosts", "critical", web, now - 360, "Roll back nginx on these hosts", "5xx answers are 3.1 % of all; 0.5 % is allowed."),
-            self.incident(412, "Disk writes are slow on 4 database hosts", "warning", db, now - 720, "Check that the log volume is not full", "Writes take 31 ms."),
+            self.incident(
+                413,
+                "Checkout answers with errors on 3 web hosts",
+                "critical",
+                web,
+                now - 360,
+                "Roll back nginx on these hosts",
+                "5xx answers are 3.1 % of all; 0.5 % is allowed.",
+            ),
+            self.incident(
+                412,
+                "Disk writes are slow on 4 database hosts",
+                "warning",
+                db,
+                now - 720,
+                "Check that the log volume is not full",
+                "Writes take 31 ms.",
+            ),
             *past,
         ]
 
-    def incident(self, number: int, title: str, severity: str, hosts: list[str], began: float, following: str | None, summary: str) -> dict[str, Any]:
+    def incident(
+        self,
+        number: int,
+        title: str,
+        severity: str,
+        hosts: list[str],
+        began: float,
+        following: str | None,
+        summary: str,
+    ) -> dict[str, Any]:
         """One incident as the API shows it."""
         return {
-            "id": number, "title": title, "severity": severity, "state": "open", "hosts": hosts, "began_at": began, "detected_at": began + 1.1,
-            "acknowledged_at": None, "acknowledged_by": None, "resolved_at": None, "next": following, "summary": summary,
+            "id": number,
+            "title": title,
+            "severity": severity,
+            "state": "open",
+            "hosts": hosts,
+            "began_at": began,
+            "detected_at": began + 1.1,
+            "acknowledged_at": None,
+            "acknowledged_by": None,
+            "resolved_at": None,
+            "next": following,
+            "summary": summary,
             "notes": [],
         }
 
@@ -174,7 +325,9 @@ def value(host: str, chart: str, series: int, base: float, spread: float, at: fl
     quick = random.Random(int(at) * 1009 + seed).uniform(-1, 1)
     found = base + spread * (slow * 0.45 + quick * 0.8)
     if host == "db-lviv-07" and chart in ("disk_latency", "disk_busy") and series == 0:
-        found *= 1 + min(6.5 if chart == "disk_latency" else 1.7, max(0.0, (at - (time.time() - 640)) / 20))
+        found *= 1 + min(
+            6.5 if chart == "disk_latency" else 1.7, max(0.0, (at - (time.time() - 640)) / 20)
+        )
     return max(0.0, found)
 
 
@@ -189,18 +342,25 @@ def create(fleet: Fleet) -> Starlette:
         return {"name": name, "role": role, "must_change_password": name == "new", "kind": "user"}
 
     def refuse(status: int, code: str, message: str, field: str | None = None) -> JSONResponse:
-        return JSONResponse({"error": {"code": code, "message": message} | ({"field": field} if field else {})}, status)
+        return JSONResponse(
+            {"error": {"code": code, "message": message} | ({"field": field} if field else {})},
+            status,
+        )
 
     async def session(request: Request) -> Response:
         if request.method == "GET":
             user = who(request)
-            return JSONResponse({"user": user}) if user else refuse(401, "not_signed_in", "Sign in first.")
+            return (
+                JSONResponse({"user": user})
+                if user
+                else refuse(401, "not_signed_in", "Sign in first.")
+            )
         if request.method == "DELETE":
             gone = Response(status_code=204)
             gone.delete_cookie("mock")
             return gone
         body = await request.json()
-        if body["password"] != "password":
+        if body["password"] != "password":  # noqa: S105 - nothing is guarded here
             return refuse(401, "wrong_credentials", "Name or password is wrong.")
         request.cookies["mock"] = body["name"]
         answer = JSONResponse({"user": who(request)})
@@ -210,14 +370,20 @@ def create(fleet: Fleet) -> Starlette:
     async def password(request: Request) -> Response:
         body = await request.json()
         if len(body["new"]) < 8:
-            return refuse(400, "weak_password", "The new password must have 8 characters or more.", "new")
+            return refuse(
+                400, "weak_password", "The new password must have 8 characters or more.", "new"
+            )
         request.cookies["mock"] = "olena"
         answer = JSONResponse({"user": who(request)})
         answer.set_cookie("mock", "olena", httponly=True, samesite="strict")
         return answer
 
     async def hosts(request: Request) -> Response:
-        return JSONResponse({"hosts": fleet.hosts}) if who(request) else refuse(401, "not_signed_in", "Sign in first.")
+        return (
+            JSONResponse({"hosts": fleet.hosts})
+            if who(request)
+            else refuse(401, "not_signed_in", "Sign in first.")
+        )
 
     def find(name: str) -> dict[str, Any] | None:
         return next((h for h in fleet.hosts if h["name"] == name), None)
@@ -231,13 +397,36 @@ def create(fleet: Fleet) -> Starlette:
             return Response(status_code=204)
         if request.method == "PATCH":
             found["labels"] = (await request.json())["labels"]
-        return JSONResponse(found | {"facts": {"kernel": "6.1.0-28-amd64", "architecture": "x86_64", "virtualization": "kvm"}})
+        return JSONResponse(
+            found
+            | {
+                "facts": {
+                    "kernel": "6.1.0-28-amd64",
+                    "architecture": "x86_64",
+                    "virtualization": "kvm",
+                }
+            }
+        )
 
     async def charts(request: Request) -> Response:
-        return JSONResponse({"charts": [
-            {"id": i, "group": g, "title": f"chart.{i}", "unit": u, "max": m, "series": [{"id": f"{i}_{n}", "legend": s[0], "expr": f"node_{i}_{n}@$instance"} for n, s in enumerate(ss)]}
-            for i, g, u, m, ss in CHARTS
-        ]})
+        return JSONResponse(
+            {
+                "charts": [
+                    {
+                        "id": i,
+                        "group": g,
+                        "title": f"chart.{i}",
+                        "unit": u,
+                        "max": m,
+                        "series": [
+                            {"id": f"{i}_{n}", "legend": s[0], "expr": f"node_{i}_{n}@$instance"}
+                            for n, s in enumerate(ss)
+                        ],
+                    }
+                    for i, g, u, m, ss in CHARTS
+                ]
+            }
+        )
 
     async def history(request: Request) -> Response:
         name = request.path_params["name"]
@@ -246,10 +435,19 @@ def create(fleet: Fleet) -> Starlette:
         count = int((end - start) / step) + 1
         gap = (fleet.began - 300, fleet.began - 270)
         found = [
-            {"chart": i, "legend": s[0], "labels": {}, "values": [
-                None if gap[0] < start + k * step < gap[1] or start + k * step > time.time() else round(value(name, i, n, s[1], s[2], start + k * step), 4) for k in range(count)
-            ]}
-            for i, _g, _u, _m, ss in CHARTS for n, s in enumerate(ss)
+            {
+                "chart": i,
+                "legend": s[0],
+                "labels": {},
+                "values": [
+                    None
+                    if gap[0] < start + k * step < gap[1] or start + k * step > time.time()
+                    else round(value(name, i, n, s[1], s[2], start + k * step), 4)
+                    for k in range(count)
+                ],
+            }
+            for i, _g, _u, _m, ss in CHARTS
+            for n, s in enumerate(ss)
         ]
         return JSONResponse({"start": start, "step": step, "count": count, "series": found})
 
@@ -262,24 +460,63 @@ def create(fleet: Fleet) -> Starlette:
     def detail(found: dict[str, Any]) -> dict[str, Any]:
         began = found["began_at"]
         line: list[dict[str, Any]] = [
-            {"at": began, "kind": "alert_firing", "actor": None, "text": f"{found['summary']} {found['hosts'][0]}", "data": {}},
-            {"at": began + 1.1, "kind": "opened", "actor": None, "text": None, "data": {"hosts": len(found["hosts"])}},
+            {
+                "at": began,
+                "kind": "alert_firing",
+                "actor": None,
+                "text": f"{found['summary']} {found['hosts'][0]}",
+                "data": {},
+            },
+            {
+                "at": began + 1.1,
+                "kind": "opened",
+                "actor": None,
+                "text": None,
+                "data": {"hosts": len(found["hosts"])},
+            },
             {"at": began + 2, "kind": "notified", "actor": None, "text": "on-call", "data": {}},
         ]
         if found["acknowledged_at"]:
-            line.append({"at": found["acknowledged_at"], "kind": "acknowledged", "actor": found["acknowledged_by"], "text": None, "data": {}})
+            line.append(
+                {
+                    "at": found["acknowledged_at"],
+                    "kind": "acknowledged",
+                    "actor": found["acknowledged_by"],
+                    "text": None,
+                    "data": {},
+                }
+            )
         line += found["notes"]
         if found["resolved_at"]:
-            line.append({"at": found["resolved_at"], "kind": "resolved", "actor": None, "text": None, "data": {}})
+            line.append(
+                {
+                    "at": found["resolved_at"],
+                    "kind": "resolved",
+                    "actor": None,
+                    "text": None,
+                    "data": {},
+                }
+            )
         alerts = [
-            {"name": "DiskWritesSlow", "host": h, "labels": {"alertname": "DiskWritesSlow", "instance": h}, "severity": found["severity"], "state": "firing",
-             "annotations": {"summary": found["summary"], "description": "Writes of this host take longer than 20 ms for a minute."}}
+            {
+                "name": "DiskWritesSlow",
+                "host": h,
+                "labels": {"alertname": "DiskWritesSlow", "instance": h},
+                "severity": found["severity"],
+                "state": "firing",
+                "annotations": {
+                    "summary": found["summary"],
+                    "description": "Writes of this host take longer than 20 ms for a minute.",
+                },
+            }
             for h in found["hosts"]
         ]
         return found | {"timeline": line, "alerts": alerts}
 
     async def incident(request: Request) -> Response:
-        found = next((i for i in fleet.incidents if str(i["id"]) == request.path_params["id"]), None)
+        found = next(
+            (i for i in fleet.incidents if str(i["id"]) == request.path_params["id"]), None
+        )
         if found is None:
             return refuse(404, "not_found", "There is no such incident.")
         act = request.path_params.get("act")
@@ -289,12 +526,24 @@ def create(fleet: Fleet) -> Starlette:
                 return refuse(403, "role", "A viewer may not do this.")
             body = await request.json()
             if act == "acknowledge":
-                found |= {"state": "acknowledged", "acknowledged_at": time.time(), "acknowledged_by": user["name"]}
+                found |= {
+                    "state": "acknowledged",
+                    "acknowledged_at": time.time(),
+                    "acknowledged_by": user["name"],
+                }
             elif act == "resolve":
                 found |= {"state": "resolved", "resolved_at": time.time()}
             text = body.get("text") or body.get("note")
             if text:
-                found["notes"].append({"at": time.time(), "kind": "note", "actor": user["name"], "text": text, "data": {}})
+                found["notes"].append(
+                    {
+                        "at": time.time(),
+                        "kind": "note",
+                        "actor": user["name"],
+                        "text": text,
+                        "data": {},
+                    }
+                )
         return JSONResponse(detail(found))
 
     async def enrolments(request: Request) -> Response:
@@ -302,15 +551,37 @@ def create(fleet: Fleet) -> Starlette:
             return JSONResponse({"enrolments": fleet.enrolments})
         body = await request.json()
         number = len(fleet.enrolments) + 1
-        row = {"id": number, "labels": body.get("labels", {}), "created_by": "olena", "created_at": time.time(), "expires_at": time.time() + 3600}
+        row = {
+            "id": number,
+            "labels": body.get("labels", {}),
+            "created_by": "olena",
+            "created_at": time.time(),
+            "expires_at": time.time() + 3600,
+        }
         fleet.enrolments.insert(0, row)
         loop = asyncio.get_running_loop()
-        loop.call_later(6, lambda: (fleet.add(f"new-{number}", row["labels"]), setattr(fleet, "revision", fleet.revision + 1)))
+        loop.call_later(
+            6,
+            lambda: (
+                fleet.add(f"new-{number}", row["labels"]),
+                setattr(fleet, "revision", fleet.revision + 1),
+            ),
+        )
         command = "vezha agent enrol --server vezha.example.org:8471 --token vze_9f2kQm7YtB4xNcW8 --fingerprint sha256:3f9ab1c0d27e54"
-        return JSONResponse({"id": number, "token": "vze_9f2kQm7YtB4xNcW8", "command": command, "expires_at": row["expires_at"]}, 201)
+        return JSONResponse(
+            {
+                "id": number,
+                "token": "vze_9f2kQm7YtB4xNcW8",
+                "command": command,
+                "expires_at": row["expires_at"],
+            },
+            201,
+        )
 
     async def enrolment(request: Request) -> Response:
-        fleet.enrolments = [e for e in fleet.enrolments if str(e["id"]) != request.path_params["id"]]
+        fleet.enrolments = [
+            e for e in fleet.enrolments if str(e["id"]) != request.path_params["id"]
+        ]
         return Response(status_code=204)
 
     async def users(request: Request) -> Response:
@@ -320,7 +591,14 @@ def create(fleet: Fleet) -> Starlette:
         if request.method == "GET":
             return JSONResponse({"users": fleet.people})
         body = await request.json()
-        person = {"name": body["name"], "role": body["role"], "disabled": False, "must_change_password": True, "created_at": time.time(), "last_sign_in_at": None}
+        person = {
+            "name": body["name"],
+            "role": body["role"],
+            "disabled": False,
+            "must_change_password": True,
+            "created_at": time.time(),
+            "last_sign_in_at": None,
+        }
         fleet.people.append(person)
         return JSONResponse({"user": person, "one_time_password": "kalyna-verba-71-dub"}, 201)
 
@@ -331,15 +609,36 @@ def create(fleet: Fleet) -> Starlette:
             return Response(status_code=204)
         body = await request.json()
         person |= {k: v for k, v in body.items() if k in ("role", "disabled")}
-        return JSONResponse({"user": person, "one_time_password": "smereka-lis-40-mak" if body.get("reset_password") else None})
+        return JSONResponse(
+            {
+                "user": person,
+                "one_time_password": "smereka-lis-40-mak" if body.get("reset_password") else None,
+            }
+        )
 
     async def tokens(request: Request) -> Response:
         if request.method == "GET":
             return JSONResponse({"tokens": fleet.tokens})
         body = await request.json()
-        row = {"id": len(fleet.tokens) + 1, "name": body["name"], "role": body["role"], "created_by": "olena", "created_at": time.time(), "expires_at": None, "used_at": None}
+        row = {
+            "id": len(fleet.tokens) + 1,
+            "name": body["name"],
+            "role": body["role"],
+            "created_by": "olena",
+            "created_at": time.time(),
+            "expires_at": None,
+            "used_at": None,
+        }
         fleet.tokens.append(row)
-        return JSONResponse({"id": row["id"], "name": row["name"], "role": row["role"], "token": "vzt_Zk3nP0qLw8RtYb5cJ2vXe6"}, 201)
+        return JSONResponse(
+            {
+                "id": row["id"],
+                "name": row["name"],
+                "role": row["role"],
+                "token": "vzt_Zk3nP0qLw8RtYb5cJ2vXe6",
+            },
+            201,
+        )
 
     async def token(request: Request) -> Response:
         fleet.tokens = [t for t in fleet.tokens if str(t["id"]) != request.path_params["id"]]
@@ -351,10 +650,47 @@ def create(fleet: Fleet) -> Starlette:
     async def receivers(request: Request) -> Response:
         if request.method == "POST":
             return JSONResponse({"ok": True})
-        return JSONResponse({"receivers": [{"name": "on-call", "type": "telegram", "waiting": 0, "failed": 0, "last_sent_at": fleet.began, "last_error": ""}, {"name": "mail", "type": "email", "waiting": 2, "failed": 0, "last_sent_at": None, "last_error": "smtp.example.org refused the connection"}], "routes": [], "problem": ""})
+        return JSONResponse(
+            {
+                "receivers": [
+                    {
+                        "name": "on-call",
+                        "type": "telegram",
+                        "waiting": 0,
+                        "failed": 0,
+                        "last_sent_at": fleet.began,
+                        "last_error": "",
+                    },
+                    {
+                        "name": "mail",
+                        "type": "email",
+                        "waiting": 2,
+                        "failed": 0,
+                        "last_sent_at": None,
+                        "last_error": "smtp.example.org refused the connection",
+                    },
+                ],
+                "routes": [],
+                "problem": "",
+            }
+        )
 
     async def rules(request: Request) -> Response:
-        return JSONResponse({"status": "success", "data": {"groups": [{"name": "g", "rules": [{"name": "DiskWritesSlow", "query": "node_disk_latency_0 > 0.02"}]}]}})
+        return JSONResponse(
+            {
+                "status": "success",
+                "data": {
+                    "groups": [
+                        {
+                            "name": "g",
+                            "rules": [
+                                {"name": "DiskWritesSlow", "query": "node_disk_latency_0 > 0.02"}
+                            ],
+                        }
+                    ]
+                },
+            }
+        )
 
     async def query_range(request: Request) -> Response:
         q = request.query_params
@@ -365,7 +701,15 @@ def create(fleet: Fleet) -> Starlette:
                 if expr == f"node_{i}_{n}":
                     at = [start + k * step for k in range(int((end - start) / step) + 1)]
                     values = [[t, str(value(name.strip('"'), i, n, s[1], s[2], t))] for t in at]
-                    return JSONResponse({"status": "success", "data": {"resultType": "matrix", "result": [{"metric": {}, "values": values}]}})
+                    return JSONResponse(
+                        {
+                            "status": "success",
+                            "data": {
+                                "resultType": "matrix",
+                                "result": [{"metric": {}, "values": values}],
+                            },
+                        }
+                    )
         return JSONResponse({"status": "success", "data": {"resultType": "matrix", "result": []}})
 
     async def live(socket: WebSocket) -> None:
@@ -383,12 +727,16 @@ def create(fleet: Fleet) -> Starlette:
                 if page.get("page") == "fleet":
                     if told != fleet.revision:
                         told = fleet.revision
-                        await socket.send_json({"type": "hosts", "revision": told, "hosts": fleet.hosts})
+                        await socket.send_json(
+                            {"type": "hosts", "revision": told, "hosts": fleet.hosts}
+                        )
                         await socket.send_bytes(fleet.frame())
                     else:
                         changed = [(i, c) for i, c in enumerate(fleet.cells) if c != previous[i]]
                         body = b"".join(struct.pack("<I6B", i, *c) for i, c in changed)
-                        await socket.send_bytes(struct.pack("<BBHdI", 1, 0, told, time.time(), len(changed)) + body)
+                        await socket.send_bytes(
+                            struct.pack("<BBHdI", 1, 0, told, time.time(), len(changed)) + body
+                        )
                     previous = [list(c) for c in fleet.cells]
                     await socket.send_json(verdict())
                 elif page.get("page") == "host":
@@ -396,15 +744,35 @@ def create(fleet: Fleet) -> Starlette:
                     now = math.floor(time.time())
                     if page.pop("fresh", None):
                         told = -1
-                        series = [{"chart": i, "legend": s[0], "labels": {}} for i, _g, _u, _m, ss in CHARTS for s in ss]
+                        series = [
+                            {"chart": i, "legend": s[0], "labels": {}}
+                            for i, _g, _u, _m, ss in CHARTS
+                            for s in ss
+                        ]
                         await socket.send_json({"type": "series", "revision": 1, "series": series})
-                    values = [value(name, i, n, s[1], s[2], now) for i, _g, _u, _m, ss in CHARTS for n, s in enumerate(ss)]
-                    await socket.send_bytes(struct.pack("<BBHdI", 2, 0, 1, now, len(values)) + struct.pack(f"<{len(values)}f", *values))
+                    values = [
+                        value(name, i, n, s[1], s[2], now)
+                        for i, _g, _u, _m, ss in CHARTS
+                        for n, s in enumerate(ss)
+                    ]
+                    await socket.send_bytes(
+                        struct.pack("<BBHdI", 2, 0, 1, now, len(values))
+                        + struct.pack(f"<{len(values)}f", *values)
+                    )
                 elif page.get("page") == "incidents":
-                    await socket.send_json({"type": "incidents", "incidents": [i for i in fleet.incidents if i["state"] != "resolved"]})
+                    await socket.send_json(
+                        {
+                            "type": "incidents",
+                            "incidents": [i for i in fleet.incidents if i["state"] != "resolved"],
+                        }
+                    )
 
         def verdict() -> dict[str, Any]:
-            return {"type": "verdict", "counts": {}, "incidents": [i for i in fleet.incidents if i["state"] != "resolved"]}
+            return {
+                "type": "verdict",
+                "counts": {},
+                "incidents": [i for i in fleet.incidents if i["state"] != "resolved"],
+            }
 
         task = asyncio.create_task(send())
         with contextlib.suppress(WebSocketDisconnect):
@@ -413,7 +781,9 @@ def create(fleet: Fleet) -> Starlette:
                 page.clear()
                 page.update(said["subscribe"], fresh=True)
                 if page["page"] == "fleet":
-                    await socket.send_json({"type": "hosts", "revision": fleet.revision, "hosts": fleet.hosts})
+                    await socket.send_json(
+                        {"type": "hosts", "revision": fleet.revision, "hosts": fleet.hosts}
+                    )
                     await socket.send_bytes(fleet.frame())
                     await socket.send_json(verdict())
         task.cancel()
@@ -431,13 +801,33 @@ def create(fleet: Fleet) -> Starlette:
 
     all_methods = ["GET", "POST", "PATCH", "DELETE"]
     api = [
-        ("session", session), ("session/password", password), ("hosts", hosts), ("hosts/{name}/charts", history), ("hosts/{name}", host),
-        ("charts/host", charts), ("incidents", incidents), ("incidents/{id}", incident), ("incidents/{id}/{act}", incident),
-        ("enrolments", enrolments), ("enrolments/{id}", enrolment), ("users", users), ("users/{name}", user), ("tokens", tokens),
-        ("tokens/{id}", token), ("audit", audit), ("rules", rules), ("query_range", query_range), ("receivers", receivers), ("receivers/{name}/test", receivers),
+        ("session", session),
+        ("session/password", password),
+        ("hosts", hosts),
+        ("hosts/{name}/charts", history),
+        ("hosts/{name}", host),
+        ("charts/host", charts),
+        ("incidents", incidents),
+        ("incidents/{id}", incident),
+        ("incidents/{id}/{act}", incident),
+        ("enrolments", enrolments),
+        ("enrolments/{id}", enrolment),
+        ("users", users),
+        ("users/{name}", user),
+        ("tokens", tokens),
+        ("tokens/{id}", token),
+        ("audit", audit),
+        ("rules", rules),
+        ("query_range", query_range),
+        ("receivers", receivers),
+        ("receivers/{name}/test", receivers),
     ]
     return Starlette(
-        routes=[*(Route(f"/api/v1/{path}", handler, methods=all_methods) for path, handler in api), WebSocketRoute("/api/v1/live", live), *vezha.ui.routes()],
+        routes=[
+            *(Route(f"/api/v1/{path}", handler, methods=all_methods) for path, handler in api),
+            WebSocketRoute("/api/v1/live", live),
+            *vezha.ui.routes(),
+        ],
         lifespan=lifespan,
     )
 
@@ -449,7 +839,12 @@ def main() -> None:
     parser.add_argument("--hosts", type=int, default=1000)
     parser.add_argument("--story", choices=("busy", "calm", "empty"), default="busy")
     given = parser.parse_args()
-    uvicorn.run(create(Fleet(given.hosts, given.story)), host="127.0.0.1", port=given.port, log_level="warning")
+    uvicorn.run(
+        create(Fleet(given.hosts, given.story)),
+        host="127.0.0.1",
+        port=given.port,
+        log_level="warning",
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Pictures of pages, made by a headless browser: what a person would see.
 
-    .venv/bin/python frontend/dev/shots.py --base http://127.0.0.1:8480 --out /tmp/shots \
+    .venv/bin/python frontend/dev/shots.py --base http://127.0.0.1:8480 --out build/shots \
         [--only fleet] [--user olena] fleet=/fleet host=/host/db-lviv-07
 """
 
@@ -11,7 +11,14 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
+ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 SIGN_IN = """([name, password]) => fetch("/api/v1/session", {method: "POST",
     headers: {"content-type": "application/json"}, body: JSON.stringify({name, password})})"""
 SIZES = {"desktop": (1440, 900, 1), "phone": (390, 844, 2), "tablet": (820, 1100, 1)}
@@ -21,7 +28,7 @@ def main() -> None:
     """Takes the pictures."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--base", default="http://127.0.0.1:8480")
-    parser.add_argument("--out", default="/tmp/shots")
+    parser.add_argument("--out", default="build/shots")
     parser.add_argument("--user", default="olena")
     parser.add_argument("--password", default="password")
     parser.add_argument("--themes", default="dark,light")
@@ -29,7 +36,9 @@ def main() -> None:
     parser.add_argument("--sizes", default="desktop,phone")
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--wait", type=float, default=1.6)
-    parser.add_argument("--keys", default="", help="keys to press before the picture, separated by spaces")
+    parser.add_argument(
+        "--keys", default="", help="keys to press before the picture, separated by spaces"
+    )
     parser.add_argument("--click", default="", help="selector to click before the picture")
     parser.add_argument("--move", default="", help="x,y to move the pointer to")
     parser.add_argument("pages", nargs="+")
@@ -42,10 +51,26 @@ def main() -> None:
             width, height, ratio = SIZES[size]
             for theme in given.themes.split(","):
                 for language in given.languages.split(","):
-                    context = browser.new_context(viewport={"width": width, "height": height}, device_scale_factor=ratio, has_touch=size == "phone")
-                    context.add_cookies([{"name": f"vezha_{k}", "value": v, "url": given.base} for k, v in (("theme", theme), ("lang", language))])
+                    context = browser.new_context(
+                        viewport={"width": width, "height": height},
+                        device_scale_factor=ratio,
+                        has_touch=size == "phone",
+                    )
+                    context.add_cookies(
+                        [
+                            {"name": f"vezha_{k}", "value": v, "url": given.base}
+                            for k, v in (("theme", theme), ("lang", language))
+                        ]
+                    )
                     page = context.new_page()
-                    page.on("console", lambda m: print(f"  {m.type}: {m.text}") if m.type in ("error", "warning") else None)
+                    page.on(
+                        "console",
+                        lambda m: (
+                            print(f"  {m.type}: {m.text}")
+                            if m.type in ("error", "warning")
+                            else None
+                        ),
+                    )
                     page.on("pageerror", lambda e: print(f"  page error: {e}"))
                     if given.user:
                         page.goto(given.base)

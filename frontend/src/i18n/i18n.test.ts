@@ -87,8 +87,8 @@ describe('words', () => {
   })
 
   it('say a duration in one unit', () => {
-    expect([0.42, 59, 119, 120, 3600 * 41, 86400 * 12].map(duration)).toEqual([
-      '0.4\u00a0s', '59\u00a0s', '119\u00a0s', '2\u00a0min', '41\u00a0h', '12\u00a0d',
+    expect([0.42, 59, 89, 115, 3600, 3600 * 41, 86400 * 12].map(duration)).toEqual([
+      '0.4\u00a0s', '59\u00a0s', '89\u00a0s', '2\u00a0min', '60\u00a0min', '41\u00a0h', '12\u00a0d',
     ])
   })
 

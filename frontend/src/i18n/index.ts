@@ -94,10 +94,10 @@ const DAY = 86400
 export function duration(seconds: number): string {
   const s = Math.max(0, seconds)
   if (s < 10) return unit(number(s, 1), 's')
-  if (s < 2 * MINUTE) return unit(number(Math.round(s)), 's')
-  if (s < 2 * HOUR) return unit(number(Math.floor(s / MINUTE)), 'min')
-  if (s < 3 * DAY) return unit(number(Math.floor(s / HOUR)), 'h')
-  return unit(number(Math.floor(s / DAY)), 'd')
+  if (s < 1.5 * MINUTE) return unit(number(Math.round(s)), 's')
+  if (s < 1.5 * HOUR) return unit(number(Math.round(s / MINUTE)), 'min')
+  if (s < 3 * DAY) return unit(number(Math.round(s / HOUR)), 'h')
+  return unit(number(Math.round(s / DAY)), 'd')
 }
 
 export function unit(value: string, name: string): string {

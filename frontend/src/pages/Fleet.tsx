@@ -105,7 +105,7 @@ function Verdict({ total }: { total: number }): JSX.Element {
   else if (now.silent > 0) sentence = t('verdict.silent', { n: now.silent })
   else sentence = t('verdict.quiet')
   const facts = [
-    now.normal === total ? t('verdict.all', { n: total }) : t('verdict.normal', { n: now.normal, total, count: total }),
+    total === 1 && now.normal === 0 ? t('verdict.oneOdd') : now.normal === total ? t('verdict.all', { n: total }) : t('verdict.normal', { n: now.normal, total, count: total }),
     open > 0 && taken > 0 && t('verdict.alsoTaken', { n: taken }),
     now.silent > 0 && sentence !== t('verdict.silent', { n: now.silent }) && t('verdict.alsoSilent', { n: now.silent }),
     now.unknown > 0 && t('verdict.alsoUnknown', { n: now.unknown }),

@@ -10,6 +10,7 @@ import { clock, duration, known, language, moment, t } from '../i18n'
 import { IncidentCharts } from '../parts/IncidentCharts'
 import { useNow } from '../parts/now'
 import { place } from '../parts/place'
+import { expressions, inMyWords } from '../parts/rules'
 import { Dialog } from '../shell/Dialog'
 import { bind } from '../shell/keys'
 import { Mark } from '../shell/Mark'
@@ -157,7 +158,7 @@ function Blocks({ incident }: { incident: IncidentDetail }): JSX.Element {
       <div>
         <dt>{t('incident.what')}</dt>
         <dd>
-          <p class="fact">{incident.summary || incident.title}</p>
+          <p class="fact">{inMyWords(incident, 'summary') || incident.summary || incident.title}</p>
         </dd>
       </div>
       <div>
@@ -194,7 +195,7 @@ function Where({ names, count, list, over }: { names: readonly string[]; count: 
   const share = { n: count, total: found.total, what: found.shared.join(' · '), count: found.total }
   return (
     <>
-      {found.total > 0 && (
+      {found.total > 1 && (
         <p class="fact">
           {found.shared.length > 0 ? t('incident.shareOf', share) : t('incident.share', share)}
           {!over && count === names.length && found.rest > 0 && ` ${found.restNormal === found.rest ? t('incident.restNormal', { n: found.rest }) : t('incident.restPart', { n: found.restNormal, total: found.rest, count: found.rest })}`}
@@ -235,6 +236,11 @@ function Times({ incident }: { incident: Row }): JSX.Element {
 const ALERTS_SHOWN = 8
 
 function Why({ incident }: { incident: IncidentDetail }): JSX.Element {
+  const exprs = useSignal<Map<string, string>>(new Map())
+  const ids = incident.alerts.map((a) => a.name).join()
+  useEffect(() => {
+    void expressions(incident).then((found) => (exprs.value = found))
+  }, [ids])
   if (incident.alerts.length === 0) return <p class="muted">{t('incident.noAlerts')}</p>
   const names = [...new Set(incident.alerts.map((a) => a.name))]
   return (
@@ -251,7 +257,8 @@ function Why({ incident }: { incident: IncidentDetail }): JSX.Element {
               {same.length > 1 && <span class="muted"> · {t('incident.hosts', { n: new Set(same.map((a) => a.host)).size })}</span>}
               {over && <span class="muted"> · {over}</span>}
             </p>
-            {say && <p class="muted">{say}</p>}
+            {say && say !== incident.summary && <p class="muted">{say}</p>}
+            {exprs.value.has(name) && <p class="expr"><code>{exprs.value.get(name)}</code></p>}
           </li>
         )
       })}
@@ -261,7 +268,7 @@ function Why({ incident }: { incident: IncidentDetail }): JSX.Element {
 }
 
 interface ActsProps {
-  incident: Row
+  incident: IncidentDetail
   run: (what: Act, text: string) => Promise<void>
   ask: (what: Act) => void
 }
@@ -269,10 +276,11 @@ interface ActsProps {
 function Acts({ incident, run, ask }: ActsProps): JSX.Element {
   const open = incident.state === 'open'
   const over = incident.state === 'resolved'
+  const next = inMyWords(incident, 'vezha_next') || incident.next
   return (
     <>
       <h2>{over ? t('incident.over') : t('incident.doNext')}</h2>
-      {!over && incident.next && <p class="fact">{incident.next}</p>}
+      {!over && next && <p class="fact">{next}</p>}
       {mayOperate.value ? (
         <div class="act-row">
           {open && (

@@ -15,6 +15,7 @@ import { hostPath } from '../state/paths'
 import { go } from '../state/route'
 import { exprFor, lines, plansFor, type Matrix } from './evidence'
 import { unaffected } from './place'
+import { expressions } from './rules'
 import '../styles/host.css'
 
 const BEFORE_S = 600
@@ -23,22 +24,11 @@ const MOST_CHARTS = 2
 const EVERY_MS = 10_000
 const LONGEST_S = 6 * 3600
 
-interface Rules {
-  data: { groups: { rules: { name: string; query: string }[] }[] }
-}
-
 interface Pane {
   id: string
   host: string
   well: boolean
   plan: ChartPlan
-}
-
-/** The rules' expressions by the alerts' names. */
-async function expressions(incident: IncidentDetail): Promise<string[]> {
-  const names = new Set(incident.alerts.map((a) => a.name))
-  const rules = await get<Rules>('/rules').catch(() => null)
-  return (rules?.data.groups ?? []).flatMap((g) => g.rules).filter((r) => names.has(r.name)).map((r) => r.query)
 }
 
 export function IncidentCharts({ incident, hosts }: { incident: IncidentDetail; hosts: readonly Host[] }): JSX.Element {
@@ -49,7 +39,7 @@ export function IncidentCharts({ incident, hosts }: { incident: IncidentDetail; 
   useEffect(() => {
     Promise.all([chartPlans(), expressions(incident)]).then(
       ([all, exprs]) => {
-        const fitting = plansFor(exprs, all, MOST_CHARTS)
+        const fitting = plansFor([...exprs.values()], all, MOST_CHARTS)
         plans.value = fitting.length > 0 ? fitting : all.slice(0, 1)
       },
       () => (failed.value = true),
@@ -123,11 +113,11 @@ function Panes({ panes, incident }: { panes: Pane[]; incident: IncidentDetail })
         {panes.map((pane) => (
           <figure key={pane.id} class="chart" data-chart={pane.id}>
             <figcaption>
-              <h3 class="pane-title">
+              <h2 class="pane-title">
                 {!pane.well && <Mark of={incident.severity} size={12} />}
                 <a href={hostPath(pane.host)}>{pane.host}</a>
                 <span class="muted">{pane.well ? t('incident.isWell') : t(pane.plan.title)}</span>
-              </h3>
+              </h2>
             </figcaption>
             <p class="chart-values num" />
             <div class="plot" role="img" aria-label={`${pane.host}: ${t(pane.plan.title)}`} />

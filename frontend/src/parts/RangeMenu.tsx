@@ -4,12 +4,18 @@ import type { JSX } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
 import { serverNow } from '../api/client'
 import { formatSpan, lengthOf, limit, PRESETS, type Span } from '../draw/span'
-import { clock, day, duration, t } from '../i18n'
+import { clock, day, duration, number, t, unit } from '../i18n'
 import { Icon } from '../shell/icons'
 import { query } from '../state/route'
 
+/** A preset's length as it is called: "1 h", not "60 min". */
+function spanLength(seconds: number): string {
+  if (seconds % 86_400 === 0 && seconds > 86_400) return unit(number(seconds / 86_400), 'd')
+  return seconds % 3600 === 0 ? unit(number(seconds / 3600), 'h') : duration(seconds)
+}
+
 export function spanWords(span: Span): string {
-  if (span.kind === 'live') return duration(span.seconds === 900 ? 900 : span.seconds)
+  if (span.kind === 'live') return spanLength(span.seconds)
   const sameDay = new Date(span.from * 1000).toDateString() === new Date(span.to * 1000).toDateString()
   const seconds = lengthOf(span) < 600
   const today = new Date(span.to * 1000).toDateString() === new Date().toDateString()
@@ -66,7 +72,7 @@ export function RangeMenu({ span }: { span: Span }): JSX.Element {
             {PRESETS.map(([name, seconds]) => (
               <li key={name}>
                 <button aria-pressed={span.kind === 'live' && span.seconds === seconds} onClick={() => choose({ kind: 'live', seconds })}>
-                  {t('range.last', { time: duration(seconds) })}
+                  {t('range.last', { time: spanLength(seconds) })}
                 </button>
               </li>
             ))}

@@ -88,7 +88,11 @@ def preloads(built: Built, module: str, language: str) -> str:
     parts: list[str] = []
     for source in (module, f"src/i18n/{language}.json"):
         chunk = built.needed_by(source)
-        parts += [f"<{url}>; rel=preload; as=style; crossorigin" for url in chunk.styles if url not in named]
+        parts += [
+            f"<{url}>; rel=preload; as=style; crossorigin"
+            for url in chunk.styles
+            if url not in named
+        ]
         parts += [f"<{url}>; rel=modulepreload" for url in chunk.scripts if url not in named]
     return ", ".join(dict.fromkeys(parts))
 
@@ -146,6 +150,8 @@ def not_built_endpoint(text: str) -> Callable[[Request], Awaitable[Response]]:
     """Answers page addresses of an installation without pages."""
 
     async def endpoint(request: Request) -> Response:
-        return PlainTextResponse(text + "\n", status_code=503, headers={"cache-control": "no-store"})
+        return PlainTextResponse(
+            text + "\n", status_code=503, headers={"cache-control": "no-store"}
+        )
 
     return endpoint
