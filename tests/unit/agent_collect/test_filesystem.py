@@ -158,6 +158,13 @@ def test_network_mounts_are_asked_less_often(tmp_path: Path, mounts: Mounts) -> 
     collector.stop()
 
 
+def test_where_process_1_hides_its_mounts_our_own_are_read(tmp_path: Path, mounts: Mounts) -> None:
+    (tmp_path / "1" / "mounts").mkdir(parents=True)  # opens, but reading it fails
+    collector = start(tmp_path, FOUR)
+    assert ("size_bytes", "/data") in read(collector)
+    collector.stop()
+
+
 def test_a_new_mount_is_announced(tmp_path: Path, mounts: Mounts) -> None:
     collector = start(tmp_path, FOUR)
     read(collector)

@@ -8,6 +8,7 @@ Mounts over a network are asked only every `network_every_s`, for their server's
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import threading
@@ -176,9 +177,10 @@ class Collector(base.Collector):
         # Process 1's view is the host's, also for an agent in a name space of its own.
         self._file: KernelFile | None = None
         for owner in ("1", "self"):
-            path = self.host.proc(f"{owner}/mounts")
-            if os.access(path, os.R_OK):
-                self._file = self.open(path, whole=False)
+            # The modes say readable, but process 1's is root's; reading decides.
+            with contextlib.suppress(OSError):
+                self._file = self.open(self.host.proc(f"{owner}/mounts"), whole=False)
+                self._file.read()
                 break
         self._text: bytes | None = None
         self._asker: _Asker | None = None
