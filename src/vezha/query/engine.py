@@ -130,7 +130,8 @@ class Engine:
         began = time.perf_counter()
         evaluator = Evaluator(context, context.top)
         try:
-            result = self._result(prepared.root, evaluator)
+            with np.errstate(all="ignore"):  # NaN and infinities are values here
+                result = self._result(prepared.root, evaluator)
         except QueryError:
             raise
         except (MemoryError, RecursionError) as error:

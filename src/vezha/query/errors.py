@@ -53,4 +53,4 @@ def position(query: str, offset: int) -> tuple[int, int]:
     before = query[: max(0, offset)]
     line = before.count("\n") + 1
     tail = before[before.rfind("\n") + 1 :]
-    return line, len(tail.encode("utf-8", "surrogateescape")) + 1
+    return line, len(tail.encode("utf-8", "surrogatepass")) + 1

@@ -185,7 +185,7 @@ def _string(query: str, at: int) -> Token:
     while True:
         plain = _PLAIN.match(query, here)
         if plain:
-            out += plain.group().encode("utf-8", "surrogateescape")
+            out += plain.group().encode()
             here = plain.end()
         char = query[here : here + 1]
         if char == "" or char == "\n":

@@ -50,7 +50,11 @@ _MATCH_OPS = {"=": MatchOp.EQ, "!=": MatchOp.NE, "=~": MatchOp.RE, "!~": MatchOp
 
 def parse(query: str, experimental: bool = True) -> Node:
     """The checked tree of *query*. Raises ParseError, and nothing else, on any text."""
-    if len(query) > QUERY_BYTES_MAX or len(query.encode("utf-8", "replace")) > QUERY_BYTES_MAX:
+    try:
+        size = len(query.encode())
+    except UnicodeEncodeError as error:
+        raise ParseError("invalid UTF-8 encoding", query, error.start, error.end) from None
+    if size > QUERY_BYTES_MAX:
         raise ParseError(f"query is longer than {QUERY_BYTES_MAX} bytes")
     tokens = tokenize(query)
     if len(tokens) == 1:

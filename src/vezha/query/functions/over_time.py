@@ -14,9 +14,9 @@ from vezha.query.compensated import mean_ranges, sum_ranges
 from vezha.query.errors import EvaluationError
 from vezha.query.functions import histogram_range
 from vezha.query.functions.elementwise import Function
-from vezha.query.functions.rate import float_windows, windows_block
+from vezha.query.functions.rate import anchored_parts, float_windows, windows_block
 from vezha.query.quantile import quantile_of_sorted
-from vezha.query.window import Indexes, Windows, reduce_ranges, unfold
+from vezha.query.window import Indexes, Windows, count_until, reduce_ranges, unfold
 
 if TYPE_CHECKING:
     from vezha.query.evaluate import Evaluator
@@ -134,14 +134,13 @@ def _variance(windows: Windows) -> Values:
     out = np.full(windows.lo.shape, np.nan)
     if samples.values.size == 0:
         return out
-    at = 0
+    top = samples.values.size - 1
     with np.errstate(all="ignore"):
-        while at < windows.steps:
-            reach = windows.ends[at] + max(windows.range_ms, 1)
-            until = max(at + 1, int(np.searchsorted(windows.ends, reach, "right")))
-            lo, hi = windows.lo[:, at:until], windows.hi[:, at:until]
+        for part, anchor in anchored_parts(windows):
+            lo, hi = windows.lo[:, part], windows.hi[:, part]
             first, last = int(lo.min()), int(hi.max())
-            base = samples.values[np.clip(lo[:, 0], 0, samples.values.size - 1)]
+            near = count_until(samples, np.asarray([anchor]))[:, 0] - 1
+            base = samples.values[np.clip(np.maximum(near, samples.offsets[:-1]), 0, top)]
             rows = np.searchsorted(samples.offsets, np.arange(first, last), "right") - 1
             away = samples.values[first:last] - base[np.clip(rows, 0, base.size - 1)]
             n = (hi - lo).astype(np.float64)
@@ -149,11 +148,9 @@ def _variance(windows: Windows) -> Values:
             square = reduce_ranges(np.add, away * away, lo - first, hi - first) / n
             variance = square - mean * mean
             doubtful = (n > 0) & (square != 0) & ~(variance > square * 1e-4)
-            variance[~doubtful & (variance < 0)] = 0.0
             if doubtful.any():
                 variance[doubtful] = _two_pass(samples.values, lo[doubtful], hi[doubtful])
-            out[:, at:until] = variance
-            at = until
+            out[:, part] = variance
     return out
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -214,8 +216,8 @@ def _changes(ev: Evaluator, call: Call) -> Value:
 def regression(windows: Windows, origins: Times) -> tuple[Values, Values, Mask]:
     """Least-squares slope and value at *origins* (int64 ms, [series, steps]) of each window.
 
-    Sums are taken with x relative to an anchor near the windows, step chunk by step chunk:
-    with x relative to a far origin the squares would swallow the digits.
+    Sums are taken with x relative to a time near the windows: relative to a far origin the
+    squares would swallow the digits.
     """
     samples = windows.samples
     shape = windows.lo.shape
@@ -223,21 +225,27 @@ def regression(windows: Windows, origins: Times) -> tuple[Values, Values, Mask]:
     present = windows.count >= 2
     if samples.values.size == 0:
         return slope, intercept, present
-    y = samples.values
-    steps = windows.steps
-    at = 0
-    while at < steps:
-        span = windows.ends[at] + max(windows.range_ms, 1)
-        until = max(at + 1, int(np.searchsorted(windows.ends, span, "right")))
-        anchor = int(windows.ends[at])
-        part = slice(at, until)
+    for part, anchor in anchored_parts(windows):
         lo, hi = windows.lo[:, part], windows.hi[:, part]
         first, last = int(lo.min()), int(hi.max())
         x = (samples.ts[first:last] - anchor) / 1000.0
-        _regress(x, y[first:last], lo - first, hi - first, anchor, origins[:, part],
+        _regress(x, samples.values[first:last], lo - first, hi - first, anchor, origins[:, part],
                  slope[:, part], intercept[:, part])  # fmt: skip
-        at = until
     return slope, intercept, present
+
+
+def anchored_parts(windows: Windows) -> Iterator[tuple[slice, int]]:
+    """Runs of steps whose windows lie near one time, and that time (int ms).
+
+    The time is a multiple of the window's length, so that an answer does not depend on which
+    other steps are asked for.
+    """
+    width = max(windows.range_ms, 1)
+    anchors = windows.ends // width * width
+    changes = np.flatnonzero(np.diff(anchors)) + 1
+    edges = [0, *changes.tolist(), windows.steps]
+    for start, end in pairwise(edges):
+        yield slice(start, end), int(anchors[start])
 
 
 def _regress(
