@@ -12,6 +12,8 @@ Sources: the specifications "Prometheus Remote-Write 1.0" and "2.0" (prometheus.
 
 from __future__ import annotations
 
+import struct
+
 import cramjam
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +27,9 @@ from vezha.legacy.series import SeriesTable, sorted_labels
 
 VALUE_TAIL = 18
 ZERO_TAIL = 9
+_F64 = struct.Struct("<d")
+_TS_MIN, _TS_MAX = 1 << 35, (1 << 42) - 1
+"""Times (ms) whose varint has six bytes: 1971 to 2109."""
 PROTO_1 = "prometheus.WriteRequest"
 PROTO_2 = "io.prometheus.write.v2.Request"
 
@@ -150,23 +155,20 @@ class RemoteWrite:
 
     def _learn(self, blob: bytes, value: float, timestamp: int, number: int) -> None:
         """Remember the labels' bytes if the sample is the tail, whole, and nothing else is."""
-        for size, decode in ((VALUE_TAIL, _values), (ZERO_TAIL, _zeros)):
-            tail = np.frombuffer(blob[-size:], np.uint8)
-            if len(tail) != size:
-                continue
-            batch, good = decode(np.array([number], np.uint32), tail.reshape(1, size))
-            if not good[0] or batch.ts_ms[0] != timestamp:
-                continue
-            if batch.values.view(np.uint64)[0] != np.float64(value).view(np.uint64):
+        if not _TS_MIN <= timestamp <= _TS_MAX:
+            return
+        stamp = b"\x10" + varint(timestamp)
+        for tail in (b"\x12\x10\x09" + _F64.pack(value) + stamp, b"\x12\x07" + stamp):
+            if not blob.endswith(tail) or (len(tail) == ZERO_TAIL and value != 0.0):
                 continue
             # the rest must be labels and nothing else: parse it alone
             labels = TimeSeries()
             try:
-                labels.ParseFromString(blob[:-size])
+                labels.ParseFromString(blob[: -len(tail)])
             except DecodeError:
                 continue
             if not labels.samples and not labels.histograms and not labels.exemplars:
-                self._by_prefix[blob[:-size]] = number
+                self._by_prefix[blob[: -len(tail)]] = number
                 return
 
     def decode_2(self, unpacked: bytes) -> SampleBatch:
@@ -200,6 +202,16 @@ class RemoteWrite:
         batch = batch_of(numbers, stamps, values)
         batch.left_out = left_out
         return batch
+
+
+def varint(number: int) -> bytes:
+    """A protobuf varint of a number >= 0."""
+    out = bytearray()
+    while number >= 0x80:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
 
 
 Good = npt.NDArray[np.bool_]

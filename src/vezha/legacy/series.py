@@ -51,19 +51,23 @@ def check_series(labels: Labels) -> None:
     """Raises BadBody unless *labels* is a sorted label set with a metric's name, within limits."""
     if len(labels) > LABELS_PER_SERIES_MAX:
         raise BadBody(f"a series has {len(labels)} labels, over {LABELS_PER_SERIES_MAX}")
-    names = [name for name, _ in labels]
-    if METRIC_NAME not in names:
+    before = ""
+    named = False
+    for name, value in labels:
+        if name <= before:
+            raise BadBody("labels are not sorted by name, or a name is empty or stands twice")
+        if len(name) > LABEL_CHARS_MAX or len(value) > LABEL_CHARS_MAX:
+            raise BadBody(f"a label is over {LABEL_CHARS_MAX} characters")
+        named = named or name == METRIC_NAME
+        before = name
+    if not named:
         raise BadBody("a series has no name")
-    if any(names[i] >= names[i + 1] for i in range(len(names) - 1)):
-        raise BadBody("labels are not sorted by name, or one stands twice")
-    if any(not n or len(n) > LABEL_CHARS_MAX or len(v) > LABEL_CHARS_MAX for n, v in labels):
-        raise BadBody(f"a label's name is empty, or a label is over {LABEL_CHARS_MAX} characters")
 
 
 def sorted_labels(pairs: Sequence[tuple[str, str]]) -> Labels:
     """A label set of *pairs* in any order, empty values left out. Raises BadBody if a name
     stands twice."""
     kept = sorted((n, v) for n, v in pairs if v)
-    if any(kept[i][0] == kept[i + 1][0] for i in range(len(kept) - 1)):
+    if len({n for n, _ in kept}) != len(kept):
         raise BadBody("a label stands twice")
     return tuple(kept)
