@@ -9,6 +9,7 @@ Expiry is deleting the file.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import sqlite3
 import threading
@@ -19,10 +20,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 
 from vezha.store.errors import StoreCorrupt
 from vezha.store.limits import DAY_MS, SQL_VALUES_MAX
 
+log = structlog.get_logger(__name__)
 FORMAT = 1
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -85,6 +88,7 @@ class DayFile:
         if readonly:
             uri = f"{Path(self.path).resolve().as_uri()}?mode=ro"
             self._db = sqlite3.connect(uri, uri=True, check_same_thread=False, timeout=5.0)
+            self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
         else:
             self._db = sqlite3.connect(self.path, check_same_thread=False, timeout=30.0)
             self._db.execute("PRAGMA auto_vacuum=INCREMENTAL")
@@ -142,10 +146,12 @@ class DayFile:
             if version != self._version:
                 try:
                     self._load_directory()
-                except sqlite3.OperationalError:
-                    if not self._readonly:
+                except sqlite3.DatabaseError as error:
+                    if not isinstance(error, sqlite3.OperationalError):
+                        log.error("a day of samples is damaged", file=self.path, error=str(error))
+                    elif not self._readonly:
                         raise
-                    return self._directory  # the writer is just making the file
+                    return self._directory  # or the writer is just making the file
                 self._version = version
             return self._directory
 
@@ -270,12 +276,30 @@ class Days:
             if file is None:
                 try:
                     file = DayFile(self._folder, day, self._readonly)
-                except sqlite3.DatabaseError:
+                except sqlite3.DatabaseError as error:
                     if self._readonly:
                         return None
-                    raise
+                    if isinstance(error, sqlite3.OperationalError):
+                        raise  # the disk is full, or something like it: not the file's fault
+                    self._set_aside(day, error)
+                    file = DayFile(self._folder, day, readonly=False)
                 self._files[day] = file
             return file
+
+    def set_aside(self, day: int, error: sqlite3.DatabaseError) -> None:
+        """Rename a day's file that SQLite cannot work with, so that a new one takes its place."""
+        with self._lock:
+            self._set_aside(day, error)
+
+    def _set_aside(self, day: int, error: sqlite3.DatabaseError) -> None:
+        file = self._files.pop(day, None)
+        if file is not None:
+            file.close()
+        path = Path(self._folder, day_name(day))
+        log.error("a day of samples is damaged and is set aside", file=str(path), error=str(error))
+        for suffix in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                Path(f"{path}{suffix}").rename(f"{path}.damaged{suffix}")
 
     def delete(self, day: int) -> None:
         """Delete a day."""

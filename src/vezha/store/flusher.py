@@ -133,7 +133,13 @@ class Flusher:
             assert file is not None
             if self._failed:
                 file.remove_unfinished(self.flushed)
-            file.add(tiles, number)
+            try:
+                file.add(tiles, number)
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError as error:
+                self._days.set_aside(day, error)
+                raise
             self._touched.add(day)
         self._put_deltas()
         self._catalog.checkpoint(frozen.segment, number, frozen.progress)
@@ -184,6 +190,20 @@ class Flusher:
             if (day + 1) * DAY_MS < ended_ms:
                 self._touched.discard(day)
         return False
+
+    def compact(self) -> int:
+        """Merge every hour that has ended; how many tiles went."""
+        merged = 0
+        with self._work:
+            for day in self._days.days():
+                file = self._days.file(day)
+                assert file is not None
+                ended_ms = int(self._store._now_s * 1000)
+                for due in list(due_merges(file.directory(), ended_ms, self.flushed)):
+                    merged += merge(file, self._store._index, due)
+                file.vacuum()
+        self._counts["merges"] += merged
+        return merged
 
     def _expire(self, day: int, why: str) -> None:
         self._days.delete(day)

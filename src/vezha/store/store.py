@@ -69,7 +69,7 @@ class Store:
         self.settings = settings
         self._world = world
         Path(path).mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock_fd = _lock_for_writing(path)
+        self._lock_fd = lock_for_writing(path)
         try:
             self._open()
         except BaseException:
@@ -448,6 +448,14 @@ class Store:
         self.commit(batch)
         self._flusher.run_until_empty()
 
+    def compact(self) -> int:
+        """Flush, merge every hour that has ended whether quiet or not, give space back.
+
+        Returns how many tiles were merged away. Blocks.
+        """
+        self.flush()
+        return self._flusher.compact()
+
     # Reading
 
     def _slabs(self) -> list[Slab]:
@@ -602,7 +610,8 @@ class Store:
         self._flusher.put_delta(delta)
 
 
-def _lock_for_writing(path: str) -> int:
+def lock_for_writing(path: str) -> int:
+    """An open file that holds the store for one writer. Raises StoreInUse."""
     fd = os.open(f"{path}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

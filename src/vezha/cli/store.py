@@ -1,0 +1,222 @@
+"""The stored samples: what there is, is it whole, mend it, make it smaller, in and out.
+
+`stat`, `check` and `export` only read and may run beside a server; `repair`, `compact` and
+`import` write, so the server must be stopped.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from vezha.cli.opened import JsonOption, StateOption
+from vezha.cli.table import show_json, show_table
+from vezha.model.columns import Matcher, MatchOp
+from vezha.store import Store, StoreInUse, StoreReader, StoreSettings
+from vezha.store.check import Problem, check, repair, stat
+from vezha.store.transfer import ImportRefused, export_lines, import_lines
+from vezha.world import World
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+EXIT_DAMAGED, EXIT_WRONG = 1, 2
+
+
+def _folder(state: str) -> str:
+    folder = Path(state) / "store"
+    if not (folder / "catalog.db").exists():
+        _wrong(
+            f"there is no store in {folder}: name the state folder with --state or VEZHA_STATE, "
+            "or start the server once"
+        )
+    return str(folder)
+
+
+def _wrong(text: str, code: int = EXIT_WRONG) -> NoReturn:
+    typer.echo(f"vezha: {text}", err=True)
+    raise typer.Exit(code)
+
+
+def _opened(state: str, folder: str = "") -> Store:
+    """The store for writing. Retention is the server's business: nothing expires here."""
+    settings = StoreSettings(background=False, retention_s=1e11)
+    try:
+        return Store.open(folder or _folder(state), World(), settings)
+    except StoreInUse:
+        _wrong("the server is running and writes to this store: stop it first")
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+@app.command("stat", help="Days, samples, bytes.")
+def stat_(state: StateOption = "state", json: JsonOption = False) -> None:
+    """A row per day, and the sum."""
+    folder = _folder(state)
+    days = stat(folder)
+    if json:
+        show_json([asdict(d) for d in days])
+        return
+    rows = [
+        (
+            d.day,
+            f"{d.samples:,}",
+            f"{d.tiles:,}",
+            _size(d.disk_bytes),
+            f"{d.tile_bytes / d.samples:.2f}" if d.samples else "",
+        )
+        for d in days
+    ]
+    samples, size = sum(d.samples for d in days), sum(d.disk_bytes for d in days)
+    tiles = sum(d.tiles for d in days)
+    per_sample = f"{sum(d.tile_bytes for d in days) / samples:.2f}" if samples else ""
+    rows.append(("all", f"{samples:,}", f"{tiles:,}", _size(size), per_sample))
+    show_table(("Day", "Samples", "Tiles", "Disk", "Bytes/sample"), rows)
+
+
+def _show_problems(problems: list[Problem], json: bool, nothing: str) -> None:
+    if json:
+        show_json([asdict(p) for p in problems])
+    elif problems:
+        show_table(("File", "What", "Why"), [(p.file, p.kind, p.text) for p in problems])
+    else:
+        typer.echo(nothing)
+
+
+@app.command("check", help="Read everything and verify it. Exit code 1 if something is damaged.")
+def check_(state: StateOption = "state", json: JsonOption = False) -> None:
+    """May run beside a server."""
+    problems = list(check(_folder(state), World()))
+    _show_problems(problems, json, "Everything is whole.")
+    if problems:
+        raise typer.Exit(EXIT_DAMAGED)
+
+
+@app.command("repair", help="Remove what is damaged, and say what was removed.")
+def repair_(state: StateOption = "state", json: JsonOption = False) -> None:
+    """A tile, the torn end of a WAL segment, a file that is no database (it is renamed)."""
+    try:
+        problems = repair(_folder(state), World())
+    except StoreInUse:
+        _wrong("the server is running and writes to this store: stop it first")
+    _show_problems(problems, json, "Nothing to repair.")
+
+
+@app.command(help="Merge small tiles and give space back to the disk.")
+def compact(state: StateOption = "state", json: JsonOption = False) -> None:
+    """What the server does by itself some time after each hour."""
+    folder = _folder(state)
+    before = sum(d.disk_bytes for d in stat(folder))
+    store = _opened(state)
+    try:
+        merged = store.compact()
+    finally:
+        store.close()
+    after = sum(d.disk_bytes for d in stat(folder))
+    if json:
+        show_json({"merged_tiles": merged, "bytes_before": before, "bytes_after": after})
+    else:
+        typer.echo(f"{merged:,} tiles merged; {_size(before)} before, {_size(after)} now.")
+
+
+def _moment(text: str, otherwise: float) -> int:
+    """Milliseconds of Unix seconds or an ISO time."""
+    if not text:
+        return int(otherwise * 1000)
+    try:
+        return int(float(text) * 1000)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        _wrong(f"{text!r} is no time: give Unix seconds or 2026-11-23T10:00:00")
+    if moment.tzinfo is None:
+        moment = moment.astimezone()
+    return int(moment.timestamp() * 1000)
+
+
+_OPERATORS = (("!~", MatchOp.NRE), ("=~", MatchOp.RE), ("!=", MatchOp.NE), ("=", MatchOp.EQ))
+
+
+def _matcher(text: str) -> Matcher:
+    for sign, op in _OPERATORS:
+        name, found, value = text.partition(sign)
+        if found and name:
+            return Matcher(name, op, value)
+    return Matcher("__name__", MatchOp.EQ, text)
+
+
+@app.command(help="Write samples as lines of JSON to standard output or a file.")
+def export(
+    match: Annotated[
+        list[str] | None,
+        typer.Option(help="A metric's name, or label=value, !=, =~, !~. May be repeated."),
+    ] = None,
+    start: Annotated[str, typer.Option(help="Unix seconds or an ISO time.")] = "",
+    end: Annotated[str, typer.Option(help="The same; default: now.")] = "",
+    output: Annotated[str, typer.Option(help="A file instead of standard output.")] = "-",
+    state: StateOption = "state",
+) -> None:
+    """May run beside a server."""
+    folder = _folder(state)
+    days = stat(folder)
+    now_s = World().clock.now()
+    oldest = now_s - 86_400.0
+    if days:
+        first = datetime.fromisoformat(days[0].day).replace(tzinfo=timezone.utc)
+        oldest = min(oldest, first.timestamp())
+    reader = StoreReader.open(folder)
+    low, high = _moment(start, oldest), _moment(end, now_s)
+    try:
+        lines = export_lines(reader, [_matcher(m) for m in match or []], low, high)
+        if output == "-":
+            for line in lines:
+                sys.stdout.buffer.write(line)
+        else:
+            with Path(output).open("wb") as file:
+                file.writelines(lines)
+    except BrokenPipeError:
+        raise typer.Exit(0) from None
+    finally:
+        reader.close()
+
+
+def _lines(path: str) -> Iterator[bytes]:
+    if path == "-":
+        yield from sys.stdin.buffer
+        return
+    with Path(path).open("rb") as file:
+        yield from file
+
+
+@app.command("import", help="Read samples from such lines. Samples that are there already stay.")
+def import_(
+    path: Annotated[str, typer.Argument(help="The file, or - for standard input.")],
+    state: StateOption = "state",
+) -> None:
+    """The state folder is made if absent."""
+    folder = Path(state) / "store"
+    store = _opened(state, str(folder))
+    try:
+        count = import_lines(store, _lines(path))
+        refused = store.counts["future_samples"] + store.counts["refused_series"]
+    except FileNotFoundError:
+        _wrong(f"there is no file {path}")
+    except ImportRefused as error:
+        _wrong(str(error))
+    finally:
+        store.close()
+    typer.echo(f"{count:,} samples read.")
+    if refused:
+        typer.echo(f"{refused:,} were refused: times in the future, or too many series.")
