@@ -10,7 +10,9 @@ Rules:
 5. Bounded by bytes and by age: the oldest segment goes first, and what was not yet durable at the
    server in it is counted as dropped. Whatever the server has is trimmed by whole segments.
 6. A disk that takes nothing (full, broken) costs nothing at first: frames wait in memory, bounded
-   and counted, and go to a new segment as soon as the disk takes them again.
+   and counted, and go to a new segment as soon as the disk takes them again. If not even the
+   epoch could be written at the start, this life stays in memory: its stream has no home, and
+   its numbers must never stand beside those of the stream that has.
 
 The stream's id names the spool: a wiped or new spool is another stream, so that its numbers are
 never taken for duplicates of the old one's. One lock; the sampler appends, the link reads.
@@ -18,6 +20,8 @@ never taken for duplicates of the old one's. One lock; the sampler appends, the 
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import struct
 import threading
@@ -82,6 +86,7 @@ class Spool:
         self._schemas: OrderedDict[int, bytes] = OrderedDict()
         self._read_cache: tuple[int, bytes, array[int]] | None = None
         self._unsynced: set[str] = set()
+        self._homeless = False
         self.dropped_frames = 0
         self.disk_errors = 0
         self.torn_bytes = 0
@@ -94,6 +99,7 @@ class Spool:
             self._begin_epoch(world)
         except OSError:
             self.disk_errors += 1
+            self._homeless = True
             self._segments = []
             self.stream = world.chance.token(16).hex()
             self.epoch_first_seq = self.next_seq = 0
@@ -112,6 +118,7 @@ class Spool:
             self.stream, epoch = "", -1
         if not self.stream:
             for segment in self._segments:
+                self.dropped_frames += segment.count
                 self._drop(segment)
             self._segments = []
             self.stream = world.chance.token(16).hex()
@@ -181,6 +188,8 @@ class Spool:
         self._loose_schemas.clear()
 
     def _write(self, seq: int, schema_id: int, record: bytes) -> None:
+        if self._homeless:
+            raise OSError(errno.EROFS, "the spool could not be opened")
         segment = self._active
         if (
             segment is None
@@ -216,12 +225,13 @@ class Spool:
     def _close_active(self) -> None:
         segment = self._active
         if self._file is not None and segment is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # what it holds is synced by its path
+                self._file.close()
             self._unsynced.add(segment.path)
         self._active = self._file = None
         if segment is not None and not segment.count:
             self._segments.remove(segment)
-            self._disk.remove(segment.path)
+            self._drop(segment)
 
     def sync(self) -> None:
         """Make what was appended survive a loss of power. The link calls it while disconnected."""

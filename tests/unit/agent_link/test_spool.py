@@ -194,3 +194,36 @@ def test_age_bounds_it_too() -> None:
         clock.sleep(2.0)
     assert spool.dropped_frames > 50
     assert len(seqs(spool)) < 45
+
+
+def test_a_spool_without_a_home_never_mixes_with_the_one_on_disk() -> None:
+    # found by the simulated fleet: numbers of two streams stood in one folder, and the next
+    # start took the second stream's frames for the first's
+    disk = MemoryDisk()
+    first = Spool(world_on(disk), "/s", 1 << 20, 1e9)
+    put(first, 1.0)
+    first.close()
+    disk.fail("replace", times=1)
+    homeless = Spool(World(disk=disk, chance=Chance(2)), "/s", 1 << 20, 1e9)
+    assert homeless.stream != first.stream
+    assert homeless.read(put(homeless, 2.0)) is not None
+    homeless.close()
+    last = Spool(world_on(disk), "/s", 1 << 20, 1e9)
+    assert last.stream == first.stream
+    assert seqs(last) == [0]
+    record = last.read(0)
+    assert record is not None
+    assert values_of(record)[1] == (1.0, 2.0)
+
+
+def test_a_disk_that_breaks_amid_a_write_and_its_clean_up_is_survived() -> None:
+    # found by the simulated fleet: the error of the clean-up left `append`
+    disk = MemoryDisk()
+    spool = Spool(world_on(disk), "/s", 1 << 20, 1e9)
+    disk.fail("write", times=1)
+    disk.fail("remove", times=1)
+    seq = put(spool, 1.0)
+    assert spool.read(seq) is not None
+    put(spool, 2.0)
+    assert seqs(spool) == [0, 1]
+    assert spool.dropped_frames == 0
