@@ -72,7 +72,7 @@ class Credential:
     secret: str
 
 
-class SimulatedAgent(WSListener):  # type: ignore[misc]  # picows has no types for mypy
+class SimulatedAgent(WSListener):
     """One host: its session, its spool, and its connection when it has one."""
 
     def __init__(self, fleet: SocketFleet, row: int, machine: Machine, own: Credential) -> None:
