@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+
 from vezha.testing.fleet.simulation import simulate
 from vezha.testing.fleet.storage import StoreStorage
 
