@@ -41,6 +41,7 @@ class Flusher:
         self._work = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
+        self._broken: Exception | None = None
         self._failed = False
         self._merging = True
         self._touched: set[int] = set()
@@ -82,7 +83,9 @@ class Flusher:
                 self._deltas.pop(0)
 
     def nudge(self) -> None:
-        """Work, here or on the thread."""
+        """Work, here or on the thread. Raises what broke the thread: a fault of ours."""
+        if self._broken is not None:
+            raise self._broken
         if self._thread is None:
             self._pass()
         elif self._waiting:
@@ -102,8 +105,14 @@ class Flusher:
             pause = _RETRY_S if self._failed else MERGE_PASS_S if self._merging else None
             self._wake.wait(pause)
             self._wake.clear()
-            if not self._stopping:
+            if self._stopping:
+                return
+            try:
                 self._pass()
+            except Exception as error:
+                log.critical("the thread that writes tiles is broken", exc_info=True)
+                self._broken = error
+                return
 
     def _pass(self) -> None:
         with self._work:
@@ -145,10 +154,7 @@ class Flusher:
         self._catalog.checkpoint(frozen.segment, number, frozen.progress)
         self.flushed = number
         self._waiting.remove(frozen)
-        store._frozen = [f for f in store._frozen if f is not frozen]
-        for slab in frozen.slabs:
-            slab.unlink()
-        store._wal.remove_through(frozen.segment)
+        store._written(frozen)
         self._counts["flushes"] += 1
         self._counts["tiles"] += len(cut.tiles)
         self._counts["flushed_samples"] += cut.samples

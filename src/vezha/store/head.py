@@ -71,6 +71,10 @@ def head_folder(store_path: str, setting: str) -> str:
     return str(Path(store_path) / "head")
 
 
+_slab_numbers = itertools.count()
+"""One count for all heads of the process, so that no two slabs ever share a name."""
+
+
 class Head:
     """The generation that takes samples in now."""
 
@@ -83,7 +87,6 @@ class Head:
         self._spare: Slab | None = None
         self._spare_lock = threading.Lock()
         self._ended = False
-        self._numbers = itertools.count()
         self._loose: Block | None = None
 
     def write_frame(self, layout: Layout, ts_ms: int, values: Values) -> None:
@@ -140,7 +143,7 @@ class Head:
         return block
 
     def _new_slab(self, size: int) -> Slab:
-        name = f"{self.generation:012d}-{next(self._numbers):06d}.slab"
+        name = f"{self.generation:012d}-{next(_slab_numbers):09d}.slab"
         for folder in (self.folder, self._fallback):
             Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
             try:

@@ -27,11 +27,7 @@ LOOSE_ROWS_FIRST = 8_192
 LOOSE_ROWS_MAX = 262_144
 """Rows (samples) of a block for samples that do not come in frames."""
 
-WAL_SEGMENT_BYTES_MAX = 1 << 30
 WAL_RECORD_BYTES_MAX = 1 << 30
-WAL_UNWRITTEN_BYTES_MAX = 256 << 20
-"""Sealed but not yet written, when the disk fails; beyond it new frames are refused."""
-
 MERGE_PASS_S = 0.5
 """How long a pass of merging lasts before others get their turn."""
 VACUUM_PAGES = 4_096
@@ -46,6 +42,5 @@ IMPORT_SAMPLES = 5_000_000
 """Samples of an import between two flushes."""
 REGEX_CACHE_ENTRIES = 1_024
 REGEX_CHARS_MAX = 10_000
-DAY_CONNECTIONS_MAX = 64
 SQL_VALUES_MAX = 500
 """Numbers in one SQL list."""

@@ -118,6 +118,8 @@ class Store:
         self._queue: deque[Batch] = deque()
         self._commit_lock = threading.Lock()
         self._frozen: list[Frozen] = []
+        self._frozen_lock = threading.Lock()
+        self._told_refused: set[int] = set()
         self._flusher = Flusher(self)
         self._remove_unfinished()
         self._folder = head_folder(path, settings.head_folder)
@@ -203,12 +205,15 @@ class Store:
         refused = len(new) - int(np.count_nonzero(allowed))
         if refused:
             self.counts["refused_series"] += refused
-            log.warning(
-                "series refused, the source has too many",
-                source=self._source_name(int(hosts[new[~allowed][0]])),
-                limit="series_per_source_max",
-                refused=refused,
-            )
+            source = int(hosts[new[~allowed][0]])
+            if source not in self._told_refused:
+                self._told_refused.add(source)
+                log.warning(
+                    "series refused, the source has too many",
+                    source=self._source_name(source),
+                    limit="series_per_source_max",
+                    refused=refused,
+                )
         new = new[allowed]
         if len(new):
             new_columns, new_hosts = columns[new].astype(np.int32), hosts[new].astype(np.int32)
@@ -387,11 +392,15 @@ class Store:
         progress = {i: Ranges(r) for i, r in enumerate(self._progress)}
         old = self._head
         new, self._next_head = self._next_head, None
-        if new is None or new.generation <= old.generation:
+        if new is not None and new.generation <= old.generation:
+            new.freeze()  # made a moment too late
+            new = None
+        if new is None:
             new = Head(self._folder, f"{self.path}/head", old.generation + 1)
         frozen = Frozen(old.generation, old.freeze(), -1, progress)
         # readers list frozen heads and then the head: for a moment both, never neither
-        self._frozen = [*self._frozen, frozen]
+        with self._frozen_lock:
+            self._frozen = [*self._frozen, frozen]
         self._head = new
         batch.frozen = frozen
 
@@ -412,6 +421,14 @@ class Store:
                     self._head.prepare_spare()
                     self._prepare_next_head()
         self._flusher.nudge()
+
+    def _written(self, frozen: Frozen) -> None:
+        """A head's samples are in tiles: let go of it."""
+        with self._frozen_lock:
+            self._frozen = [f for f in self._frozen if f is not frozen]
+        for slab in frozen.slabs:
+            slab.unlink()
+        self._wal.remove_through(frozen.segment)
 
     def _write(self, batch: Batch) -> None:
         if batch.count:
@@ -525,6 +542,8 @@ class Store:
             self._next_head.freeze()
         for slab in self._slabs():
             slab.unlink()
+        with contextlib.suppress(OSError):
+            Path(self._folder).rmdir()
         self._days.close()
         self._catalog.close()
         if self._lock_fd >= 0:
