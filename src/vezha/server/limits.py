@@ -49,3 +49,6 @@ OWN_SERIES_INTERVAL_S = 5.0
 GC_THRESHOLDS = (50_000, 20, 100)
 """Looking at ten thousand connections' objects again and again is what made others' p99 a second."""
 OPEN_FILES_WANTED = 65_536
+SCRAPE_FILE_BYTES_MAX = 4 << 20
+SCRAPE_FILE_LOOK_S = 5.0
+"""How often `scrape.yml` is looked at for changes."""

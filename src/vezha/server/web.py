@@ -41,6 +41,7 @@ from vezha.server.bus import Bus, socket_path
 from vezha.server.contour import StopSignal
 from vezha.server.door import agent_door, is_loopback
 from vezha.server.errors import SettingError
+from vezha.server.scraping import keep_scraping
 from vezha.server.settings import Settings
 from vezha.store.reader import StoreReader
 from vezha.world import World
@@ -96,8 +97,13 @@ async def _serve(settings: Settings, ready: Callable[[], None], stop: StopSignal
             server.should_exit = True
 
         ending = asyncio.create_task(end())
+        scraping = asyncio.create_task(
+            keep_scraping(settings.state.path / "scrape.yml", feeding, world)
+        )
         await server.serve()
         ending.cancel()
+        scraping.cancel()
+        await asyncio.gather(scraping, return_exceptions=True)
         feeding.close()
     finally:
         bus.close()
