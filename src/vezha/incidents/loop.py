@@ -30,7 +30,7 @@ from vezha.incidents.rows import (
 )
 from vezha.incidents.silence import Silence, read_silences
 from vezha.incidents.state import Act, State
-from vezha.incidents.words import Member
+from vezha.incidents.words import Member, Place
 from vezha.ledger import Ledger
 from vezha.ledger.tables import alert_transition, incident, incident_alert
 from vezha.model.severity import Severity
@@ -99,8 +99,8 @@ class Desk:
         work = _Work(connection, now_ms)
         for row in rows:
             work.take(row)
-        because = _because(read_silences(connection, now_ms), now_ms)
         place = read_place(connection)
+        because = _because(read_silences(connection, now_ms), place, now_ms)
         written = 0
         for case in work.touched.values():
             case.silence(because, now_ms)
@@ -122,7 +122,7 @@ class Desk:
             cases = read_cases(connection, connection.execute(ids).scalars())
             place = read_place(connection)
             for case in cases.values():
-                case.silence(_because(silences, now_ms), now_ms)
+                case.silence(_because(silences, place, now_ms), now_ms)
                 changed += write_case(connection, case, place, now_ms)
         self._silenced_by = held
         return changed
@@ -138,13 +138,13 @@ def act_in(connection: Connection, id_: int, act: Act, actor: str, text: str, no
     return case
 
 
-def _because(silences: list[Silence], now_ms: int) -> Callable[[Member], str]:
+def _because(silences: list[Silence], place: Place, now_ms: int) -> Callable[[Member], str]:
     live = [s for s in silences if s.holds(now_ms)]
 
     def because(member: Member) -> str:
         if not live:
             return ""
-        labels = {**member.labels, "severity": member.severity.value}
+        labels = place.labels_of(member)
         return next((s.reason for s in live if s.fits(labels)), "")
 
     return because

@@ -22,7 +22,9 @@ from vezha.ledger.tables import silence as silence_table
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _OPS = ("=", "!=", "=~", "!~")
-_MATCHER = re.compile(r'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|!~|!=|=)\s*"?((?:[^"\\]|\\.)*?)"?\s*')
+_MATCHER = re.compile(
+    r'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|!~|!=|=)\s*(?:"((?:[^"\\]|\\.)*)"|([^",]*?))\s*(?:,|$)'
+)
 _PATTERN_CHARS_MAX = 500
 
 
@@ -113,16 +115,12 @@ def parse_matchers(text: str) -> tuple[LabelMatcher, ...]:
     at = 0
     while at < len(text):
         match = _MATCHER.match(text, at)
-        end = match.end() if match else at
-        # the lazy value must reach to a comma or to the end
-        while match and end < len(text) and text[end] != ",":
-            following = text.find(",", end)
-            end = following if following >= 0 else len(text)
-            match = _MATCHER.fullmatch(text, at, end)
         if match is None:
             raise SilenceError(f'"{text[at:]}" is not a matcher; write for example instance="db-1"')
-        matchers.append(make_matcher(match[1], match[2], match[3]))
-        at = end + 1
+        quoted = match[3]
+        value = match[4] if quoted is None else re.sub(r'\\(["\\])', r"\1", quoted)
+        matchers.append(make_matcher(match[1], match[2], value))
+        at = match.end()
     return checked_matchers(matchers)
 
 

@@ -57,6 +57,11 @@ class Place:
     labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     everywhere: frozenset[tuple[str, str]] = frozenset()
 
+    def labels_of(self, member: Member) -> dict[str, str]:
+        """What matchers of silences and routes see: the alert's labels over its host's."""
+        own = {**member.labels, "severity": member.severity.value}
+        return {**self.labels.get(member.host, {}), **own}
+
     def common(self, hosts: Sequence[str]) -> str:
         """Labels that all of *hosts* share and others do not: `site kyiv`; or empty."""
         if len(hosts) < 2:

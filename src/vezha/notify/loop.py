@@ -193,7 +193,7 @@ class Notifier:
         for id_, case in read_cases(connection, kinds).items():
             news = news_of(kinds[id_], case.state)
             members = list(case.members.values())
-            for receiver in receivers_of(self.plan, members, case.severity):
+            for receiver in receivers_of(self.plan, members, case.severity, place):
                 thread = f"incident:{id_}"
                 told = outbox.told_before(connection, receiver.name, thread)
                 kind = kind_for(news, case, told, now_ms)

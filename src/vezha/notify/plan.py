@@ -78,9 +78,14 @@ def _grew(case: Case, told: Told, now_ms: int) -> bool:
     return far and now_ms - told.at_ms >= GROWTH_TOLD_GAP_MS
 
 
-def receivers_of(plan: NotifyPlan, members: Iterable[Member], severity: Severity) -> list[Receiver]:
-    """Who is told: by the first route that fits, and those after it as long as they go on."""
-    sets = [{**m.labels, "severity": m.severity.value} for m in members]
+def receivers_of(
+    plan: NotifyPlan, members: Iterable[Member], severity: Severity, place: Place
+) -> list[Receiver]:
+    """Who is told: by the first route that fits, and those after it as long as they go on.
+
+    A route sees the alert's labels and, below them, those of its host.
+    """
+    sets = [place.labels_of(m) for m in members]
     out: dict[str, Receiver] = {}
     for route in plan.routes:
         if _fits(route, sets, severity):

@@ -1,0 +1,206 @@
+"""The desk over a real ledger: it follows transitions exactly once, whatever is killed when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection, event, insert
+
+from vezha.incidents.errors import NoSuchIncident, OperatorError
+from vezha.incidents.export import as_markdown
+from vezha.incidents.loop import Desk
+from vezha.incidents.silence import add_silence, end_silence, parse_matchers
+from vezha.incidents.views import get_incident, get_members, get_timeline, list_incidents
+from vezha.ledger import Ledger
+from vezha.ledger.tables import alert_transition
+from vezha.world import World
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 1_700_000_000.0
+
+    def now(self) -> float:
+        return self.seconds
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    opened = Ledger.open(str(tmp_path / "ledger.db"))
+    opened.migrate()
+    yield opened
+    opened.close()
+
+
+def tell(
+    connection: Connection,
+    what: str,
+    host: str,
+    at_ms: int,
+    name: str = "A",
+    severity: str = "warning",
+) -> None:
+    connection.execute(
+        insert(alert_transition).values(
+            rule_key="r", fingerprint=f"{name}/{host}", group_name="g", alert_name=name, host=host,
+            severity=severity, labels={"alertname": name, "instance": host},
+            annotations={"vezha_checklist": "- [ ] look"}, event=what, from_state="inactive",
+            to_state="firing", value=1.0, active_ms=at_ms, sampled_ms=at_ms, evaluated_ms=at_ms,
+            written_ms=at_ms,
+        )
+    )  # fmt: skip
+
+
+def test_an_incident_from_beginning_to_end(ledger: Ledger) -> None:
+    clock = Clock()
+    desk = Desk(ledger, World(clock=clock))
+    now_ms = int(clock.seconds * 1000)
+    with ledger.begin() as connection:
+        tell(connection, "fired", "db-1", now_ms)
+    assert desk.step() == 1
+    assert desk.step() == 0
+    desk.acknowledge(1, "alice", "on it")
+    desk.note(1, "bob", "it is the raid again")
+    with ledger.begin() as connection:
+        tell(connection, "resolved", "db-1", now_ms + 5000)
+    desk.step()
+    with ledger.read() as connection:
+        view = get_incident(connection, 1)
+        timeline = get_timeline(connection, 1)
+        text = as_markdown(view, timeline, get_members(connection, 1), lambda ms: f"{ms}")
+    assert (view.state, view.acknowledged_by, view.hosts) == ("resolved", "alice", ["db-1"])
+    assert [(e.kind, e.actor) for e in timeline] == [
+        ("opened", "vezha"),
+        ("acknowledged", "alice"),
+        ("note", "bob"),
+        ("resolved", "vezha"),
+    ]
+    assert "- [ ] look" in text
+    assert "note by bob: it is the raid again" in text
+
+
+def test_people_get_one_sentence(ledger: Ledger) -> None:
+    desk = Desk(ledger, World(clock=Clock()))
+    with pytest.raises(NoSuchIncident, match="there is no incident 9"):
+        desk.acknowledge(9, "alice")
+    with pytest.raises(OperatorError, match="a note needs text"):
+        desk.note(9, "alice", " ")
+
+
+def test_silences_begin_and_end_without_new_alerts(ledger: Ledger) -> None:
+    clock = Clock()
+    desk = Desk(ledger, World(clock=clock))
+    now_ms = int(clock.seconds * 1000)
+    with ledger.begin() as connection:
+        tell(connection, "fired", "db-1", now_ms)
+    desk.step()
+    with ledger.begin() as connection:
+        made = add_silence(
+            connection,
+            parse_matchers("instance=db-1"),
+            now_ms,
+            now_ms + 60_000,
+            "alice",
+            "",
+            now_ms,
+        )
+    assert desk.step() == 1
+    with ledger.read() as connection:
+        assert get_incident(connection, 1).silent_because == f"silence {made.id} by alice"
+    with ledger.begin() as connection:
+        assert end_silence(connection, made.id, "bob", now_ms + 1000)
+    clock.seconds += 2
+    assert desk.step() == 1
+    with ledger.read() as connection:
+        assert get_incident(connection, 1).silent_because == ""
+        assert [e.kind for e in get_timeline(connection, 1)] == ["opened", "silenced", "unsilenced"]
+
+
+def test_a_storm_is_one_incident(ledger: Ledger) -> None:
+    clock = Clock()
+    desk = Desk(ledger, World(clock=clock))
+    now_ms = int(clock.seconds * 1000)
+    with ledger.begin() as connection:
+        for i in range(5_000):
+            tell(connection, "fired", f"h{i}", now_ms + i // 100, "HostSilent", "critical")
+    desk.step()
+    with ledger.read() as connection:
+        (view,) = list_incidents(connection, True)
+        assert view.title == "5,000 hosts: Host silent"
+        kinds = [e.kind for e in get_timeline(connection, view.id)]
+    assert kinds[0] == "opened"
+    assert len(kinds) <= 5
+
+
+class Killed(Exception):
+    pass
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["fired", "resolved", "lost"]), st.sampled_from("ab")),
+        min_size=1,
+        max_size=12,
+    ),
+    st.lists(st.integers(0, 30), max_size=6),
+)
+@settings(
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_killed_anywhere_the_outcome_is_the_same(
+    tmp_path: Path, told: list[tuple[str, str]], kills: list[int]
+) -> None:
+    """The desk is killed after some number of statements, again and again, between transitions."""
+    outcomes = []
+    for crashes in ([], kills):
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.db"
+        ledger = Ledger.open(str(path))
+        ledger.migrate()
+        clock = Clock()
+        left = list(crashes)
+        for i, (what, host) in enumerate(told):
+            clock.seconds += 1
+            with ledger.begin() as connection:
+                tell(connection, what, host, int(clock.seconds * 1000) + i)
+            if left:
+                _step_killed(ledger, clock, left.pop())
+            Desk(ledger, World(clock=clock)).step()
+        with ledger.read() as connection:
+            views = list_incidents(connection, False)
+            outcomes.append(
+                [
+                    (v.state, v.title, [(e.kind, e.text) for e in get_timeline(connection, v.id)])
+                    for v in views
+                ]
+            )
+        ledger.close()
+    assert outcomes[0] == outcomes[1]
+
+
+def _step_killed(ledger: Ledger, clock: Clock, after: int) -> None:
+    """A step that dies before its statement number *after* (or not at all)."""
+    count = 0
+
+    def die(*_args: object) -> None:
+        nonlocal count
+        count += 1
+        if count > after:
+            raise Killed
+
+    event.listen(ledger.engine, "before_cursor_execute", die)
+    try:
+        Desk(ledger, World(clock=clock)).step()
+    except Killed:
+        pass
+    finally:
+        event.remove(ledger.engine, "before_cursor_execute", die)
