@@ -30,7 +30,7 @@ class ErrorView(msgspec.Struct):
 
 def describe(routes: Sequence[Route]) -> dict[str, Any]:
     """The description as a JSON-able document."""
-    types = [t for r in routes for t in (r.body, r.result) if t is not None]
+    types = [t for r in routes for t in (r.body, r.result, _form_of(r)) if t is not None]
     unique = list(dict.fromkeys([*types, ErrorView]))
     shown, components = msgspec.json.schema_components(unique, ref_template=_REFERENCE)
     schemas = dict(zip(unique, shown, strict=True))
@@ -77,13 +77,16 @@ def _operation(route: Route, schemas: dict[Any, Any]) -> dict[str, Any]:
             "required": True,
             "content": {"application/json": {"schema": schemas[route.body]}},
         }
-    elif route.form and route.method == "POST" and route.query is not None:
+    form = _form_of(route)
+    if form is not None:
         operation["requestBody"] = {
-            "content": {
-                "application/x-www-form-urlencoded": {"schema": msgspec.json.schema(route.query)}
-            }
+            "content": {"application/x-www-form-urlencoded": {"schema": schemas[form]}}
         }
     return operation
+
+
+def _form_of(route: Route) -> type[Any] | None:
+    return route.query if route.form and route.method == "POST" else None
 
 
 def _success(route: Route, schemas: dict[Any, Any]) -> dict[str, Any]:

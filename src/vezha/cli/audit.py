@@ -25,7 +25,12 @@ def list_(
     with opened_ledger(state) as (_, ledger), ledger.read() as connection:
         rows = list_audit(connection, limit)
     if json:
-        show_json([{**r, "detail": json_text.loads(r["detail"])} for r in rows])
+        show_json(
+            [
+                {**{str(k): v for k, v in r.items()}, "detail": json_text.loads(r["detail"])}
+                for r in rows
+            ]
+        )
         return
     shown = [
         (

@@ -19,6 +19,10 @@ from vezha.api.live.viewer import HOST, Viewer
 from vezha.api.route import Route
 from vezha.api.services import Services
 
+CLOSE_NORMAL = 1000
+CLOSE_GONE = 1006
+"""Nobody is there to be told."""
+CLOSE_TOO_LONG = 1009
 CLOSE_TRY_LATER = 1013
 """WebSocket close code: too many viewers, or the server is about to stop."""
 
@@ -51,38 +55,43 @@ async def live(services: Services, caller: Caller, socket: WebSocket) -> None:
         asyncio.create_task(_receive(services, socket, viewer)),
         asyncio.create_task(_recheck(services, socket)),
     ]
+    code = CLOSE_NORMAL
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        code = next(iter(done)).result()
     finally:
         hub.leave(viewer)
         for task in tasks:
             task.cancel()
-        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-    if any(outcome is False for outcome in outcomes):
+    if code != CLOSE_GONE:
         with contextlib.suppress(RuntimeError, WebSocketDisconnect):
-            await socket.close(CLOSE_NOT_SIGNED_IN, "not_signed_in")
+            await socket.close(code)
 
 
-async def _send(socket: WebSocket, viewer: Viewer) -> None:
-    with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+async def _send(socket: WebSocket, viewer: Viewer) -> int:
+    """Send until the viewer is gone; the close code."""
+    try:
         while True:
             message = await viewer.wait_message()
             if isinstance(message, str):
                 await socket.send_text(message)
             else:
                 await socket.send_bytes(message)
+    except (WebSocketDisconnect, RuntimeError):
+        return CLOSE_GONE
 
 
-async def _receive(services: Services, socket: WebSocket, viewer: Viewer) -> None:
+async def _receive(services: Services, socket: WebSocket, viewer: Viewer) -> int:
+    """Do what the viewer wishes until it is gone or breaks the limit; the close code."""
     hub = services.hub
     assert hub is not None
     while True:
         event = await socket.receive()
         if event["type"] == "websocket.disconnect":
-            return
+            return CLOSE_GONE
         data = event.get("text") or event.get("bytes") or ""
         if len(data) > limits.LIVE_MESSAGE_BYTES_MAX:
-            return
+            return CLOSE_TOO_LONG
         try:
             wish = _DECODER.decode(data).subscribe
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -96,16 +105,16 @@ async def _receive(services: Services, socket: WebSocket, viewer: Viewer) -> Non
         hub.watch(viewer, wish.page, wish.host)
 
 
-async def _recheck(services: Services, socket: WebSocket) -> bool:
-    """Returns False when the session has ended meanwhile."""
+async def _recheck(services: Services, socket: WebSocket) -> int:
+    """Wait until the session has ended; the close code."""
     while True:
         await asyncio.sleep(limits.LIVE_RECHECK_S)
         try:
             caller = await authenticate(socket, services)
         except ApiError:
-            return False
+            return CLOSE_NOT_SIGNED_IN
         if not decide(caller.subject, Action.HOST_READ).allowed:
-            return False
+            return CLOSE_NOT_SIGNED_IN
 
 
 def _error(code: str, message: str) -> str:
