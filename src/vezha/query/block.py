@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vezha.model.columns import Times, Values
+from vezha.model.labels import Labels
 from vezha.query.errors import EvaluationError
 from vezha.query.labelcolumn import EMPTY, LabelColumn
 
@@ -122,34 +123,38 @@ class Samples:
         return len(self.labels)
 
 
-def merge_rows(block: Block) -> Block:
-    """Rows with equal final labels made one. Raises EvaluationError where both have a sample."""
-    if block.labels.unique():
+def merge_rows(block: Block, final: bool = False) -> Block:
+    """Rows with equal labels made one: as they are, or (*final*) as the answer shows them.
+
+    Raises EvaluationError where both have a sample at one step.
+    """
+    if block.labels.unique(final):
         return block
     block = block.compact()
-    if block.labels.unique():
+    if block.labels.unique(final):
         return block
-    finals = block.labels.final()
-    first: dict[object, int] = {}
+    keys = block.labels.final() if final else block.labels.sets
+    drops = [False] * len(keys) if final else list(block.labels.drops())
+    first: dict[Labels, int] = {}
     rows: list[int] = []
     values, present = block.values.copy(), block.present.copy()
     hists = block.hists.copy() if block.hists is not None else None
-    filled = block.any_mask().copy()
-    for row, labels in enumerate(finals):
+    mask = block.any_mask()
+    filled = mask.copy()
+    for row, labels in enumerate(keys):
         into = first.setdefault(labels, row)
         if into == row:
             rows.append(row)
             continue
-        here = block.any_mask()[row]
+        here = mask[row]
         if (filled[into] & here).any():
             raise EvaluationError(SAME_LABELSET)
         values[into][here] = block.values[row][here]
         present[into] |= block.present[row]
         filled[into] |= here
+        drops[into] = drops[into] or drops[row]
         if hists is not None and block.hists is not None:
             hists[into][here] = block.hists[row][here]
-    labels_out = LabelColumn([finals[r] for r in rows], None)
-    picked = np.asarray(rows, np.int64)
-    return Block(
-        labels_out, values[picked], present[picked], hists[picked] if hists is not None else None
-    )
+    labels_out = LabelColumn([keys[r] for r in rows], [drops[r] for r in rows])
+    at = np.asarray(rows, np.int64)
+    return Block(labels_out, values[at], present[at], hists[at] if hists is not None else None)

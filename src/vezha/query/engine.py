@@ -157,7 +157,7 @@ class Engine:
             values = value.values[None, :]
             kind = ResultKind.SCALAR if instant else ResultKind.MATRIX
             return Result(kind, times, [()], values, np.ones(values.shape, np.bool_))
-        block = merge_rows(value.compact())
+        block = merge_rows(value.compact(), final=True)
         labels = block.labels.final()
         if not instant:
             order = sorted(range(len(labels)), key=labels.__getitem__)

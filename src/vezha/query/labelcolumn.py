@@ -79,9 +79,11 @@ class LabelColumn:
         """`drop`, spelt out."""
         return self.drop if self.drop is not None else [False] * len(self.sets)
 
-    def unique(self) -> bool:
-        """Whether all final label sets differ."""
-        return self.memo("unique", lambda: (len(set(self.final())) == len(self.sets),))[0]
+    def unique(self, final: bool = False) -> bool:
+        """Whether all label sets differ, as they are or (*final*) as the answer shows them."""
+        if final and self.drop is not None:
+            return self.memo("unique final", lambda: (len(set(self.final())) == len(self.sets),))[0]
+        return self.memo("unique", lambda: (len(set(self.sets)) == len(self.sets),))[0]
 
     def grouping(self, without: bool, names: tuple[str, ...]) -> tuple[Indexes, LabelColumn]:
         """Rows put in groups by some labels: (group of each row int64[n], the groups' labels).

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vezha.query.ast import Binary
-from vezha.query.block import Block, Mask, Objects, only
+from vezha.query.block import Block, Mask, Objects, merge_rows, only
 from vezha.query.labelcolumn import Indexes, LabelColumn
 from vezha.query.matching import match_groups
 
@@ -33,7 +33,7 @@ def set_operation(ev: Evaluator, node: Binary, left: Block, right: Block) -> Blo
     matched = match_groups(left.labels, right.labels, node.matching)
     if node.op == "or":
         taken = group_presence(matched.left, left.any_mask(), matched.groups)
-        return concatenate(left, masked(right, ~taken[matched.right]))
+        return merge_rows(concatenate(left, masked(right, ~taken[matched.right])))
     there = group_presence(matched.right, right.any_mask(), matched.groups)[matched.left]
     return masked(left, there if node.op == "and" else ~there)
 

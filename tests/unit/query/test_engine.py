@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-
 from tests.unit.query.sources import counters, everything
+
 from vezha.model.labels import metric
 from vezha.query import (
     Engine,
@@ -188,7 +188,7 @@ def compose(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         st.builds(lambda a, by, v: f"{a}{by} ({v})", AGGREGATE, BY, inner),
         st.builds(lambda a, by, k, v: f"{a}{by} ({k}, {v})", CHOOSE, BY, SCALARS, inner),
         st.builds(lambda v, op, w: f"({v}) {op} ({w})", inner, OPERATOR.filter(arithmetic), SCALARS),
-        st.builds(lambda v, op, m, w: f"({v}) {op}{m if 'group' not in m and 'fill' not in m or arithmetic(op) else ''} ({w})", inner, OPERATOR, MATCHING, inner),
+        st.builds(lambda v, op, m, w: f"({v}) {op}{m if ('group' not in m and 'fill' not in m) or arithmetic(op) else ''} ({w})", inner, OPERATOR, MATCHING, inner),
         st.builds(lambda q, v: f"histogram_quantile({q}, {v})", SCALARS, inner),
         st.builds(lambda v: f'label_replace({v}, "x", "$1", "host", "(.*)")', inner),
         st.builds(lambda f, v: f"{f}(({v})[40s:10s])", OVER, inner),

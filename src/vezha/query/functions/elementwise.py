@@ -72,7 +72,7 @@ _DAY_S = 86_400
 def _whole(values: Values) -> tuple[Whole, Whole]:
     """Whole seconds, and where they are no date at all."""
     bad = ~(np.abs(values) < 2.0**53)
-    return np.where(bad, 0.0, np.floor(values)).astype(np.int64), bad
+    return np.where(bad, 0.0, np.trunc(values)).astype(np.int64), bad
 
 
 def _date(part: Callable[[Whole], Whole]) -> Function:
