@@ -32,29 +32,32 @@ LOADS = ("cpu", "memory", "space", "disk", "net")
 """The five loads, in percent of what the host can, in their order on the wire."""
 LOAD_UNKNOWN = 255
 
+_DISK = 'device!~"(loop|ram|zram|fd|sr|dm-|md)[0-9]*"'
 _FS = 'fstype!~"tmpfs|ramfs|devtmpfs|squashfs|iso9660|overlay|fuse.*|nsfs|autofs"'
 _NET = 'device!~"lo|veth.*|docker.*|br-.*|virbr.*|cni.*|flannel.*|tun.*"'
 
 LOAD_QUERIES: dict[str, str] = {
-    "cpu": '100 * (1 - avg by (instance) (rate(node_cpu_seconds_total{mode="idle"}[5s])))',
-    "memory": (
-        "100 * (1 - last_over_time(node_memory_MemAvailable_bytes[15s])"
-        " / last_over_time(node_memory_MemTotal_bytes[15s]))"
-    ),
-    "space": (
-        "100 * max by (instance) (1 - "
-        f"node_filesystem_avail_bytes{{{_FS}}} / node_filesystem_size_bytes{{{_FS}}})"
-    ),
-    "disk": "100 * max by (instance) (rate(node_disk_io_time_seconds_total[5s]))",
-    # In percent of the link; where the speed is not known (virtual cards) of 1 Gbit/s.
+    "idle": "avg by (instance) (sum by (instance, cpu) "
+    '(rate(node_cpu_seconds_total{mode=~"idle|iowait"}[5s])))',
+    "available": "last_over_time(node_memory_MemAvailable_bytes[15s])",
+    "disk": f"max by (instance) (rate(node_disk_io_time_seconds_total{{{_DISK}}}[5s]))",
     "net": (
-        "100 * max by (instance) ("
-        f"(rate(node_network_receive_bytes_total{{{_NET}}}[5s]) "
-        f"+ rate(node_network_transmit_bytes_total{{{_NET}}}[5s])) "
-        f"/ ((node_network_speed_bytes{{{_NET}}} > 0) "
-        f"or (node_network_receive_bytes_total{{{_NET}}} * 0 + 125000000)))"
+        f"max by (instance) (rate(node_network_receive_bytes_total{{{_NET}}}[5s])) "
+        f"+ max by (instance) (rate(node_network_transmit_bytes_total{{{_NET}}}[5s]))"
     ),
 }
+"""Asked each second."""
+SLOW_QUERIES: dict[str, str] = {
+    "space": (
+        "100 * max by (instance) (1 - "
+        f"node_filesystem_avail_bytes{{{_FS}}} / (node_filesystem_size_bytes{{{_FS}}} > 0))"
+    ),
+    "memory": "node_memory_MemTotal_bytes",
+    "speed": f"max by (instance) (node_network_speed_bytes{{{_NET}}} > 0)",
+}
+"""What moves slowly or never, asked every few seconds."""
+SPEED_ASSUMED = 125_000_000.0
+"""Bytes per second of a link that does not tell its speed (virtual cards): 1 Gbit/s."""
 # Windows and not plain selectors: were the data contour down, a plain one would show its last
 # word for five minutes.
 STATUS_QUERIES: dict[str, str] = {
@@ -138,6 +141,9 @@ class Fleet:
         self._hosts: list[AnyRow] = []
         self._hosts_read_s = -1e9
         self._revision = 0
+        self._slow: dict[str, Values] = {}
+        self._slow_names: list[str] = []
+        self._slow_until_s = -1e9
 
     def hosts(self) -> list[AnyRow]:
         """The ledger's rows of all hosts, by name; read anew after some seconds or a change."""
@@ -183,8 +189,8 @@ class Fleet:
 
         up = ask(STATUS_QUERIES["up"])
         tiles = np.empty((count, 6), np.uint8)
-        for i, load in enumerate(LOADS):
-            tiles[:, i + 1] = percent(ask(LOAD_QUERIES[load]))
+        for i, load in enumerate(self._loads(names, ask)):
+            tiles[:, i + 1] = percent(load)
         seen = np.asarray([row.last_seen_ms is not None for row in hosts], np.bool_)
         tiles[:, 0] = decide_states(up, self._worst(rows, count, now_ms), seen)
         # What a silent host last said is no longer so.
@@ -198,6 +204,23 @@ class Fleet:
             ask(STATUS_QUERIES["behind"]),
             ask(STATUS_QUERIES["complete"]),
         )
+
+    def _loads(self, names: list[str], ask: Callable[[str], Values]) -> tuple[Values, ...]:
+        """The five loads in percent, in the order of `LOADS`: float64[n] each."""
+        now_s = self._world.clock.monotonic()
+        if now_s >= self._slow_until_s or names != self._slow_names:
+            self._slow = {name: ask(text) for name, text in SLOW_QUERIES.items()}
+            self._slow_names, self._slow_until_s = names, now_s + limits.SLOW_LOADS_SHARED_S
+        now = {name: ask(text) for name, text in LOAD_QUERIES.items()}
+        speed = self._slow["speed"]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return (
+                100 * (1 - now["idle"]),
+                100 * (1 - now["available"] / self._slow["memory"]),
+                self._slow["space"],
+                100 * now["disk"],
+                100 * now["net"] / np.where(np.isnan(speed), SPEED_ASSUMED, speed),
+            )
 
     def _worst(self, rows: dict[str, int], count: int, now_ms: int) -> npt.NDArray[np.uint8]:
         worst = np.zeros(count, np.uint8)

@@ -47,3 +47,5 @@ HOSTS_REREAD_S = 5.0
 """How old the list of hosts may be where no nudge told of a change."""
 SNAPSHOT_SHARED_S = 0.9
 """How long one snapshot of the fleet answers all who ask."""
+SLOW_LOADS_SHARED_S = 5.0
+"""How old the slowly moving part of the map (space, sizes, speeds of links) may be."""

@@ -20,6 +20,7 @@ from vezha.api.fleet import (
     LOAD_QUERIES,
     NORMAL,
     SILENT,
+    SLOW_QUERIES,
     STATUS_QUERIES,
     UNKNOWN,
     WARNING,
@@ -174,7 +175,7 @@ def test_every_expression_is_promql_also_for_odd_names() -> None:
     for text in texts:
         for name in ("db-1", 'a"b\\c\n', "вежа"):
             parse(expression(text, name, 60.0))
-    for text in (*LOAD_QUERIES.values(), *STATUS_QUERIES.values()):
+    for text in (*LOAD_QUERIES.values(), *SLOW_QUERIES.values(), *STATUS_QUERIES.values()):
         parse(text)
 
 
