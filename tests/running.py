@@ -30,7 +30,9 @@ class RunningVezha:
     def start(self) -> RunningVezha:
         """Start it and wait until it says that it serves."""
         sets = ["web.listen=127.0.0.1:0", "channel.listen=127.0.0.1:0", *self.assignments]
-        command = [sys.executable, "-P", "-m", "vezha", "up", "--state", str(self.state)]
+        # As in a shell's background job, where SIGINT is ignored at first.
+        command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
+        command += [sys.executable, "-P", "-m", "vezha", "up", "--state", str(self.state)]
         command += [word for text in sets for word in ("--set", text)]
         self.lines.clear()
         self.process = subprocess.Popen(

@@ -86,8 +86,11 @@ class Supervisor:
         woken, wake = socket.socketpair()
         for end in (woken, wake):
             end.setblocking(False)
-        # Who ignores a signal (SIGHUP under nohup) means it.
-        heeded = [n for n in _STOPPING if signal.getsignal(n) is not signal.SIG_IGN]
+        # Who starts us under nohup means it. SIGINT is heeded even so: shells ignore it in what
+        # they start in the background, where it is still the way to stop us.
+        heeded = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            heeded.append(signal.SIGHUP)
         before = {n: signal.signal(n, self._on_signal) for n in heeded}
         wakeup = signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
         self._selector.register(woken, selectors.EVENT_READ, None)
@@ -253,9 +256,6 @@ class Supervisor:
     def _forget(self, channel: socket.socket | int) -> None:
         with contextlib.suppress(KeyError):
             self._selector.unregister(channel)
-
-
-_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def _drain(channel: object) -> None:
