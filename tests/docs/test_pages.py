@@ -89,3 +89,20 @@ def test_the_readme_names_the_two_commands() -> None:
     told = commands(ROOT / "README.md")
     assert "script/server" in told
     assert "script/test" in told
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    reached, waiting = set[Path](), [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in reached:
+            continue
+        reached.add(page)
+        for match in LINK.findall(page.read_text()):
+            target = (match[0] or match[1]).partition("#")[0]
+            there = (page.parent / target).resolve()
+            # A link to a folder shows its list of pages.
+            waiting += there.glob("*.md") if there.is_dir() and target else []
+            waiting += [there] if target.endswith(".md") and there.exists() else []
+    lost = {name(p) for p in PAGES} - {name(p) for p in reached}
+    assert not lost, "link them from docs/index.md"
