@@ -110,7 +110,7 @@ export function Page({ trail, tools, children }: ShellProps): JSX.Element {
           ))}
         </ol>
         <div class="tools">
-          <button class="tool search" aria-label={t('palette.title')} onClick={() => (overlay.value = 'palette')}>
+          <button class="tool search" onClick={() => (overlay.value = 'palette')}>
             <Icon name="search" />
             <span class="tool-text">{t('palette.open')}</span>
             <span class="key">Ctrl K</span>

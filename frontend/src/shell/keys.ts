@@ -6,7 +6,7 @@ export type Bindings = Record<string, (event: KeyboardEvent) => void>
 
 const layers: Bindings[] = []
 const LEADER_MS = 1200
-let leader = 0
+let leader = -Infinity
 
 /** Adds bindings until the returned function is called. Keys: `Ctrl k`, `g f`, `Escape`, `a`. */
 export function bind(bindings: Bindings): () => void {
@@ -34,7 +34,7 @@ addEventListener('keydown', (event) => {
     leader = performance.now()
     return
   }
-  if (led) leader = 0
+  if (led) leader = -Infinity
   // A button or link that has focus keeps its own Space and Enter.
   if ((name === 'Space' || name === 'Enter') && event.target instanceof HTMLElement && event.target.closest('a, button, summary, [role=application]')) return
   for (let i = layers.length - 1; i >= 0; i--) {

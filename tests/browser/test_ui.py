@@ -1,0 +1,369 @@
+"""What people do with the pages, in a real browser against a real server and a real agent."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, WebSocket, expect
+from tests.browser.conftest import DESKTOP, PASSWORD, PHONE, Visitor
+from tests.running import RunningVezha
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(240)]
+
+Visit = Callable[..., Visitor]
+SOON_MS = 20_000
+HOST = socket.gethostname()
+RULE = """
+groups:
+  - name: browser
+    rules:
+      - alert: BrowserTest
+        expr: node_load1 >= 0
+        labels: {severity: critical}
+        annotations:
+          vezha_title: the test says so
+          summary: "Load is {{ $value }}."
+          summary_uk: "Навантаження {{ $value }}."
+          vezha_next: Look at what runs
+"""
+
+
+def host_frames(page: Page) -> list[bytes]:
+    """The binary frames of host values that arrive from now on."""
+    frames: list[bytes] = []
+
+    def hear(payload: str | bytes) -> None:
+        if isinstance(payload, bytes) and payload[0] == 2:
+            frames.append(payload)
+
+    def opened(channel: WebSocket) -> None:
+        channel.on("framereceived", hear)
+
+    page.on("websocket", opened)
+    return frames
+
+
+def test_from_the_first_start_to_the_first_chart(
+    vezha_up: Callable[..., RunningVezha], visit: Visit, built_pages: None
+) -> None:
+    server = vezha_up("rules.builtin=false")
+    person = visit(server.url)
+    page = person.open("/")
+    frames = host_frames(page)
+
+    page.get_by_label("Name").fill("admin")
+    page.get_by_label("Password").fill("not this one")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_have_text("Name or password is wrong.")
+    page.get_by_label("Password").fill(server.password)
+    page.get_by_role("button", name="Sign in").click()
+
+    page.get_by_label("The password you have now").fill(server.password)
+    page.get_by_label("New password", exact=True).fill(PASSWORD)
+    page.get_by_label("New password again").fill(PASSWORD)
+    page.get_by_role("button", name="Set the password").click()
+
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name=HOST, exact=True))
+    expect(row).to_contain_text("Normal", timeout=SOON_MS)
+    # Live numbers arrive: memory is never unknown for long and never zero.
+    expect(row.locator(".memory")).to_have_text(re.compile(r"[1-9]\d*"), timeout=SOON_MS)
+    page.get_by_role("link", name=HOST, exact=True).click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text(HOST)
+    expect(page.locator("[data-chart]")).to_have_count(24)
+    load = page.locator("[data-chart=load] .now b")
+    expect(load).to_have_text(re.compile(r"^\d"), timeout=SOON_MS)
+    expect(page.locator(".host-head p")).to_contain_text("complete")
+    expect(page.get_by_role("button", name="Live")).to_be_visible()
+    arrived = len(frames)
+    page.wait_for_timeout(4_000)
+    assert len(frames) - arrived >= 3, "a frame each second"
+
+
+@pytest.fixture
+def incident(server: RunningVezha, admin: str) -> Iterator[None]:
+    """A rule that fires at once, and no longer afterwards."""
+    rule = server.state / "rules" / "browser.yml"
+    rule.parent.mkdir(exist_ok=True)
+    rule.write_text(RULE)
+    yield
+    rule.unlink()
+
+
+def test_an_incident_appears_and_is_taken_and_resolved(
+    at_work: Visit, server: RunningVezha
+) -> None:
+    person = at_work()
+    page = person.open("/fleet")
+    expect(page.get_by_role("heading", level=1)).to_have_text("All quiet.", timeout=SOON_MS)
+    rule = server.state / "rules" / "browser.yml"
+    rule.parent.mkdir(exist_ok=True)
+    rule.write_text(RULE)
+    try:
+        # Without a reload: the live channel brings it.
+        expect(page.get_by_role("heading", level=1)).to_have_text(
+            "1 incident needs you.", timeout=SOON_MS
+        )
+        card = page.locator(".needs article")
+        expect(card).to_contain_text("the test says so")
+        expect(card).to_contain_text("Look at what runs")
+        card.get_by_role("link").click()
+
+        expect(page.get_by_role("heading", level=1)).to_contain_text("the test says so")
+        expect(page.locator(".blocks dt")).to_have_text(
+            ["What", "Where", "Since when", "Why we say so", "What it looks like"]
+        )
+        expect(page.locator(".blocks")).to_contain_text("node_load1 >= 0")
+        expect(page.locator(".evidence .now b").first).to_have_text(re.compile(r"^\d"))
+        page.keyboard.press("t")
+        expect(page.locator(".verdict")).to_contain_text("taken by admin")
+        expect(page.locator(".timeline")).to_contain_text("admin took it")
+        expect(page.get_by_role("button", name="Take it")).to_have_count(0)
+
+        page.get_by_role("button", name="Add a note").click()
+        page.get_by_label("Note", exact=True).fill("It is the browser test.")
+        page.get_by_role("button", name="Save").click()
+        expect(page.locator(".timeline")).to_contain_text("It is the browser test.")
+
+        page.get_by_role("link", name="Fleet").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("1 incident, in hand.")
+        expect(page.locator(".needs article")).to_contain_text("admin")
+    finally:
+        rule.unlink()
+    expect(page.get_by_role("heading", level=1)).to_have_text("All quiet.", timeout=60_000)
+    page = person.open("/incidents?state=all")
+    expect(page.locator(".list")).to_contain_text("resolved")
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the command needs curl")
+def test_a_host_is_added_by_the_command_on_the_page(
+    vezha_up: Callable[..., RunningVezha], visit: Visit, tmp_path: Path, built_pages: None
+) -> None:
+    server = vezha_up("rules.builtin=false", agent=False)
+    person = visit(server.url)
+    person.enter("admin", server.password)
+    person.call("POST", "/session/password", {"old": server.password, "new": PASSWORD})
+    page = person.open("/fleet")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Nothing is watched yet.")
+    expect(
+        page.get_by_role("status").filter(has_text="Waiting for the first agent")
+    ).to_be_visible()
+    command = page.get_by_label("Command that adds a host").inner_text()
+    server_at = shlex.split(command)
+    address = server_at[server_at.index("--server") + 1]
+    # As written, but for the name, which other machines know this one by.
+    local = command.replace(address, f"127.0.0.1:{server.channel_port}")
+    log = tmp_path / "log"
+    with log.open("w") as out:
+        host = subprocess.Popen(
+            ["sh", "-c", local],
+            cwd=tmp_path,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        link = page.get_by_role("link", name=HOST, exact=True)
+        try:
+            expect(link).to_be_visible(timeout=SOON_MS)
+        except AssertionError as error:
+            raise AssertionError(f"the command said: {log.read_text()}") from error
+        row = page.get_by_role("row").filter(has=link)
+        expect(row.locator(".memory")).to_have_text(re.compile(r"[1-9]\d*"), timeout=SOON_MS)
+    finally:
+        os.killpg(host.pid, signal.SIGTERM)
+        host.wait(20)
+
+
+def test_time_is_paused_zoomed_and_found_again(at_work: Visit) -> None:
+    person = at_work()
+    page = person.open(f"/host/{HOST}")
+    value = page.locator("[data-chart=load] .now b")
+    expect(value).to_have_text(re.compile(r"^\d"), timeout=SOON_MS)
+
+    page.locator("body").press("Space")
+    expect(page.locator(".pill.paused")).to_contain_text("Paused")
+    page.wait_for_timeout(2_500)
+    expect(page.locator(".pill.paused")).to_contain_text(re.compile(r"\+[1-9]"))
+    page.locator("body").press(".")
+    expect(page.locator(".pill.on")).to_contain_text("Live")
+
+    plot = page.locator("[data-chart=load] .plot")
+    box = plot.bounding_box()
+    assert box is not None
+    y = box["y"] + 30
+    page.mouse.move(box["x"] + box["width"] * 0.5, y)
+    expect(page.locator("[data-chart=cpu] .hair")).to_be_visible()
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.95, y, steps=5)
+    page.mouse.up()
+    expect(page).to_have_url(re.compile(r"[?&]t=\d+-\d+"))
+    expect(page.locator(".pill.paused")).to_be_visible()
+    page.go_back()
+    expect(page.locator(".pill.on")).to_contain_text("Live")
+
+    page.locator("body").press("+")
+    expect(page).to_have_url(re.compile(r"t=1h"))
+    expect(page.get_by_role("button", name="1 h")).to_be_visible()
+    page.mouse.move(box["x"] + box["width"] * 0.99, y)
+    page.mouse.down()
+    page.mouse.up()
+    expect(page).to_have_url(re.compile(r"at=\d+"))
+    page.locator("body").press("Escape")
+    expect(page).not_to_have_url(re.compile(r"at="))
+
+    page.locator("[data-chart=load] .chart-table").focus()
+    page.keyboard.press("Enter")
+    table = page.get_by_role("dialog", name="Load").get_by_role("table")
+    expect(table.get_by_role("row").nth(1)).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_the_connection_is_lost_and_comes_back(
+    vezha_up: Callable[..., RunningVezha], visit: Visit, built_pages: None
+) -> None:
+    server = vezha_up("rules.builtin=false")
+    person = visit(server.url)
+    person.enter("admin", server.password)
+    person.call("POST", "/session/password", {"old": server.password, "new": PASSWORD})
+    page = person.open("/fleet")
+    expect(page.locator(".pill.on")).to_contain_text("Live", timeout=SOON_MS)
+    os.kill(server.processes()["web"], signal.SIGKILL)
+    expect(page.locator(".pill.lost")).to_contain_text(re.compile("Last data|lost"))
+    expect(page.locator(".pill.on")).to_contain_text("Live", timeout=60_000)
+    expect(page.get_by_role("link", name=HOST, exact=True)).to_be_visible()
+    # The browser tells of each refused connection; that is not a fault of the page.
+    person.complaints[:] = [
+        c for c in person.complaints if "ERR_CONNECTION" not in c and "WebSocket" not in c
+    ]
+
+
+def test_a_viewer_may_look_but_not_act(
+    at_work: Visit, visit: Visit, server: RunningVezha, incident: None
+) -> None:
+    boss = at_work()
+    made = boss.call("POST", "/users", {"name": "viktor", "role": "viewer"})
+    assert isinstance(made, dict)
+    first = made["one_time_password"]
+    person = visit(server.url)
+    person.enter("viktor", first)
+    person.call("POST", "/session/password", {"old": first, "new": PASSWORD})
+    page = person.open("/access")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Administrators only")
+    page = person.open("/settings/hosts")
+    expect(page.get_by_text("Ask an operator")).to_be_visible()
+    page = person.open("/fleet")
+    page.locator(".needs article a").click(timeout=SOON_MS)
+    expect(page.get_by_text("Your role may look, not act.")).to_be_visible()
+    expect(page.get_by_role("button", name="Take it")).to_have_count(0)
+    page.keyboard.press("t")
+    page.wait_for_timeout(500)
+    expect(page.locator(".verdict")).to_contain_text("nobody has it yet")
+
+
+def test_people_and_tokens_are_managed(at_work: Visit) -> None:
+    person = at_work()
+    page = person.open("/access")
+    page.get_by_label("Name").fill("taras")
+    page.get_by_label("Role", exact=True).select_option("operator")
+    page.get_by_role("button", name="Add").click()
+    secret = page.get_by_role("dialog")
+    expect(secret).to_contain_text("One-time password of taras")
+    secret.get_by_role("button", name="Close").click()
+    item = page.locator(".item").filter(has_text="taras")
+    item.get_by_role("button", name="Disable").click()
+    expect(item).to_contain_text("disabled")
+    page.get_by_label("Remove taras").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    expect(page.locator(".item").filter(has_text="taras")).to_have_count(0)
+
+    page = person.open("/access/tokens")
+    page.get_by_label("Name").fill("grafana")
+    page.get_by_role("button", name="Make a token").click()
+    expect(page.get_by_role("dialog").locator("pre")).to_have_text(re.compile(r"\S{16,}"))
+    page.get_by_role("dialog").get_by_role("button", name="Close").click()
+    page.locator(".item").filter(has_text="grafana").get_by_role("button", name="Revoke").click()
+    expect(page.locator(".item").filter(has_text="grafana")).to_have_count(0)
+
+    page = person.open("/audit")
+    expect(page.locator(".audit")).to_contain_text("token.revoke")
+
+
+def test_hands_stay_on_the_keyboard(at_work: Visit) -> None:
+    person = at_work()
+    page = person.open("/incidents")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    page.keyboard.press("Control+k")
+    page.get_by_role("combobox").fill(HOST)
+    expect(page.get_by_role("option").first).to_contain_text(HOST)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text(HOST)
+    page.keyboard.press("g")
+    page.keyboard.press("f")
+    expect(page).to_have_url(re.compile("/fleet$"))
+    expect(page.get_by_role("link", name=HOST, exact=True)).to_be_visible()
+    page.keyboard.press("2")
+    expect(page).to_have_url(re.compile("by=cpu"))
+    page.keyboard.press("/")
+    page.keyboard.type("no such host")
+    expect(page.get_by_text("No host matches")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    expect(page.get_by_role("link", name=HOST, exact=True)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text(HOST)
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_the_language_and_the_colours_change_at_once_and_stay(at_work: Visit) -> None:
+    person = at_work()
+    page = person.open("/fleet")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    page.get_by_role("button", name="English").click()
+    expect(page.locator("html")).to_have_attribute("lang", "uk")
+    expect(page.get_by_role("link", name="Сервери")).to_be_visible()
+    page.keyboard.press("Shift+D")
+    expect(page.locator("html")).to_have_attribute("data-theme", "light")
+    page.reload()
+    expect(page.get_by_role("link", name="Сервери")).to_be_visible()
+    expect(page.locator("html")).to_have_attribute("data-theme", "light")
+
+
+PATHS = (
+    "/fleet", f"/host/{HOST}", "/incidents?state=all", "/incident/1", "/settings/hosts",
+    "/settings/receivers", "/settings/browser", "/access", "/access/tokens", "/audit",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_axe_finds_nothing(
+    at_work: Visit, axe: str, incident: None, size: tuple[int, int], theme: str
+) -> None:
+    person = at_work(size, "uk" if size == PHONE else "en", theme)
+    found: list[str] = []
+    # The incident of the rule must be there before it is looked at.
+    expect(person.open("/fleet").locator(".needs article").first).to_be_visible(timeout=SOON_MS)
+    for path in PATHS:
+        page = person.open(path)
+        expect(page.get_by_role("heading", level=1).first).to_be_visible()
+        page.wait_for_timeout(700)
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= size[0], f"{path} is wider than the screen: {width}"
+        page.evaluate(axe)
+        answer = page.evaluate("axe.run(document)")
+        found += [f"{path}: {v['id']}: {v['nodes'][0]['html'][:120]}" for v in answer["violations"]]
+    assert found == []
