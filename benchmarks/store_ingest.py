@@ -157,6 +157,7 @@ def main() -> None:
         files = list(Path(folder, "days").glob("*.db"))
         disk = sum(f.stat().st_size for f in files)
         print(f"\nbytes per sample on disk          {disk / data.size:6.2f}")
+        clock.time_s += 7_200.0  # the hour must have ended
         merged = store.compact()
         store.close()
         disk = sum(f.stat().st_size for f in files)

@@ -84,7 +84,7 @@ class Head:
         self.generation = generation
         self.slabs: list[Slab] = []
         self.bytes_used = 0
-        self._spare: Slab | None = None
+        self._spares: list[Slab] = []
         self._spare_lock = threading.Lock()
         self._ended = False
         self._loose: Block | None = None
@@ -130,7 +130,7 @@ class Head:
             if block is not None:
                 return block
         with self._spare_lock:
-            spare, self._spare = self._spare, None
+            spare = self._spares.pop(0) if self._spares else None
         if spare is not None:
             self.slabs.append(spare)
             block = spare.add_block(layout, rows, width)
@@ -153,25 +153,29 @@ class Head:
                     raise
         raise AssertionError
 
-    def prepare_spare(self) -> None:
-        """Have the next slab ready, so that the loop does not wait for pages. From any thread."""
+    def prepare(self, spares: int) -> None:
+        """Have slabs ready, so that the loop does not wait for pages. From any thread."""
+        while len(self._spares) < spares and not self._ended:
+            first = not self.slabs and not self._spares and spares == 1
+            slab = self._new_slab(SLAB_BYTES_FIRST if first else SLAB_BYTES)
+            with self._spare_lock:
+                if self._ended:
+                    slab.unlink()
+                else:
+                    self._spares.append(slab)
+
+    def needs_spare(self) -> bool:
+        """Whether the slab in use is half full."""
         slabs = self.slabs
-        if self._spare is not None or self._ended or (slabs and slabs[-1].fill_ratio() < 0.5):
-            return
-        slab = self._new_slab(SLAB_BYTES if slabs else SLAB_BYTES_FIRST)
-        with self._spare_lock:
-            if self._ended:
-                slab.unlink()
-            else:
-                self._spare = slab
+        return bool(slabs) and slabs[-1].fill_ratio() > 0.5
 
     def freeze(self) -> list[Slab]:
-        """End this generation: its slabs, without the one that was not used."""
+        """End this generation: its slabs, without those that were not used."""
         with self._spare_lock:
             self._ended = True
-            if self._spare is not None:
-                self._spare.unlink()
-                self._spare = None
+            for slab in self._spares:
+                slab.unlink()
+            self._spares = []
         return self.slabs
 
 

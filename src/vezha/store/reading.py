@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from vezha.model.columns import Matcher, Refs, Selection, SeriesData
+from vezha.model.columns import Matcher, Refs, Selection, SeriesData, TooManySamples
 from vezha.model.labels import Labels
 from vezha.store import slab as slab_words
 from vezha.store.days import CELL, FLUSH, MAX_TS, MIN_TS, DayFile, Days, day_of
@@ -23,6 +23,7 @@ from vezha.store.errors import StoreCorrupt
 from vezha.store.gather import Gathering
 from vezha.store.index import Match, SeriesIndex
 from vezha.store.limits import COLUMNS_PER_TILE, DAY_MS, HOSTS_PER_TILE, PLAN_CACHE_ENTRIES
+from vezha.store.newest import FlatLayouts, Newest, newest_in_head, newest_in_tiles
 from vezha.store.slab import LOOSE, Slab
 from vezha.store.tile import Tile, decode
 
@@ -82,6 +83,7 @@ class _Plan:
     cells: I64
     layouts: dict[int, tuple[I64, list[int]]]
     layouts_seen: int = 0
+    flat: FlatLayouts | None = None
 
 
 class Reading:
@@ -142,6 +144,8 @@ class Reading:
         plan = self._plan(tuple(selection.matchers))
         if not len(plan.refs) or selection.end_ms <= selection.start_ms:
             return SeriesData.empty()
+        if selection.newest_only:
+            return self._select_newest(plan, slabs, selection)
         gathering = Gathering(selection.samples_max)
         start, end = selection.start_ms, selection.end_ms
         tiles = self._gather_tiles(plan, start, end, gathering)
@@ -150,6 +154,43 @@ class Reading:
         data = gathering.result(order, [plan.match.labels(i) for i in order])
         data.notes["tiles"] = tiles
         return data
+
+    def _select_newest(self, plan: _Plan, slabs: list[Slab], selection: Selection) -> SeriesData:
+        start, end = selection.start_ms, selection.end_ms
+        newest = Newest(len(plan.refs))
+        flat = plan.flat
+        if flat is None or flat.seen != plan.layouts_seen:
+            with self._lock:
+                flat = plan.flat = FlatLayouts.of(plan)
+
+        def positions_of(refs: Refs) -> I64:
+            return _positions(plan, refs)
+
+        newest_in_head(newest, flat, positions_of, slabs, start, end)
+        opened: list[Tile] = []
+        for day in self._days.between(day_of(start), day_of(end)):
+            directory = day.directory()
+            near = directory[(directory[:, MIN_TS] <= end) & (directory[:, MAX_TS] > start)]
+            if not len(near):
+                continue
+            # only series whose newest sample may be in a tile: the live ones are in the head
+            behind = newest.ts <= int(near[:, MAX_TS].max())
+            if behind.any():
+                cells = np.unique(cells_of(self._index, plan.refs[behind]))
+                opened += self._tiles(cells, day, start, end)
+        tiles = newest_in_tiles(newest, positions_of, opened, start, end)
+        found = newest.found
+        if len(found) > selection.samples_max:
+            raise TooManySamples(f"the selection has more than {selection.samples_max} samples")
+        order = plan.match.sorted(found.tolist())
+        places = np.array(order, np.int64)
+        return SeriesData(
+            [plan.match.labels(i) for i in order],
+            newest.ts[places],
+            newest.values[places],
+            np.arange(len(order) + 1, dtype=np.int64),
+            notes={"tiles": tiles},
+        )
 
     # Tiles
 

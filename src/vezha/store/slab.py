@@ -177,6 +177,11 @@ class Slab:
         flat = self._words[_HEAD_WORDS : _HEAD_WORDS + used * _ENTRY_WORDS]
         return flat.reshape(used, _ENTRY_WORDS).copy()
 
+    @property
+    def words(self) -> npt.NDArray[np.int64]:
+        """The whole slab as int64."""
+        return self._words
+
     def rows(self, entry: Directory) -> tuple[Times, Values]:
         """Times [count] and values [count, width] of a block of frames."""
         offset, capacity, width, count = (int(entry[i]) for i in (OFFSET, CAPACITY, WIDTH, COUNT))

@@ -49,6 +49,7 @@ from vezha.wire.ranges import Ranges
 from vezha.world import World
 
 log = structlog.get_logger(__name__)
+_PREPARE_FROM = 0.9
 
 
 @dataclass(slots=True)
@@ -416,10 +417,8 @@ class Store:
             while self._queue:
                 self._write(self._queue[0])
                 self._queue.popleft()
-            if self._head.slabs:
-                with contextlib.suppress(OSError):
-                    self._head.prepare_spare()
-                    self._prepare_next_head()
+            with contextlib.suppress(OSError):
+                self._prepare()
         self._flusher.nudge()
 
     def _written(self, frozen: Frozen) -> None:
@@ -450,12 +449,20 @@ class Store:
             self._wal.close()
             self._flusher.add(batch.frozen)
 
-    def _prepare_next_head(self) -> None:
-        since = self._now_s % self.settings.window_s
-        if self._next_head is None and since > 0.8 * self.settings.window_s:
-            head = Head(self._folder, f"{self.path}/head", self._head.generation + 1)
-            head.prepare_spare()
-            self._next_head = head
+    def _prepare(self) -> None:
+        """Memory that the loop will want soon. Near the end of a window, that is all of it: with
+        the next head's first second every host wants its block."""
+        head, settings = self._head, self.settings
+        if head.needs_spare():
+            head.prepare(1)
+        over = max(
+            self._now_s % settings.window_s / settings.window_s,
+            head.bytes_used / settings.head_bytes_max,
+        )
+        if self._next_head is None and head.slabs and over > _PREPARE_FROM:
+            following = Head(self._folder, f"{self.path}/head", head.generation + 1)
+            following.prepare(len(head.slabs))
+            self._next_head = following
 
     def flush(self) -> None:
         """Commit and write everything as tiles now. Blocks."""
