@@ -1,0 +1,48 @@
+"""The pages of docs/reference say what the code does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vezha.access import limits as access_limits
+from vezha.api import limits
+from vezha.api.app import check_table
+from vezha.api.reference import actions_table, charts_table, routes_table
+from vezha.server import doors, web
+
+REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
+ALL_ROUTES = (*web.ROUTES, *doors.ROUTES)
+
+
+@pytest.mark.parametrize(
+    ("page", "name", "table"),
+    [
+        ("api.md", "routes", routes_table(ALL_ROUTES)),
+        ("api.md", "charts", charts_table()),
+        ("access.md", "actions", actions_table()),
+    ],
+)
+def test_tables_are_those_of_the_code(page: str, name: str, table: str) -> None:
+    text = (REFERENCE / page).read_text()
+    between = text.split(f"<!-- {name} -->\n")[1].split(f"<!-- /{name} -->")[0]
+    assert between == table
+
+
+def test_figures_in_the_text_are_the_limits() -> None:
+    api, access = ((REFERENCE / page).read_text() for page in ("api.md", "access.md"))
+    assert f"{limits.QUERIES_WAITING_MAX} wait" in api
+    assert limits.QUERY_THREADS == 2
+    assert f"{limits.LIVE_VIEWERS_MAX} viewers" in api
+    assert limits.LIVE_QUEUE_FRAMES_MAX == 4
+    assert limits.BODY_BYTES_MAX == 256 * 1024
+    low, high = access_limits.PASSWORD_CHARS_MIN, access_limits.PASSWORD_CHARS_MAX
+    assert f"{low} to {high} characters" in access
+    assert access_limits.THROTTLE_FREE_FAILURES == 5
+    assert access_limits.THROTTLE_MAX_S == 15 * 60
+    assert f"refusals {access_limits.AUDIT_REFUSALS_PER_MINUTE_MAX} a minute" in access
+
+
+def test_the_whole_table_of_the_server_is_sound() -> None:
+    check_table(ALL_ROUTES)
