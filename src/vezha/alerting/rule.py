@@ -37,6 +37,8 @@ class Policy:
     late_ms: int = LATE_MS_DEFAULT
     team: str = ""
     explains: str = ""
+    tripwire: bool = False
+    """Whether agents are to watch the threshold themselves (see `tripwire`)."""
 
 
 @dataclass(frozen=True, slots=True)

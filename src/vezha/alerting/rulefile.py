@@ -41,7 +41,7 @@ _METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _GROUP_KEYS = {"name", "interval", "limit", "query_offset", "rules", "labels"}
 _GROUP_KEYS |= {"partial_response_strategy"}  # Thanos writes it; it has no meaning here
 _RULE_KEYS = {"alert", "record", "expr", "for", "keep_firing_for", "labels", "annotations", "vezha"}
-_POLICY_KEYS = {"recovery", "no_data", "late", "team", "explains"}
+_POLICY_KEYS = {"recovery", "no_data", "late", "team", "explains", "tripwire"}
 _ANNOTATION_PREFIX = "vezha_"
 _FOR_PEOPLE = {
     f"vezha_{word}{language}"
@@ -374,6 +374,14 @@ class _File:
                 late = parse_duration(settings["late"])
             except ValueError as fault_:
                 self._fault(line, f"late: {fault_}")
+        tripwire = settings.get("tripwire", "false")
+        if tripwire not in ("true", "false"):
+            self._fault(line, f'tripwire is "{tripwire}"; it can be true or false')
         return Policy(
-            recovery, no_data, late, settings.get("team", ""), settings.get("explains", "")
+            recovery,
+            no_data,
+            late,
+            settings.get("team", ""),
+            settings.get("explains", ""),
+            tripwire == "true",
         )

@@ -22,6 +22,7 @@ from vezha.alerting.rehearse import Block, RangeAsk, Rehearsal, rehearse
 from vezha.alerting.rule import AlertRule
 from vezha.alerting.rule_tests import run_test_file
 from vezha.alerting.rulefile import BUILTIN_FOLDER, find_rule_files, load_rule_files
+from vezha.alerting.tripwire import compile_groups
 from vezha.cli.opened import JsonOption, StateOption, now_ms, opened_ledger, settings_of, show_ms
 from vezha.model.labels import format_labels, labels_of
 from vezha.query import Engine, QueryError
@@ -55,7 +56,12 @@ def check(
         f"{len(paths)} files: {alerts} alerts and {len(rules) - alerts} recording rules "
         f"in {len(loaded.groups)} groups, {faults} faults."
     )
-    if loaded.problems:
+    wires, refused = compile_groups(loaded.groups)
+    for name, why in refused.items():
+        typer.echo(f'rule "{name}" cannot be a tripwire because {why}.', err=True)
+    if wires:
+        typer.echo(f"{len(wires)} of the alerts are tripwires, which agents watch at 10 Hz.")
+    if loaded.problems or refused:
         raise typer.Exit(_EXIT_NO)
 
 

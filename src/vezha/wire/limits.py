@@ -33,3 +33,13 @@ HANDSHAKE_TIMEOUT_S = 30.0
 BACKOFF_MIN_S = 1.0
 BACKOFF_MAX_S = 30.0
 """Bounds of the full-jitter back-off between connects."""
+
+TRIPWIRES_MAX = 200
+"""Tripwires that one agent watches."""
+TRIPWIRE_CONDITIONS_MAX = 4
+TRIPWIRE_WINDOW_S_MAX = 60.0
+"""Longest window over which an agent itself averages processor time."""
+CROSSING_PATTERN_CHARS_MAX = 2_048
+CROSSING_AGE_MAX_S = 2.0
+"""A crossing that is older when it could be sent, or when it arrives, is history: the ordinary
+samples tell of it, and it fires nothing."""

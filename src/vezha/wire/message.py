@@ -111,12 +111,14 @@ class State:
 
 @dataclass(frozen=True)
 class Crossing:
-    """A tripwire's threshold was crossed; sent at once, out of turn."""
+    """A tripwire's threshold was crossed; sent at once, out of turn. `labels` say where on the
+    host (a mount, a unit), without those that the server sets."""
 
     tripwire: str
     active: bool
     time_ms: int
     value: float
+    labels: Dict[str, Any] = field(default_factory=dict)  # noqa: UP006
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ SAMPLES = [
     m.Schema(2**64 - 1, b"abc"),
     m.Status(1, 2, 3, 4, 5, 6, 0.5),
     m.State({"os": "Debian"}, {"collectors": {}}),
-    m.Crossing("disk", True, 5, 93.5),
+    m.Crossing("disk", True, 5, 93.5, {"mountpoint": "/"}),
     m.Bye("upgrade", 30.0),
     m.Time(-5),
     m.TimeReply(1, 2),
