@@ -79,7 +79,8 @@ class Selection:
 
     `start_ms` is exclusive, `end_ms` inclusive. `step_ms` and `range_ms` (0 for instant
     selectors) and `function` (the innermost function or aggregation around the selector, or
-    "") let a source choose a roll-up; `samples_max` bounds what it may return.
+    "") let a source choose a roll-up; `samples_max` bounds what it may return. `newest_only` says
+    that the newest sample of each series suffices; a source may still return more.
     """
 
     matchers: tuple[Matcher, ...]
@@ -89,6 +90,7 @@ class Selection:
     range_ms: int = 0
     function: str = ""
     samples_max: int = 50_000_000
+    newest_only: bool = False
 
 
 class SampleSource(Protocol):

@@ -34,7 +34,7 @@ def pinned_times(ev: Evaluator, at: At | None) -> Times:
 
 def fetch(
     ev: Evaluator, node: VectorSelector, times: Times, before_ms: int, range_ms: int,
-    after_ms: int = 0,
+    after_ms: int = 0, newest_only: bool = False,
 ) -> Samples:  # fmt: skip
     """Samples of a selector in (first time - before, last time + after], stale markers kept."""
     context = ev.context
@@ -42,7 +42,7 @@ def fetch(
     selection = Selection(
         node.matchers, int(times[0]) - before_ms, int(times[-1]) + after_ms,
         ev.grid.step_ms if ev.steps > 1 else 0, range_ms, context.function,
-        max(0, context.limits.samples_max - context.stats.samples),
+        max(0, context.limits.samples_max - context.stats.samples), newest_only,
     )  # fmt: skip
     try:
         data = context.source.select(selection)
@@ -94,7 +94,8 @@ def instant_with_times(ev: Evaluator, node: VectorSelector) -> tuple[Block, Time
         samples = without_stale(fetch(ev, node, times, lookback, 0, lookback))
         block = extended.smoothed_instant(samples, times, lookback)
         return block, np.broadcast_to(times, block.values.shape)
-    samples = fetch(ev, node, times, lookback, 0)
+    one_look = bool((times == times[0]).all())
+    samples = fetch(ev, node, times, lookback, 0, newest_only=one_look)
     if len(samples) == 0:
         return Block.empty(ev.steps), np.empty((0, ev.steps), np.int64)
     ev.context.check_cells(len(samples), ev.steps)

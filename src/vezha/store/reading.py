@@ -24,7 +24,9 @@ from vezha.store.gather import Gathering
 from vezha.store.index import Match, SeriesIndex
 from vezha.store.limits import COLUMNS_PER_TILE, DAY_MS, HOSTS_PER_TILE, PLAN_CACHE_ENTRIES
 from vezha.store.newest import FlatLayouts, Newest, newest_in_head, newest_in_tiles
+from vezha.store.settings import StoreSettings
 from vezha.store.slab import LOOSE, Slab
+from vezha.store.thinning import Thinning, thinning_of
 from vezha.store.tile import Tile, decode
 
 log = structlog.get_logger(__name__)
@@ -95,13 +97,14 @@ class Reading:
         layout_refs: list[np.ndarray[tuple[int], np.dtype[np.int64]]],
         slabs: Callable[[], list[Slab]],
         days: Days,
-        cache_bytes_max: int,
+        settings: StoreSettings,
     ) -> None:
         self._index = index
+        self._thins = settings.thin_to_steps
         self._layout_refs = layout_refs
         self._slabs = slabs
         self._days = days
-        self.cache = TileCache(cache_bytes_max)
+        self.cache = TileCache(settings.cache_bytes_max)
         self._plans: OrderedDict[tuple[Matcher, ...], _Plan] = OrderedDict()
         self._lock = threading.Lock()
         self.corrupt_tiles = 0
@@ -148,8 +151,9 @@ class Reading:
             return self._select_newest(plan, slabs, selection)
         gathering = Gathering(selection.samples_max)
         start, end = selection.start_ms, selection.end_ms
-        tiles = self._gather_tiles(plan, start, end, gathering)
-        self._gather_head(plan, slabs, start, end, gathering)
+        thinning = thinning_of(selection) if self._thins else None
+        tiles = self._gather_tiles(plan, start, end, gathering, thinning)
+        self._gather_head(plan, slabs, start, end, gathering, thinning)
         order = plan.match.sorted(gathering.present())
         data = gathering.result(order, [plan.match.labels(i) for i in order])
         data.notes["tiles"] = tiles
@@ -194,12 +198,14 @@ class Reading:
 
     # Tiles
 
-    def _gather_tiles(self, plan: _Plan, start: int, end: int, gathering: Gathering) -> int:
+    def _gather_tiles(
+        self, plan: _Plan, start: int, end: int, gathering: Gathering, thinning: Thinning | None
+    ) -> int:
         count = 0
         for day in self._days.between(day_of(start), day_of(end)):
             for tile in self._tiles(plan.cells, day, start, end):
                 count += 1
-                _gather_tile(plan, tile, start, end, gathering)
+                _gather_tile(plan, tile, start, end, gathering, thinning)
         return count
 
     def _wanted(self, cells: I64, day: DayFile, start: int, end: int) -> I64:
@@ -250,7 +256,13 @@ class Reading:
     # Head
 
     def _gather_head(
-        self, plan: _Plan, slabs: list[Slab], start: int, end: int, gathering: Gathering
+        self,
+        plan: _Plan,
+        slabs: list[Slab],
+        start: int,
+        end: int,
+        gathering: Gathering,
+        thinning: Thinning | None,
     ) -> None:
         generations: dict[int, list[Slab]] = {}
         for slab in slabs:
@@ -269,7 +281,7 @@ class Reading:
                     if layout == LOOSE:
                         loose.append((slab, entry))
                     elif layout in plan.layouts:
-                        _gather_block(plan, slab, entry, start, end, gathering)
+                        _gather_block(plan, slab, entry, start, end, gathering, thinning)
             for slab, entry in loose:
                 refs, ts, values = slab.loose(entry)
                 positions = _positions(plan, refs)
@@ -347,7 +359,14 @@ def _positions(plan: _Plan, refs: Refs) -> I64:
     return np.where(mine[at] == refs, at, -1)
 
 
-def _gather_tile(plan: _Plan, tile: Tile, start: int, end: int, gathering: Gathering) -> None:
+def _gather_tile(
+    plan: _Plan,
+    tile: Tile,
+    start: int,
+    end: int,
+    gathering: Gathering,
+    thinning: Thinning | None,
+) -> None:
     positions = _positions(plan, tile.refs)
     rows = np.flatnonzero(positions >= 0)
     if not len(rows):
@@ -364,13 +383,27 @@ def _gather_tile(plan: _Plan, tile: Tile, start: int, end: int, gathering: Gathe
         if not len(rows):
             return
     times = [t[low:high] for t, (low, high) in zip(tile.times, bounds, strict=True)]
-    gathering.add_tile(
-        positions[rows].tolist(), tile.groups[rows].tolist(), times, bounds, tile.values(rows)
-    )
+    values = tile.values(rows)
+    places, groups = positions[rows].tolist(), tile.groups[rows].tolist()
+    if thinning is None:
+        gathering.add_tile(places, groups, times, bounds, values)
+        return
+    picks = [thinning.picks(t) for t in times]
+    for place, group, row in zip(places, groups, values, strict=True):
+        low, _ = bounds[group]
+        picked = picks[group]
+        if len(picked):
+            gathering.add(place, times[group][picked], row[low + picked])
 
 
 def _gather_block(
-    plan: _Plan, slab: Slab, entry: I64, start: int, end: int, gathering: Gathering
+    plan: _Plan,
+    slab: Slab,
+    entry: I64,
+    start: int,
+    end: int,
+    gathering: Gathering,
+    thinning: Thinning | None,
 ) -> None:
     columns, positions = plan.layouts[int(entry[slab_words.LAYOUT])]
     ts, values = slab.rows(entry)
@@ -387,7 +420,11 @@ def _gather_block(
         high = int(np.searchsorted(ts, end, "right"))
     if low >= high:
         return
-    if len(columns) == 1:
+    if thinning is not None:
+        rows = low + thinning.picks(ts[low:high])
+        if len(rows):
+            gathering.add_rows(positions, ts[rows], values[np.ix_(rows, columns)].T)
+    elif len(columns) == 1:
         gathering.add(positions[0], ts[low:high], values[low:high, columns[0]])
     else:
         gathering.add_rows(positions, ts[low:high], values[low:high, columns].T)
