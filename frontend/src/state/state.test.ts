@@ -110,6 +110,10 @@ describe('keys', () => {
     [press('В', 'KeyD', { shiftKey: true }), false, 'D'],
     [press('?', 'Slash', { shiftKey: true }), false, '?'],
     [press('.', 'Slash'), false, '/'],
+    [press('?', 'Slash'), false, '?'],
+    [press('.', 'Period'), false, '.'],
+    [press('ю', 'Period'), false, '.'],
+    [press('ї', 'BracketRight'), false, ']'],
     [press(' ', 'Space'), false, 'Space'],
     [press('+', 'Equal', { shiftKey: true }), false, '+'],
   ])('%j', (event, led, name) => {
