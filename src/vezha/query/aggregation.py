@@ -217,6 +217,10 @@ def _choose(
         if block.hist_mask().any():
             ev.context.annotations.histogram_ignored(node.op, node.expr)
         block = block.floats_only()
+    if ev.steps > 1 and len(groups.labels) == 1:
+        quick = _best_of_one_group(block, parameter, descending=node.op == "topk")
+        if quick is not None:
+            return Block(block.labels, block.values, quick)
     order = _ranking(block, groups, descending=node.op == "topk")
     position = np.arange(order.shape[0], dtype=np.int64)
     within = position - groups.starts[groups.of_row[groups.order]]
@@ -233,6 +237,20 @@ def _choose(
 
 def _kept(block: Block, keep: Mask) -> Block:
     return Block(block.labels, block.values, block.present & keep, only(block.hists, keep))
+
+
+def _best_of_one_group(block: Block, parameter: Values, descending: bool) -> Mask | None:
+    """The best k of each step by partitioning; None where ties or NaN need a real order."""
+    k = int(parameter[0])
+    if k < 1 or k >= len(block.labels) or (parameter != parameter[0]).any():
+        return None
+    keys = np.where(block.present, -block.values if descending else block.values, np.inf)
+    if np.isnan(keys).any() or np.isinf(block.values[block.present]).any():
+        return None
+    last = np.partition(keys, k - 1, axis=0)[k - 1]
+    keep: Mask = keys <= last
+    keep &= block.present
+    return keep if bool((keep.sum(axis=0) <= k).all()) else None
 
 
 def _ranking(block: Block, groups: Groups, descending: bool) -> Indexes:

@@ -30,7 +30,7 @@ from vezha.query.functions.signatures import (
     PARAM_AGGREGATIONS,
     Signature,
 )
-from vezha.query.regex import RegexError, compile_regex
+from vezha.query.regex import RegexError, compile_matcher
 
 COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">="})
 SET_OPERATORS = frozenset({"and", "or", "unless"})
@@ -203,14 +203,14 @@ def fits_empty(matcher: Matcher) -> bool:
         return matcher.value == ""
     if matcher.op is MatchOp.NE:
         return matcher.value != ""
-    fits = compile_regex(matcher.value).fullmatch("") is not None
+    fits = compile_matcher(matcher.value).fullmatch("") is not None
     return fits if matcher.op is MatchOp.RE else not fits
 
 
 def regex(query: str, pattern: str, start: int, end: int) -> None:
     """A matcher's pattern must be one."""
     try:
-        compile_regex(pattern)
+        compile_matcher(pattern)
     except RegexError as error:
         raise ParseError(f"error parsing regexp: {error}", query, start, end) from None
 

@@ -25,12 +25,19 @@ def needs_care(total: Values, absolute: Values) -> Mask:
     return result
 
 
+def one_sign(column: Values) -> bool:
+    """Whether all values are at least 0, or all at most 0; NaN is neither."""
+    return column.size == 0 or bool(column.min() >= 0 or column.max() <= 0)
+
+
 def sum_ranges(column: Values, lo: Indexes, hi: Indexes) -> Values:
     """Sums of column[lo:hi], shape of *lo*; 0 for empty ranges."""
     with np.errstate(all="ignore"):
         total = reduce_ranges(np.add, column, lo, hi)
-        absolute = reduce_ranges(np.add, np.abs(column), lo, hi)
-    care = needs_care(total, absolute)
+        if one_sign(column):
+            care = ~np.isfinite(total)  # nothing cancels
+        else:
+            care = needs_care(total, reduce_ranges(np.add, np.abs(column), lo, hi))
     if care.any():
         total[care] = _compensated(column, lo[care], hi[care])
     return total
@@ -93,8 +100,10 @@ def sum_groups(values: Values, present: Mask, starts: Indexes) -> Values:
     with np.errstate(all="ignore"):
         filled = np.where(present, values, 0.0)
         total: Values = np.add.reduceat(filled, starts, axis=0)
-        absolute: Values = np.add.reduceat(np.abs(filled), starts, axis=0)
-    care = needs_care(total, absolute)
+        if one_sign(filled):
+            care = ~np.isfinite(total)
+        else:
+            care = needs_care(total, np.add.reduceat(np.abs(filled), starts, axis=0))
     if care.any():
         _recompute(filled, starts, care, total)
     return total

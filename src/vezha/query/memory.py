@@ -14,7 +14,7 @@ import numpy as np
 
 from vezha.model.columns import Matcher, MatchOp, Selection, SeriesData, TooManySamples
 from vezha.model.labels import Labels, get_label
-from vezha.query.regex import compile_regex
+from vezha.query.regex import compile_matcher
 
 
 class _Series:
@@ -145,7 +145,7 @@ def matcher_test(matcher: Matcher) -> Any:
         return value.__eq__
     if matcher.op is MatchOp.NE:
         return value.__ne__
-    pattern = compile_regex(value)
+    pattern = compile_matcher(value)
     if matcher.op is MatchOp.RE:
         return lambda text: pattern.fullmatch(text) is not None
     return lambda text: pattern.fullmatch(text) is None

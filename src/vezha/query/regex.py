@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 import warnings
 from functools import lru_cache
+from typing import Protocol
 
 from vezha.query.limits import REGEX_CHARS_MAX
+from vezha.query.regex_linear import LinearPattern, TooLarge, is_doubtful
 
 
 class RegexError(ValueError):
@@ -27,9 +29,30 @@ _POSIX = {
 _FLAGS = re.compile(r"\(\?([imsU]*)(?:-([imsU]+))?([:)])")
 
 
+class Fullmatch(Protocol):
+    """What matchers need of a compiled pattern."""
+
+    def fullmatch(self, string: str, /) -> object | None:
+        """Something true where the whole text fits, else None."""
+        ...
+
+
+@lru_cache(maxsize=4096)
+def compile_matcher(pattern: str) -> Fullmatch:
+    """*pattern* for matchers: in linear time where backtracking might not end soon.
+
+    Raises RegexError.
+    """
+    compiled = compile_regex(pattern)
+    try:
+        return LinearPattern(compiled.pattern) if is_doubtful(compiled.pattern) else compiled
+    except (TooLarge, RecursionError) as error:
+        raise RegexError(f"{error}: `{pattern}`") from None
+
+
 @lru_cache(maxsize=4096)
 def compile_regex(pattern: str) -> re.Pattern[str]:
-    """*pattern* compiled; use `fullmatch`. Raises RegexError."""
+    """*pattern* compiled with its groups; use `fullmatch`. Raises RegexError."""
     if len(pattern) > REGEX_CHARS_MAX:
         raise RegexError(f"expression is longer than {REGEX_CHARS_MAX} characters")
     try:

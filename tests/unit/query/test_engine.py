@@ -31,9 +31,8 @@ from vezha.query.memory import MemorySource
 def test_instant_gives_a_vector() -> None:
     result = Engine(counters()).instant("rate(hits_total[1m])", 500_000)
     assert result.kind is ResultKind.VECTOR
-    assert list(result.items()) == [
-        ((("host", str(h)), ("job", "web")), pytest.approx(h + 1)) for h in range(3)
-    ]
+    assert result.labels == [(("host", str(h)), ("job", "web")) for h in range(3)]
+    assert result.column.tolist() == pytest.approx([1, 2, 3])
     assert result.column.shape == (3,)
 
 
@@ -160,8 +159,12 @@ VECTORS = st.sampled_from(
     ["hits_total", "level", "odd", 'wait_bucket{host="0"}', "wait", "nothing", '{host=~".+"}', "odd @ 45",
      "hits_total offset 10s", "hits_total offset -10s"]
 )  # fmt: skip
-SCALARS = st.sampled_from(["1", "0", "-1.5", "NaN", "Inf", "time()", "scalar(level)", "0.9", "pi()"])
-RANGES = st.sampled_from(["[1m]", "[7s]", "[1m:5s]", "[30s:]", "[1ms]", "[45s] @ 60", "[20s] offset 5s"])
+SCALARS = st.sampled_from(
+    ["1", "0", "-1.5", "NaN", "Inf", "time()", "scalar(level)", "0.9", "pi()"]
+)
+RANGES = st.sampled_from(
+    ["[1m]", "[7s]", "[1m:5s]", "[30s:]", "[1ms]", "[45s] @ 60", "[20s] offset 5s"]
+)
 ONE = st.sampled_from(
     ["abs", "ceil", "exp", "ln", "sgn", "sort", "sort_desc", "absent", "timestamp", "histogram_count",
      "histogram_avg", "histogram_stddev", "day_of_week", "days_in_month", "year", "round", "-", "deg", "acos"]
@@ -174,9 +177,22 @@ OVER = st.sampled_from(
 )  # fmt: skip
 AGGREGATE = st.sampled_from(["sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"])
 CHOOSE = st.sampled_from(["topk", "bottomk", "quantile", "limitk", "limit_ratio"])
-BY = st.sampled_from(["", " by (host)", " without (host)", " by ()", " by (__name__)", " by (le, job)"])
-OPERATOR = st.sampled_from(["+", "-", "*", "/", "%", "^", "atan2", "==", "!= bool", ">", "<= bool", "and", "or", "unless"])
-MATCHING = st.sampled_from(["", " on(host)", " ignoring(job)", " on(host) group_left(job)", " on() group_right", " on(host) fill(0)"])
+BY = st.sampled_from(
+    ["", " by (host)", " without (host)", " by ()", " by (__name__)", " by (le, job)"]
+)
+OPERATOR = st.sampled_from(
+    ["+", "-", "*", "/", "%", "^", "atan2", "==", "!= bool", ">", "<= bool", "and", "or", "unless"]
+)
+MATCHING = st.sampled_from(
+    [
+        "",
+        " on(host)",
+        " ignoring(job)",
+        " on(host) group_left(job)",
+        " on() group_right",
+        " on(host) fill(0)",
+    ]
+)
 
 
 def compose(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
@@ -200,7 +216,9 @@ def compose(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 LEAVES = st.one_of(
     VECTORS,
     st.builds(lambda f, v, r: f"{f}({v.split(' ')[0]}{r})", OVER, VECTORS, RANGES),
-    st.builds(lambda v, r, s: f"predict_linear({v.split(' ')[0]}{r}, {s})", VECTORS, RANGES, SCALARS),
+    st.builds(
+        lambda v, r, s: f"predict_linear({v.split(' ')[0]}{r}, {s})", VECTORS, RANGES, SCALARS
+    ),
     st.builds(lambda s: f"vector({s})", SCALARS),
 )
 QUERIES = st.recursive(LEAVES, compose, max_leaves=6)

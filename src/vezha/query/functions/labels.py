@@ -18,6 +18,7 @@ from vezha.query.errors import EvaluationError
 from vezha.query.functions.elementwise import Function
 from vezha.query.labelcolumn import LabelColumn
 from vezha.query.regex import RegexError, compile_regex
+from vezha.query.regex_linear import is_doubtful
 from vezha.query.text import go_quote
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ def _label_replace(ev: Evaluator, call: Call) -> Value:
     target, replacement, source, pattern = (ev.text(arg) for arg in call.args[1:])
     try:
         compiled = compile_regex(pattern)
+        if is_doubtful(compiled.pattern):
+            raise EvaluationError(
+                f"regular expression in label_replace() could take too long: {pattern}"
+            )
     except RegexError:
         raise EvaluationError(f"invalid regular expression in label_replace(): {pattern}") from None
     if not valid_utf8_name(target):
