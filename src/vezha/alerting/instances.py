@@ -141,9 +141,8 @@ class Instances:
     def _absent(self, signals: States, found: Findings) -> None:
         """Say of open alerts that were not found whether they recovered or vanished."""
         policy = self.rule.policy
-        for row in self.open_rows():
-            if signals[row] == Signal.TRUE:
-                continue
+        gone_from_result = np.isin(self.state, OPEN_STATES) & (signals != Signal.TRUE)
+        for row in np.flatnonzero(gone_from_result):
             labels = self.labels[row]
             if found.recovered is not None and labels in found.recovered:
                 continue
@@ -158,11 +157,13 @@ class Instances:
     def _move(self, signals: States, now_ms: int) -> list[Change]:
         before = self.state
         ran_out = self._ran_out(now_ms)
-        unstable = np.fromiter(
-            (len(f) >= FLAP_FIRES and f[-FLAP_FIRES] > now_ms - FLAP_WINDOW_MS for f in self.fires),
-            np.bool_,
-            len(self),
-        )
+        unstable = np.zeros(len(self), np.bool_)
+        # only who has just stopped being true can be found to flap
+        for row in np.flatnonzero((before == State.FIRING) & (signals == Signal.FALSE)):
+            fires = self.fires[row]
+            unstable[row] = (
+                len(fires) >= FLAP_FIRES and fires[-FLAP_FIRES] > now_ms - FLAP_WINDOW_MS
+            )
         after, events = advance(before, signals, ran_out, unstable)
         self.state = after
         # a flapping alert's timer counts the quiet since the last swing
@@ -207,9 +208,11 @@ class Instances:
 
     def forget(self, now_ms: int) -> list[Labels]:
         """Drop inactive rows that no relapse can follow any more; returns their labels."""
-        never_fired = np.fromiter((not f for f in self.fires), np.bool_, len(self))
+        drop = self.state == State.INACTIVE
+        if not drop.any():
+            return []
         old = now_ms - self.changed_ms >= RESOLVED_KEEP_MS
-        drop = (self.state == State.INACTIVE) & (never_fired | old)
+        drop &= (self.fired_ms == 0) | old
         if not drop.any():
             return []
         gone = [self.labels[i] for i in np.flatnonzero(drop)]

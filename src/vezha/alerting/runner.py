@@ -17,9 +17,9 @@ from vezha.alerting.instances import Change, Findings, Instances
 from vezha.alerting.limits import ALERTS_PER_RULE_MAX
 from vezha.alerting.presence import leading_selector, presence_expression
 from vezha.alerting.rule import AlertRule, RecordRule
-from vezha.alerting.state import OPEN_STATES, State
+from vezha.alerting.state import OPEN_STATES, State, States
 from vezha.alerting.template import Sample, Scope
-from vezha.model.columns import STALE_NAN
+from vezha.model.columns import STALE_NAN, Values, is_stale
 from vezha.model.labels import INSTANCE, METRIC_NAME, Labels, get_label, labels_of
 
 _ALERT_NAME = "alertname"
@@ -81,6 +81,7 @@ class AlertRunner:
         self._varying = [(n, t) for n, t in rule.labels if not t.constant]
         self._mapped: dict[Labels, Labels] = {}
         self._shown: dict[Labels, tuple[State, Labels]] = {}
+        self._last_series: tuple[States, list[Labels], Values] | None = None
 
     def evaluate(self, ask: Ask, ts_ms: int, held: bool, limit: int) -> list[Told]:
         """Judge all alerts at *ts_ms*. Raises EvaluationError; then nothing has changed."""
@@ -204,6 +205,16 @@ class AlertRunner:
 
     def series(self) -> Vector:
         """`ALERTS` and `ALERTS_FOR_STATE` as they are to be written now, stale marks included."""
+        known = self._last_series
+        # a thousand alerts that stay as they are cost nothing to write again
+        if known is not None and np.array_equal(known[0], self.instances.state):
+            return known[1], known[2]
+        labels, values = self._changed_series()
+        ended = is_stale(values).any()
+        self._last_series = None if ended else (self.instances.state.copy(), labels, values)
+        return labels, values
+
+    def _changed_series(self) -> Vector:
         labels_out: list[Labels] = []
         values: list[float] = []
         seen = set()
