@@ -40,6 +40,8 @@ MATCH_CACHE_ENTRIES = 512
 PLAN_CACHE_ENTRIES = 256
 IMPORT_SAMPLES = 5_000_000
 """Samples of an import between two flushes."""
+THIN_STEP_MS_MIN = 5_000
+"""Shorter steps are not worth looking for samples to leave out."""
 REGEX_CACHE_ENTRIES = 1_024
 REGEX_CHARS_MAX = 10_000
 SQL_VALUES_MAX = 500

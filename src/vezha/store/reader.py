@@ -35,12 +35,13 @@ class StoreReader:
             self._known.layout_refs,
             lambda: [] if self._head is None else self._head.slabs(),
             self._days,
-            settings.cache_bytes_max,
+            settings,
         )
 
     @staticmethod
     def open(path: str, settings: StoreSettings | None = None) -> StoreReader:
-        """Read the store in folder *path*. Only `cache_bytes_max` of the settings counts."""
+        """Read the store in folder *path*. Of the settings, `cache_bytes_max` and
+        `thin_to_steps` count."""
         return StoreReader(path, settings or StoreSettings())
 
     def _refresh(self) -> bool:

@@ -39,6 +39,13 @@ class StoreSettings:
     cache_bytes_max: int = field(
         default=128 << 20, metadata=_about("Memory for unpacked tiles, per process.", "bytes")
     )
+    thin_to_steps: bool = field(
+        default=False,
+        metadata=_about(
+            "Leave out samples that no step of a range query looks at. Exact, except for the "
+            "experimental `smoothed` and `anchored` selectors."
+        ),
+    )
     merge_after_s: float = field(
         default=900.0,
         metadata=_about("How long after an hour's end its tiles are merged.", "s"),

@@ -103,6 +103,7 @@ class Store:
         self._days = Days(f"{path}/days", readonly=False)
         self._wal = Wal(self._world.disk, f"{path}/wal")
         self._schemas = self._catalog.schemas()
+        self._schema_columns: dict[int, np.ndarray[tuple[int], np.dtype[np.int64]]] = {}
         self._origins = {key: number for number, key in self._catalog.origins()}
         stored = self._catalog.progress()
         self._progress = [stored.get(i, Ranges()) for i in range(len(self._origins))]
@@ -137,7 +138,7 @@ class Store:
             self._known.layout_refs,
             self._slabs,
             self._days,
-            settings.cache_bytes_max,
+            settings,
         )
         self._recover()
         self._flusher.start()
@@ -254,7 +255,10 @@ class Store:
         if schema is None:
             raise UnknownSchema(f"schema {schema_id:016x} was not announced")
         host = self._host(extra)
-        columns = np.array([self._column(split_labels(s)[0]) for s in schema], np.int64)
+        columns = self._schema_columns.get(schema_id)
+        if columns is None:
+            columns = np.array([self._column(split_labels(s)[0]) for s in schema], np.int64)
+            self._schema_columns[schema_id] = columns
         hosts = np.full(len(columns), host, np.int64)
         refs = self._index.find(columns, hosts)
         new = int(np.count_nonzero(refs < 0))
