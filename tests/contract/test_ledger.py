@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -43,7 +44,7 @@ def _postgresql_binaries() -> Path | None:
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     if find_spec("psycopg") is None:
         pytest.skip("psycopg is not installed")
     given = os.environ.get("VEZHA_TEST_POSTGRESQL")
@@ -53,25 +54,26 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     binaries = _postgresql_binaries()
     if binaries is None:
         pytest.skip("no PostgreSQL: set VEZHA_TEST_POSTGRESQL or install Debian's postgresql")
-    if os.geteuid() == 0:
-        pytest.skip("PostgreSQL does not start as root; set VEZHA_TEST_POSTGRESQL")
-    folder = tmp_path_factory.mktemp("pg")
-    data, run = folder / "data", folder / "run"
-    run.mkdir()
-    subprocess.run(
-        [str(binaries / "initdb"), "-D", str(data), "-U", "vezha", "--auth=trust", "-N"],
-        check=True, stdout=subprocess.DEVNULL,
-    )  # fmt: skip
-    server = [str(binaries / "pg_ctl"), "-D", str(data), "-w"]
-    options = f"-k {run} -c listen_addresses=''"
-    subprocess.run(
-        [*server, "-o", options, "-l", str(folder / "log"), "start"], check=True,
-        stdout=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        yield f"postgresql://vezha@/postgres?host={run}"
-    finally:
-        subprocess.run([*server, "-m", "fast", "stop"], check=True, stdout=subprocess.DEVNULL)
+    # The server refuses to run as root; Debian's packages bring an account for it.
+    account = "postgres" if os.geteuid() == 0 else None
+    with tempfile.TemporaryDirectory(prefix="vezha-pg-") as folder:
+        if account is not None:
+            shutil.chown(folder, account)
+
+        def run(*words: str) -> None:
+            subprocess.run(
+                words, check=True, stdout=subprocess.DEVNULL, user=account, cwd=folder, timeout=60
+            )
+
+        data = f"{folder}/data"
+        run(f"{binaries}/initdb", "-D", data, "-U", "vezha", "--auth=trust", "-N")
+        control = (f"{binaries}/pg_ctl", "-D", data, "-w")
+        options = f"-k {folder} -c listen_addresses=''"
+        run(*control, "-o", options, "-l", f"{folder}/log", "start")
+        try:
+            yield f"postgresql://vezha@/postgres?host={folder}"
+        finally:
+            run(*control, "-m", "fast", "stop")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
