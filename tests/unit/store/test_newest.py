@@ -1,9 +1,11 @@
-"""The newest sample by the short way is the last one by the long way, whatever was written how."""
+"""Short ways to the samples say what the long way says, whatever was written how: the newest
+sample of each series, and many short runs at once."""
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from hypothesis import given, settings
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from vezha.model.columns import Matcher, MatchOp, Selection
 from vezha.model.labels import Labels, labels_of, metric
-from vezha.store import Store, StoreSettings
+from vezha.store import Store, StoreSettings, reading
 from vezha.world import World
 
 T0 = 1_790_000_000_000
@@ -70,6 +72,12 @@ def test_short_way_equals_long_way(
         for end_s, span_s in windows:
             end = T0 + end_s * 1000
             long = store.select(Selection(anything, end - span_s * 1000, end))
+            with mock.patch.object(reading, "BULK_BLOCKS_MIN", 1):
+                bulk = store.select(Selection(anything, end - span_s * 1000, end))
+            assert bulk.labels == long.labels
+            assert bulk.offsets.tolist() == long.offsets.tolist()
+            assert bulk.ts.tolist() == long.ts.tolist()
+            assert bulk.values.tolist() == long.values.tolist()
             short = store.select(Selection(anything, end - span_s * 1000, end, newest_only=True))
             assert short.labels == long.labels
             last = long.offsets[1:] - 1
