@@ -1,7 +1,7 @@
-"""The stored samples: what there is, is it whole, mend it, make it smaller, in and out.
+"""The stored samples: what there is, is it whole, mend it, make it smaller, in, out and away.
 
-`stat`, `check` and `export` only read and may run beside a server; `repair`, `compact` and
-`import` write, so the server must be stopped.
+`stat`, `check` and `export` only read and may run beside a server; `repair`, `compact`, `import`
+and `delete` write, so the server must be stopped.
 """
 
 from __future__ import annotations
@@ -190,6 +190,33 @@ def export(
         raise typer.Exit(0) from None
     finally:
         reader.close()
+
+
+@app.command(help="Delete samples for good: of the series that fit, in a span of time.")
+def delete(
+    match: Annotated[
+        list[str],
+        typer.Option(help="A metric's name, or label=value, !=, =~, !~. May be repeated."),
+    ],
+    start: Annotated[str, typer.Option(help="Unix seconds or an ISO time; default: all.")] = "",
+    end: Annotated[str, typer.Option(help="The same; default: now.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    state: StateOption = "state",
+) -> None:
+    """Hidden at once; `compact` gives the bytes back."""
+    matchers = [_matcher(m) for m in match]
+    now_s = World().clock.now()
+    low, high = _moment(start, 0.0), _moment(end, now_s)
+    store = _opened(state, _folder(state))
+    try:
+        count = len(store.series(matchers, low, high))
+        if count and not yes:
+            typer.confirm(f"Delete samples of {count:,} series?", abort=True)
+        if count:
+            store.delete(matchers, low, high)
+    finally:
+        store.close()
+    typer.echo(f"Samples of {count:,} series deleted.")
 
 
 def _lines(path: str) -> Iterator[bytes]:

@@ -15,9 +15,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from vezha.model.columns import Refs
 from vezha.model.labels import Labels
 from vezha.store.errors import StoreCorrupt
 from vezha.store.index import SeriesIndex
+from vezha.store.tombstone import Tombstone
 from vezha.wire.ranges import Ranges
 
 FORMAT = 1
@@ -31,6 +33,9 @@ CREATE TABLE IF NOT EXISTS schema (id INTEGER PRIMARY KEY, series BLOB NOT NULL)
 CREATE TABLE IF NOT EXISTS layout (
   id INTEGER PRIMARY KEY, schema INTEGER NOT NULL, host BLOB NOT NULL, refs BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS origin (id INTEGER PRIMARY KEY, key TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS tombstone (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, start_ms INTEGER NOT NULL, end_ms INTEGER NOT NULL,
+  refs BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS progress (origin INTEGER PRIMARY KEY, ranges BLOB NOT NULL);
 """
 
@@ -82,7 +87,7 @@ class Known:
 
     index: SeriesIndex = field(default_factory=SeriesIndex)
     layout_refs: list[np.ndarray[tuple[int], np.dtype[np.int64]]] = field(default_factory=list)
-    series_rows: int = -1
+    tombstones: list[Tombstone] = field(default_factory=list)
 
 
 class Catalog:
@@ -152,6 +157,26 @@ class Catalog:
             finally:
                 self._db.execute("PRAGMA synchronous=NORMAL")
 
+    def add_tombstone(self, start_ms: int, end_ms: int, refs: Refs) -> Tombstone:
+        """Delete samples, durably."""
+        with self._lock:
+            self._db.execute("PRAGMA synchronous=FULL")
+            try:
+                with self._db:
+                    number = self._db.execute(
+                        "INSERT INTO tombstone (start_ms, end_ms, refs) VALUES (?, ?, ?)",
+                        (start_ms, end_ms, refs.tobytes()),
+                    ).lastrowid
+            finally:
+                self._db.execute("PRAGMA synchronous=NORMAL")
+        assert number is not None
+        return Tombstone(number, start_ms, end_ms, refs)
+
+    def remove_tombstones(self, before_ms: int) -> int:
+        """Forget those of samples that have expired; how many."""
+        with self._lock, self._db:
+            return self._db.execute("DELETE FROM tombstone WHERE end_ms < ?", (before_ms,)).rowcount
+
     def origins(self) -> list[tuple[int, str]]:
         """Streams and their numbers."""
         with self._lock:
@@ -212,6 +237,12 @@ class Catalog:
                     (len(known.layout_refs),),
                 )
                 known.layout_refs.extend(np.frombuffer(refs, np.int64) for _, refs in rows)
+                rows = query("SELECT id, start_ms, end_ms, refs FROM tombstone ORDER BY id")
+                # one list for ever: others hold it
+                known.tombstones[:] = [
+                    Tombstone(i, start, end, np.frombuffer(refs, np.int64))
+                    for i, start, end, refs in rows
+                ]
             finally:
                 query("COMMIT")
             self._version = version

@@ -18,7 +18,7 @@ from vezha.store.days import NewTile, day_of
 from vezha.store.flush import cut_tiles
 from vezha.store.head import Frozen
 from vezha.store.limits import DAY_MS, MERGE_PASS_S, VACUUM_PAGES
-from vezha.store.merge import due_merges, merge
+from vezha.store.merge import due_deletions, due_merges, merge
 
 if TYPE_CHECKING:
     from vezha.store.store import Store
@@ -166,6 +166,7 @@ class Flusher:
         for day in self._days.days():
             if (day + 1) * DAY_MS <= self._store._oldest_ms:
                 self._expire(day, "older than the retention")
+        self._catalog.remove_tombstones(self._store._oldest_ms)
         sizes = self._days.bytes_on_disk()
         while settings.disk_bytes_max and len(sizes) > 1:
             if sum(sizes.values()) <= settings.disk_bytes_max:
@@ -177,6 +178,7 @@ class Flusher:
     def _merge(self) -> bool:
         """Merge for a while what is due; True if there is more."""
         store = self._store
+        stones = store._known.tombstones
         clock = store._world.clock
         until = clock.monotonic() + MERGE_PASS_S
         quiet = self.flushed - math.ceil(store.settings.merge_after_s / store.settings.window_s)
@@ -189,7 +191,7 @@ class Flusher:
             for due in due_merges(file.directory(), ended_ms, quiet):
                 if self._stopping or clock.monotonic() > until:
                     return True
-                self._counts["merges"] += merge(file, store._index, due)
+                self._counts["merges"] += merge(file, store._index, due, stones)
                 merged += 1
             if merged:
                 file.vacuum(VACUUM_PAGES)
@@ -200,13 +202,17 @@ class Flusher:
     def compact(self) -> int:
         """Merge every hour that has ended; how many tiles went."""
         merged = 0
+        stones = self._store._known.tombstones
         with self._work:
             for day in self._days.days():
                 file = self._days.file(day)
                 assert file is not None
                 ended_ms = int(self._store._now_s * 1000)
                 for due in list(due_merges(file.directory(), ended_ms, self.flushed)):
-                    merged += merge(file, self._store._index, due)
+                    merged += merge(file, self._store._index, due, stones)
+                # a tile that two stones hit is gone when the second comes to it
+                for due in list(due_deletions(file.directory(), stones)):
+                    merge(file, self._store._index, due, stones)
                 file.vacuum()
         self._counts["merges"] += merged
         return merged

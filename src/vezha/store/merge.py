@@ -13,17 +13,28 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from vezha.store.days import CELL, FLUSH, HOUR, DayFile, Directory
+from vezha.store.days import CELL, FLUSH, HOUR, MAX_TS, MIN_TS, DayFile, Directory
 from vezha.store.errors import StoreCorrupt
 from vezha.store.flush import tiles_of_sorted
 from vezha.store.gather import Gathering
 from vezha.store.index import SeriesIndex
 from vezha.store.limits import TILE_SPAN_MS
 from vezha.store.tile import Tile, decode
+from vezha.store.tombstone import Tombstone, deleted
 
 log = structlog.get_logger(__name__)
 I64 = npt.NDArray[np.int64]
 _ID = 0
+
+
+def due_deletions(directory: Directory, tombstones: Sequence[Tombstone]) -> Iterator[Directory]:
+    """Single tiles that may hold deleted samples, each as a group of one row."""
+    for stone in tombstones:
+        near = directory[
+            (directory[:, MIN_TS] <= stone.end_ms) & (directory[:, MAX_TS] >= stone.start_ms)
+        ]
+        for row in near:
+            yield row[None, :]
 
 
 def due_merges(directory: Directory, ended_ms: int, quiet_flush: int) -> Iterator[Directory]:
@@ -48,7 +59,9 @@ def due_merges(directory: Directory, ended_ms: int, quiet_flush: int) -> Iterato
             yield group
 
 
-def merge(file: DayFile, index: SeriesIndex, due: Directory) -> int:
+def merge(
+    file: DayFile, index: SeriesIndex, due: Directory, tombstones: Sequence[Tombstone] = ()
+) -> int:
     """Replace the tiles of *due* (in the order in which they came); how many went.
 
     A damaged tile is left as it is: reading says so each time, `vezha store repair` removes it.
@@ -66,10 +79,16 @@ def merge(file: DayFile, index: SeriesIndex, due: Directory) -> int:
             whole.append(number)
         except StoreCorrupt as error:
             log.error("a damaged tile is not merged", file=file.path, tile=number, error=str(error))
-    if len(whole) < 2:
+    if len(whole) < min(2, len(ids)):
         return 0
     refs, ts, values = joined(tiles)
-    file.add(tiles_of_sorted(index, refs, ts, values), int(due[:, FLUSH].max()), replaces=whole)
+    gone = deleted(tombstones, refs, ts)
+    if gone is not None:
+        refs, ts, values = refs[~gone], ts[~gone], values[~gone]
+    elif len(whole) < 2:
+        return 0
+    tiles_left = tiles_of_sorted(index, refs, ts, values) if len(refs) else ()
+    file.add(tiles_left, int(due[:, FLUSH].max()), replaces=whole)
     return len(whole)
 
 

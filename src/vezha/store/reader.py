@@ -36,6 +36,7 @@ class StoreReader:
             lambda: [] if self._head is None else self._head.slabs(),
             self._days,
             settings,
+            self._known.tombstones,
         )
 
     @staticmethod

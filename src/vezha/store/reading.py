@@ -23,15 +23,25 @@ from vezha.store.errors import StoreCorrupt
 from vezha.store.gather import Gathering
 from vezha.store.index import Match, SeriesIndex
 from vezha.store.limits import COLUMNS_PER_TILE, DAY_MS, HOSTS_PER_TILE, PLAN_CACHE_ENTRIES
-from vezha.store.newest import FlatLayouts, Newest, newest_in_head, newest_in_tiles
+from vezha.store.newest import (
+    FlatLayouts,
+    Newest,
+    newest_in_head,
+    newest_in_tiles,
+    samples_of_frames,
+)
 from vezha.store.settings import StoreSettings
 from vezha.store.slab import LOOSE, Slab
 from vezha.store.thinning import Thinning, thinning_of
 from vezha.store.tile import Tile, decode
+from vezha.store.tombstone import Tombstone, without_deleted
 
 log = structlog.get_logger(__name__)
 I64 = npt.NDArray[np.int64]
 _TABLE_FROM = 20_000
+BULK_BLOCKS_MIN = 64
+BULK_ROWS_MAX = 64
+"""From so many blocks with so few rows each, one sort is cheaper than a loop over blocks."""
 
 
 def cells_of(index: SeriesIndex, refs: Refs) -> I64:
@@ -98,7 +108,9 @@ class Reading:
         slabs: Callable[[], list[Slab]],
         days: Days,
         settings: StoreSettings,
+        tombstones: list[Tombstone],
     ) -> None:
+        self._tombstones = tombstones
         self._index = index
         self._thins = settings.thin_to_steps
         self._layout_refs = layout_refs
@@ -156,16 +168,16 @@ class Reading:
         self._gather_head(plan, slabs, start, end, gathering, thinning)
         order = plan.match.sorted(gathering.present())
         data = gathering.result(order, [plan.match.labels(i) for i in order])
+        if self._tombstones and order:
+            refs = plan.match.refs[np.array(order)]
+            data = without_deleted(data, refs, self._tombstones)
         data.notes["tiles"] = tiles
         return data
 
     def _select_newest(self, plan: _Plan, slabs: list[Slab], selection: Selection) -> SeriesData:
         start, end = selection.start_ms, selection.end_ms
         newest = Newest(len(plan.refs))
-        flat = plan.flat
-        if flat is None or flat.seen != plan.layouts_seen:
-            with self._lock:
-                flat = plan.flat = FlatLayouts.of(plan)
+        flat = self._flat(plan)
 
         def positions_of(refs: Refs) -> I64:
             return _positions(plan, refs)
@@ -195,6 +207,13 @@ class Reading:
             np.arange(len(order) + 1, dtype=np.int64),
             notes={"tiles": tiles},
         )
+
+    def _flat(self, plan: _Plan) -> FlatLayouts:
+        flat = plan.flat
+        if flat is None or flat.seen != plan.layouts_seen:
+            with self._lock:
+                flat = plan.flat = FlatLayouts.of(plan)
+        return flat
 
     # Tiles
 
@@ -276,7 +295,13 @@ class Reading:
                     & (directory[:, slab_words.LOWEST] <= end)
                     & (directory[:, slab_words.HIGHEST] > start)
                 )
-                for entry in directory[near]:
+                entries = directory[near]
+                flat = self._flat(plan)
+                short = _short_runs(flat, entries, start, end)
+                if len(short) >= BULK_BLOCKS_MIN:
+                    gathering.add_bulk(*samples_of_frames(flat, slab, entries[short], start, end))
+                    entries = np.delete(entries, short, axis=0)
+                for entry in entries:
                     layout = int(entry[slab_words.LAYOUT])
                     if layout == LOOSE:
                         loose.append((slab, entry))
@@ -296,7 +321,8 @@ class Reading:
         plan = self._plan(tuple(matchers))
         days = self._days.days()
         if days and start <= days[0] * DAY_MS and end >= days[-1] * DAY_MS:
-            return plan, list(range(len(plan.refs)))  # of all time: whatever is known
+            # of all time: whatever is known
+            return plan, self._undeleted(plan, np.ones(len(plan.refs), np.bool_), start, end)
         seen = np.zeros(len(plan.refs), np.bool_)
         for slab in slabs:
             for entry in slab.directory():
@@ -322,7 +348,15 @@ class Reading:
                 rows = np.flatnonzero(positions >= 0)
                 reach = np.array([t[0] <= end and t[-1] >= start for t in tile.times])
                 seen[positions[rows[reach[tile.groups[rows]]]]] = True
-        return plan, np.flatnonzero(seen).tolist()
+        return plan, self._undeleted(plan, seen, start, end)
+
+    def _undeleted(
+        self, plan: _Plan, seen: npt.NDArray[np.bool_], start: int, end: int
+    ) -> list[int]:
+        for stone in self._tombstones:
+            if stone.start_ms <= start and stone.end_ms >= end:
+                seen &= ~stone.covers(plan.refs)
+        return np.flatnonzero(seen).tolist()
 
     def series(
         self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, limit: int = 0
@@ -394,6 +428,22 @@ def _gather_tile(
         picked = picks[group]
         if len(picked):
             gathering.add(place, times[group][picked], row[low + picked])
+
+
+def _short_runs(flat: FlatLayouts, entries: I64, start: int, end: int) -> I64:
+    """Which blocks are ordered, wanted, and have few rows in (start, end]."""
+    layouts = entries[:, slab_words.LAYOUT]
+    inside = (layouts >= 0) & (layouts < flat.seen)
+    wanted = inside & (flat.size[np.where(inside, layouts, 0)] > 0)
+    span = entries[:, slab_words.HIGHEST] - entries[:, slab_words.LOWEST] + 1
+    asked = np.minimum(entries[:, slab_words.HIGHEST], end) - np.maximum(
+        entries[:, slab_words.LOWEST] - 1, start
+    )
+    rows = entries[:, slab_words.COUNT] * asked / span
+    short: I64 = np.flatnonzero(
+        wanted & (entries[:, slab_words.DISORDER] == 0) & (rows <= BULK_ROWS_MAX)
+    )
+    return short
 
 
 def _gather_block(

@@ -139,6 +139,7 @@ class Store:
             self._slabs,
             self._days,
             settings,
+            self._known.tombstones,
         )
         self._recover()
         self._flusher.start()
@@ -483,6 +484,22 @@ class Store:
         """
         self.flush()
         return self._flusher.compact()
+
+    def delete(
+        self, matchers: Sequence[Matcher], start_ms: int | None = None, end_ms: int | None = None
+    ) -> int:
+        """Delete samples in [start, end] of the series that fit; how many series. Durable.
+
+        Without bounds: all that there is until now. Hidden at once, here and in other processes;
+        their bytes go when tiles are merged, or with `compact`.
+        """
+        self._now()
+        low = self._oldest_ms if start_ms is None else start_ms
+        high = int(self._now_s * 1000) if end_ms is None else end_ms
+        refs = self._index.match(tuple(matchers)).refs
+        if len(refs) and low <= high:
+            self._known.tombstones.append(self._catalog.add_tombstone(low, high, refs))
+        return len(refs)
 
     # Reading
 

@@ -127,7 +127,14 @@ def test_commands_for_export_and_import(bench: Bench, tmp_path: Path) -> None:
     assert len(out.read_bytes().splitlines()) == 1
     result = runner.invoke(app, ["import", "--state", str(tmp_path / "new"), str(out)])
     assert "60 samples read" in result.stdout
+    state = ["--state", str(bench.folder)]
+    result = runner.invoke(app, ["delete", *state, "--match", "cpu"], input="n\n")
+    assert result.exit_code == 1
+    result = runner.invoke(app, ["delete", *state, "--match", "cpu", "--yes"])
+    assert "Samples of 1 series deleted" in result.stdout, result.output
     result = runner.invoke(app, ["stat", "--state", str(tmp_path / "nowhere")])
     assert result.exit_code == 2
     assert "there is no store" in result.output
     bench.open()
+    assert bench.read("cpu") == {}
+    assert len(bench.read("mem")["db-1"]) == 60
