@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,8 +16,6 @@ from vezha.query.ast import Node
 from vezha.query.errors import LimitExceeded, QueryCancelled, QueryTimeout
 from vezha.query.labelcolumn import LabelColumn
 from vezha.query.limits import QueryLimits
-
-MS_MAX = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +95,8 @@ class ColumnCache:
             kept = LabelColumn(labels)
         self._columns[key] = kept
         if len(self._columns) > self._max:
-            self._columns.pop(next(iter(self._columns)), None)
+            with contextlib.suppress(RuntimeError, StopIteration):  # another thread was here
+                self._columns.pop(next(iter(self._columns)), None)
         return kept
 
 

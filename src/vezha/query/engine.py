@@ -26,7 +26,12 @@ from vezha.query.context import ColumnCache, Context, EngineOptions, Grid, Query
 from vezha.query.errors import EvaluationError, LimitExceeded, QueryError
 from vezha.query.evaluate import Evaluator, invariant_nodes
 from vezha.query.extended import ExtendedWindows, raw_samples
-from vezha.query.limits import LABEL_CACHE_SELECTIONS, PREPARED_CACHE_QUERIES, QueryLimits
+from vezha.query.limits import (
+    LABEL_CACHE_SELECTIONS,
+    PREPARED_CACHE_QUERIES,
+    TIME_MS_MAX,
+    QueryLimits,
+)
 from vezha.query.parser import parse
 from vezha.query.result import Result, ResultKind
 
@@ -78,6 +83,7 @@ class Engine:
         limits: QueryLimits | None = None,
     ) -> Result:  # fmt: skip
         """The value of *query* at one time. Raises QueryError."""
+        _check_time(ts_ms)
         prepared = self.prepare(query) if isinstance(query, str) else query
         context = self._context(
             prepared, Grid(ts_ms, 1, 1), True, cancelled, explain, limits or self.limits
@@ -96,6 +102,8 @@ class Engine:
                 "zero or negative query resolution step widths are not accepted. "
                 "Try a positive integer"
             )
+        _check_time(start_ms)
+        _check_time(end_ms)
         if end_ms < start_ms:
             raise EvaluationError("end timestamp must not be before start time")
         count = (end_ms - start_ms) // step_ms + 1
@@ -167,6 +175,11 @@ class Engine:
                 labels = block.labels.final()
         kind = ResultKind.VECTOR if instant else ResultKind.MATRIX
         return Result(kind, times, labels, block.values, block.present, block.hists)
+
+
+def _check_time(ts_ms: int) -> None:
+    if abs(ts_ms) > TIME_MS_MAX:
+        raise EvaluationError(f"time {ts_ms} ms is out of range")
 
 
 def _raw(root: Node, evaluator: Evaluator) -> Result:

@@ -13,6 +13,9 @@ DEPTH_MAX = 64
 OPERATORS_MAX = 1_024
 """Most binary operators in one query."""
 
+TIME_MS_MAX = 2**53
+"""Farthest time that a query may name, in milliseconds from the epoch, either way."""
+
 PREPARED_CACHE_QUERIES = 1_024
 """Parsed queries that an engine keeps."""
 
@@ -42,7 +45,7 @@ class QueryLimits:
     steps_max: int = 11_000
     """Evaluation steps of a range query, as in Prometheus."""
 
-    cells_max: int = 100_000_000
+    cells_max: int = 50_000_000
     """Series times steps of any one intermediate result (9 bytes each)."""
 
     bytes_max: int = 4_000_000_000

@@ -16,6 +16,7 @@ from vezha.query import extended
 from vezha.query.ast import At, Extension, MatrixSelector, VectorSelector
 from vezha.query.block import Block, Mask, Samples, not_none, only
 from vezha.query.errors import EvaluationError, LimitExceeded
+from vezha.query.limits import TIME_MS_MAX
 from vezha.query.window import Windows, count_until
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def pinned_times(ev: Evaluator, at: At | None) -> Times:
     top = ev.context.top
     pinned = {"start": top.start_ms, "end": ev.context.end_ms, "": at.ts_ms}[at.edge]
     assert pinned is not None, "an @ modifier has an edge or a time"
-    return np.full(ev.steps, pinned, np.int64)
+    return np.full(ev.steps, max(-TIME_MS_MAX, min(pinned, TIME_MS_MAX)), np.int64)
 
 
 def fetch(
