@@ -159,7 +159,7 @@ class Reading:
         plan = self._plan(tuple(selection.matchers))
         if not len(plan.refs) or selection.end_ms <= selection.start_ms:
             return SeriesData.empty()
-        if selection.newest_only:
+        if selection.newest_only and not self._hides(selection.start_ms, selection.end_ms):
             return self._select_newest(plan, slabs, selection)
         gathering = Gathering(selection.samples_max)
         start, end = selection.start_ms, selection.end_ms
@@ -173,6 +173,10 @@ class Reading:
             data = without_deleted(data, refs, self._tombstones)
         data.notes["tiles"] = tiles
         return data
+
+    def _hides(self, start: int, end: int) -> bool:
+        """Whether a tombstone lies in (start, end]; then the newest sample may be a deleted one."""
+        return any(s.start_ms <= end and s.end_ms > start for s in self._tombstones)
 
     def _select_newest(self, plan: _Plan, slabs: list[Slab], selection: Selection) -> SeriesData:
         start, end = selection.start_ms, selection.end_ms

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.unit.store.conftest import T0_MS, Bench, read, schema_of
 
-from vezha.model.columns import Matcher, MatchOp
+from vezha.model.columns import Matcher, MatchOp, Selection
 from vezha.model.labels import metric
 from vezha.store import StoreReader
 
@@ -30,6 +30,10 @@ def test_deleted_samples_are_gone_here_there_and_after_a_restart(bench: Bench) -
     assert bench.store.delete(one_host, begin + 10_000, begin + 49_000) == 1
     left = [(begin + i * 1000, float(i)) for i in range(60) if not 10 <= i <= 49]
     whole = [(begin + i * 1000, float(i)) for i in range(60)]
+    newest = Selection((CPU,), begin, begin + 45_000, newest_only=True)
+    data = bench.store.select(newest)
+    first, second = (data.ts[s].tolist() for s in (data.offsets[1] - 1, data.offsets[2] - 1))
+    assert (first, second) == (begin + 9_000, begin + 45_000)
     for source in (bench.store, reader):
         assert read(source, "cpu") == {"db-1": left, "db-2": whole}
         assert len(read(source, "mem")["db-1"]) == 60
