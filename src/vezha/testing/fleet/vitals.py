@@ -98,6 +98,15 @@ class Vitals:
         self._leaked[row] = 0.0
         self._at_s[row] = now_s - 1.0
 
+    def free_share(self, row: int) -> float:
+        """Which part of the data file system is free."""
+        return float(self.values[row, _C.data.start + 2] / self.values[row, _C.data.start])
+
+    def clean(self, row: int, share: float = 0.6) -> None:
+        """Somebody deletes files until that part of the data file system is free."""
+        size = self.values[row, _C.data.start]
+        self.values[row, _C.data.start + 2] = np.round(size * share / _BLOCK) * _BLOCK
+
     def sample(self, rows: Rows, now_s: float) -> Floats:
         """float64[rows, series]: the values at *now_s* (true time); a view, to be read at once."""
         base = base_load(now_s, self._offset_h[rows], self._night[rows], self._day[rows])

@@ -1,0 +1,341 @@
+"""`vezha demo`: a simulated fleet with a story, on a server of its own or on one that runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vezha.cli.errors import DemoError
+from vezha.server.state import StateFolder
+from vezha.testing.fleet.inventory import Machine, machines
+from vezha.testing.fleet.sockets import Credential, SocketFleet
+from vezha.testing.fleet.story import RULES, Pace, tell_story
+
+app = typer.Typer(add_completion=False)
+
+_VEZHA = (sys.executable, "-P", "-m", "vezha")
+_READY = "Ctrl-C stops it"
+HOSTS_MAX = 2_000
+START_TIMEOUT_S = 90.0
+STOP_TIMEOUT_S = 30.0
+
+
+@app.command(help="A simulated fleet with a story, to see Vezha alive. Ctrl-C stops it.")
+def demo(
+    hosts: Annotated[int, typer.Option(min=20, max=HOSTS_MAX, help="Size of the fleet.")] = 200,
+    state: Annotated[
+        str, typer.Option(help="State folder to keep; default: a temporary one.", metavar="FOLDER")
+    ] = "",
+    server: Annotated[
+        str, typer.Option(help="A running server instead, such as http://127.0.0.1:8470.")
+    ] = "",
+    token: Annotated[str, typer.Option(help="API token of that server, role admin.")] = "",
+    set_: Annotated[
+        list[str],
+        typer.Option("--set", help="A setting of the own server.", metavar="SECTION.KEY=VALUE"),
+    ] = [],  # noqa: B006 - Typer reads it and never changes it
+    seed: Annotated[int, typer.Option(help="Another fleet.")] = 1,
+    speed: Annotated[float, typer.Option(min=0.1, max=20.0, help="Pace of the story.")] = 1.0,
+    once: Annotated[bool, typer.Option("--once", help="End after one round.")] = False,
+) -> None:
+    """Choose where, then play."""
+    fleet = machines(hosts, seed)
+    if server:
+        if not token:
+            raise DemoError(
+                "--server needs --token: make one with `vezha token create --role admin`"
+            )
+        _play_there(fleet, server.rstrip("/"), token, speed, once)
+        return
+    if state:
+        _play_here(fleet, Path(state), set_, speed, once)
+        return
+    with tempfile.TemporaryDirectory(prefix="vezha-demo-") as folder:
+        _play_here(fleet, Path(folder) / "state", set_, speed, once)
+
+
+# a server of our own --------------------------------------------------------------------------------
+
+
+@dataclass
+class _Server:
+    """`vezha up` as a child; its words are passed on."""
+
+    state: Path
+    assignments: Sequence[str]
+    served: threading.Event = field(default_factory=threading.Event)
+    url: str = ""
+    port: int = 0
+
+    def start(self) -> None:
+        """Wait until it serves. Raises DemoError."""
+        self._process = subprocess.Popen(
+            [*_VEZHA, "up", "--state", str(self.state), "--no-agent", *self._options()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # Ctrl-C is for us; we stop it when the play is over
+        )
+        threading.Thread(target=self._read, daemon=True).start()
+        if not self.served.wait(START_TIMEOUT_S) or self._process.poll() is not None:
+            self.stop()
+            raise DemoError("the server did not start; what it said stands above")
+
+    def prepare(self) -> None:
+        """The ledger and the certificates. Raises DemoError."""
+        done = subprocess.run(
+            [*_VEZHA, "server", "prepare", "--state", str(self.state), *self._options()],
+            stdout=subprocess.DEVNULL,
+            check=False,
+        )
+        if done.returncode:
+            raise DemoError("the state folder could not be prepared; the reason stands above")
+
+    def _options(self) -> list[str]:
+        return [word for text in self.assignments for word in ("--set", text)]
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            print(line, end="", flush=True)
+            words = line.split()
+            if words[:1] == ["Open"]:
+                self.url = words[1]
+            elif words[:1] == ["Agents"]:
+                self.port = int("".join(c for c in line.partition("port")[2][:7] if c.isdigit()))
+            if line.startswith(_READY):
+                self.served.set()
+        self.served.set()
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is gone."""
+        return self._process.poll() is not None
+
+    def stop(self) -> None:
+        """As Ctrl-C does."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+
+def _play_here(
+    fleet: list[Machine], state: Path, assignments: list[str], speed: float, once: bool
+) -> None:
+    from vezha.access import Role
+    from vezha.access.token import create_token
+    from vezha.access.user import SYSTEM
+    from vezha.ledger import Ledger
+    from vezha.testing.fleet.enrolment import enrol_fleet, forget_fleet
+
+    if "channel.listen" not in " ".join(assignments):
+        assignments = [*assignments, "channel.listen=127.0.0.1:8471"]
+    server = _Server(state, assignments)
+    server.prepare()
+    (state / "rules").mkdir(exist_ok=True)
+    (state / "rules" / "demo.yml").write_text(RULES)
+    ledger = Ledger.open(f"sqlite:///{StateFolder.at(state).ledger_file}")
+    now_ms = int(time.time() * 1000)
+    forget_fleet(ledger, [m.name for m in fleet])
+    credentials = enrol_fleet(ledger, fleet, now_ms)
+    _, token = create_token(
+        ledger, SYSTEM, f"demo-{now_ms}", Role.VIEWER, now_ms, lifetime_s=86_400.0
+    )
+    ledger.close()
+    server.start()
+    try:
+        address = f"127.0.0.1:{server.port}"
+        ca_pem = (state / "tls" / "ca.pem").read_text()
+        teller = _Incidents(server.url, token)
+        _run(_Play(fleet, credentials, address, ca_pem, teller, speed, once, lambda: server.ended))
+    finally:
+        server.stop()
+
+
+# a server that runs already ------------------------------------------------------------------------
+
+
+def _play_there(fleet: list[Machine], url: str, token: str, speed: float, once: bool) -> None:
+    from vezha.agent.enrol import enrol
+    from vezha.world import World
+
+    api = _Api(url, token)
+    world = World()
+    say(f"Enrolling {len(fleet)} simulated hosts at {url} …")
+
+    def join(machine: Machine) -> Any:
+        invited = api.call("POST", "/api/v1/enrolments", {"labels": machine.labels})
+        words = shlex.split(invited["command"])
+        given = {a: b for a, b in itertools.pairwise(words) if a.startswith("--")}
+        with tempfile.TemporaryDirectory() as folder:
+            return enrol(
+                world,
+                folder,
+                given["--server"],
+                invited["token"],
+                given.get("--fingerprint", ""),
+                machine.name,
+                dict(machine.facts),
+            )
+
+    with ThreadPoolExecutor(8) as pool:
+        identities = list(pool.map(join, fleet))
+    credentials = [Credential(i.agent_id, i.secret) for i in identities]
+    first = identities[0]
+    say(
+        f"The demo's own rule is not on that server; put it into its rules folder to see it:\n{RULES}"
+    )
+    try:
+        teller = _Incidents(url, token)
+        _run(_Play(fleet, credentials, first.server, first.ca_pem, teller, speed, once))
+    finally:
+        say("Removing the simulated hosts …")
+        for machine in fleet:
+            with contextlib.suppress(DemoError):
+                api.call("DELETE", f"/api/v1/hosts/{machine.name}")
+
+
+class _Api:
+    """The server's HTTP API with a token."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._url = url
+        self._token = token
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """The answer, decoded. Raises DemoError."""
+        request = urllib.request.Request(  # noqa: S310 - the address is the person's own
+            self._url + path,
+            None if body is None else json.dumps(body).encode(),
+            {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
+            method=method,
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+                data = answer.read()
+        except urllib.error.HTTPError as error:
+            told = error.read()[:200].decode("utf-8", "replace")
+            raise DemoError(f"{self._url}{path} answered {error.code}: {told}") from None
+        except OSError as error:
+            raise DemoError(f"{self._url} cannot be reached: {error}") from None
+        return json.loads(data) if data else None
+
+
+# the play ---------------------------------------------------------------------------------------------
+
+
+class _Incidents:
+    """Tells of incidents as the server opens and resolves them."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._api = _Api(url, token)
+        self._known: dict[Any, str] = {}
+
+    def news(self) -> list[str]:
+        """What changed since the last call; nothing while the server does not answer."""
+        try:
+            told = self._api.call("GET", "/api/v1/incidents?state=all&limit=50")["incidents"]
+        except DemoError:
+            return []
+        lines = []
+        for one in reversed(told):
+            before = self._known.get(one["id"])
+            if before == one["state"]:
+                continue
+            self._known[one["id"]] = one["state"]
+            hosts = one["hosts"]
+            who = hosts[0] if len(hosts) == 1 else f"{len(hosts)} hosts"
+            if before is None and one["state"] != "resolved":
+                took = (one.get("detected_at") or 0) - (one.get("began_at") or 0)
+                when = f", seen after {took:.1f} s" if 0 < took < 600 else ""
+                lines.append(
+                    f"▲ incident {one['id']} ({one['severity']}): {one['title']} · {who}{when}"
+                )
+            elif before is not None:
+                lines.append(f"▼ incident {one['id']} {one['state']}: {one['title']}")
+        return lines
+
+
+@dataclass
+class _Play:
+    hosts: list[Machine]
+    credentials: list[Credential]
+    address: str
+    ca_pem: str
+    incidents: _Incidents
+    speed: float
+    once: bool
+    ended: Callable[[], bool] = lambda: False
+
+
+def _run(play: _Play) -> None:
+    import uvloop
+
+    with contextlib.suppress(KeyboardInterrupt):
+        uvloop.run(_act(play))
+
+
+async def _act(play: _Play) -> None:
+    fleet = SocketFleet(play.hosts, play.credentials, play.address, ca_pem=play.ca_pem)
+    fleet.start(connects_per_s=200.0)
+    tasks = [asyncio.ensure_future(_watch(play))]
+    try:
+        if not await fleet.wait_connected(len(play.hosts), 60.0):
+            say(
+                f"Only {fleet.connected} of {len(play.hosts)} hosts could connect: {fleet.tally.refusals}"
+            )
+        say(
+            f"{fleet.connected} hosts in {len({m.site for m in play.hosts})} sites report each second."
+        )
+        tasks.append(asyncio.ensure_future(_tell(fleet, play)))
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await fleet.stop()
+        say(f"{fleet.tally.acked} frames were stored, {fleet.waiting()} not.")
+
+
+async def _tell(fleet: SocketFleet, play: _Play) -> None:
+    turn = 0
+    while True:
+        await tell_story(fleet, say, Pace().faster(play.speed), turn)
+        turn += 1
+        if play.once:
+            await asyncio.sleep(Pace().calm_s / play.speed)
+            return
+
+
+async def _watch(play: _Play) -> None:
+    while not play.ended():
+        for line in await asyncio.to_thread(play.incidents.news):
+            say(f"   {line}")
+        await asyncio.sleep(0.5)
+
+
+def say(text: str) -> None:
+    """One line of the story, with the time."""
+    print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)

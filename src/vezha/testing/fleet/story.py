@@ -1,0 +1,100 @@
+"""The demo's story: a bad deploy, a disk that fills, a dead gateway; told as it happens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vezha.testing.fleet.inventory import SITES
+from vezha.testing.fleet.sockets import SocketFleet
+
+RULES = """\
+# The demo's own rules: what the built-in ones cannot know of an application.
+groups:
+  - name: demo
+    interval: 1s
+    rules:
+      - alert: RequestsFailing
+        expr: |
+          sum by (instance) (rate(http_requests_total{result="error"}[10s]))
+            / sum by (instance) (rate(http_requests_total[10s])) > 0.05
+        for: 3s
+        labels:
+          severity: critical
+        annotations:
+          summary: "{{ $value | humanizePercentage }} of the requests to {{ $labels.instance }} fail."
+          vezha_title: "requests fail"
+          vezha_title_uk: "запити не вдаються"
+          vezha_next: "Was something deployed? Roll it back first, look for the cause afterwards."
+"""
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long the scenes last, in seconds."""
+
+    calm_s: float = 20.0
+    deploy_s: float = 40.0
+    fill_s: float = 35.0
+    cleaning_s: float = 25.0
+    gateway_s: float = 40.0
+
+    def faster(self, times: float) -> Pace:
+        """All of it *times* as fast, but so long that the rules' own waiting fits in."""
+        return Pace(
+            self.calm_s / times,
+            self.deploy_s / times,
+            self.fill_s / times,
+            max(20.0, self.cleaning_s / times),
+            self.gateway_s / times,
+        )
+
+
+async def tell_story(fleet: SocketFleet, tell: Tell, pace: Pace, turn: int = 0) -> None:
+    """One round; *turn* moves it to other sites."""
+    names = list(SITES)
+    await asyncio.sleep(pace.calm_s)
+    await _bad_deploy(fleet, tell, pace, names[turn % len(names)])
+    await asyncio.sleep(pace.calm_s)
+    await _disk_fills(fleet, tell, pace, names[(turn + 1) % len(names)])
+    await asyncio.sleep(pace.calm_s)
+    await _gateway_dies(fleet, tell, pace, names[(turn + 2) % len(names)])
+
+
+async def _bad_deploy(fleet: SocketFleet, tell: Tell, pace: Pace, site: str) -> None:
+    rows = fleet.rows(lambda m: m.site == site and m.role.name == "web")
+    tell(f"A release goes out to the {len(rows)} web hosts in {site}. It is a bad one.")
+    vitals = fleet.vitals
+    vitals.error_ratio[rows] = 0.22
+    vitals.extra_load[rows] = 0.30
+    vitals.slowness[rows] = 8.0
+    await asyncio.sleep(pace.deploy_s)
+    vitals.error_ratio[rows] = 0.0004
+    vitals.extra_load[rows] = 0.0
+    vitals.slowness[rows] = 1.0
+    tell(f"The release in {site} is rolled back.")
+
+
+async def _disk_fills(fleet: SocketFleet, tell: Tell, pace: Pace, site: str) -> None:
+    row = fleet.rows(lambda m: m.site == site and m.role.name == "db")[0]
+    machine = fleet.agents[row].machine
+    vitals = fleet.vitals
+    tell(f"Something on {machine.name} writes without end; {machine.role.mount} fills.")
+    share = vitals.free_share(row)
+    vitals.fill_per_s[row] = share * float(512 << 30) / pace.fill_s
+    await asyncio.sleep(pace.fill_s + pace.cleaning_s)
+    vitals.fill_per_s[row] = 0.0
+    vitals.clean(row)
+    tell(f"Old files on {machine.name} are deleted.")
+
+
+async def _gateway_dies(fleet: SocketFleet, tell: Tell, pace: Pace, site: str) -> None:
+    rows = fleet.rows(lambda m: m.site == site)
+    tell(f"The gateway of {site} dies: {len(rows)} hosts are gone at once.")
+    fleet.cut(rows)
+    await asyncio.sleep(pace.gateway_s)
+    fleet.heal(rows)
+    tell(f"The gateway of {site} is back. Its hosts send what they kept; the charts have no gap.")
