@@ -6,17 +6,12 @@ times, so it runs alone. The last line counts everything: "N passed, N failed, N
 
 from __future__ import annotations
 
-import contextlib
-import os
-import pwd
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 SERIAL = ("tests/acceptance", "tests/browser")
@@ -31,8 +26,7 @@ def main() -> int:
     counts: Counter[str] = Counter()
     skipped: Counter[str] = Counter()
     broken = False
-    with tempfile.TemporaryDirectory() as scratch, postgresql() as url:
-        environment = {**os.environ, **({"VEZHA_TEST_POSTGRESQL": url} if url else {})}
+    with tempfile.TemporaryDirectory() as scratch:
         for title, paths, options in (
             ("fast", fast, ["-n", "2", "--dist", "loadfile"]),
             ("real servers", serial, []),
@@ -43,9 +37,7 @@ def main() -> int:
             report = Path(scratch) / f"{title}.xml"
             arguments = ["-q", "--no-header", "-r", "fE", f"--junitxml={report}", *options]
             command = [sys.executable, "-P", "-m", "pytest", *arguments, *paths]
-            code = subprocess.run(
-                command, stdin=subprocess.DEVNULL, env=environment, check=False
-            ).returncode
+            code = subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode
             # 5 means that the part holds no test, which is no failure of the others.
             broken = broken or code not in (0, 1, 5)
             if report.exists():
@@ -60,51 +52,6 @@ def main() -> int:
     passed, failed = counts["passed"], counts["failed"] + broken
     print(f"{passed} passed, {failed} failed, {counts['skipped']} skipped", flush=True)
     return 1 if failed or not passed else 0
-
-
-@contextlib.contextmanager
-def postgresql() -> Iterator[str]:
-    """The address of an empty database where we are root, else "".
-
-    PostgreSQL refuses to run as root, so it runs as the user that Debian's package made. Who is
-    not root needs no help: the tests then start a server by themselves.
-    """
-    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    given = os.environ.get("VEZHA_TEST_POSTGRESQL", "")
-    if given or not installed or os.geteuid() != 0:
-        yield given
-        return
-    try:
-        owner = pwd.getpwnam("postgres")
-    except KeyError:
-        yield ""
-        return
-    binaries = installed[-1].parent
-    folder = Path(tempfile.mkdtemp(prefix="vezha-postgresql-"))
-    os.chown(folder, owner.pw_uid, owner.pw_gid)
-
-    def run(program: str, *arguments: str) -> int:
-        return subprocess.run(
-            [str(binaries / program), "-D", str(folder / "data"), *arguments],
-            user=owner.pw_uid,
-            group=owner.pw_gid,
-            extra_groups=[],
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            check=False,
-        ).returncode
-
-    options = f"-k {folder} -c listen_addresses='' -c fsync=off"
-    try:
-        started = (
-            run("initdb", "-U", "vezha", "--auth=trust", "-N") == 0
-            and run("pg_ctl", "-w", "-o", options, "-l", str(folder / "log"), "start") == 0
-        )
-        yield f"postgresql://vezha@/postgres?host={folder}" if started else ""
-    finally:
-        run("pg_ctl", "-m", "immediate", "stop")
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _has_tests(folder: Path) -> bool:
