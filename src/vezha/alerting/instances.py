@@ -206,6 +206,22 @@ class Instances:
         out[self.state == State.FIRING] = rule.keep_ms == 0
         return out
 
+    def unknown_labels(self) -> list[Labels]:
+        """Alerts whose target vanished."""
+        return [self.labels[i] for i in np.flatnonzero(self.state == State.UNKNOWN)]
+
+    def expire(self, gone: Collection[Labels], now_ms: int) -> list[Change]:
+        """End unknown alerts whose target was taken away on purpose."""
+        changes = []
+        for labels in gone:
+            row = self.rows[labels]
+            assert self.state[row] == State.UNKNOWN, "only what vanished can be taken away"
+            self.state[row] = State.INACTIVE
+            change = Change(row, labels, State.UNKNOWN, State.INACTIVE, Event.EXPIRED)
+            self._stamp(change, now_ms)
+            changes.append(change)
+        return changes
+
     def forget(self, now_ms: int) -> list[Labels]:
         """Drop inactive rows that no relapse can follow any more; returns their labels."""
         drop = self.state == State.INACTIVE

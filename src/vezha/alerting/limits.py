@@ -44,3 +44,13 @@ STATE_REFRESH_MS = 30_000
 """How often the value of a firing alert is written anew for the pages, without a change."""
 CLOCK_JUMP_MS = 30_000
 """A step of the clock larger than this, back or forth, starts a new settle period."""
+
+CROSSING_HOLD_MS = 3_000
+"""An agent's crossing counts for so long; then the ordinary samples alone decide."""
+CROSSING_LATE_MS = 2_000
+"""A crossing that arrives later than this after its stamp is history and fires nothing."""
+CROSSING_AHEAD_MS = 1_000
+"""A stamp so far in our future comes of a clock that cannot be believed."""
+CROSSINGS_WAITING_MAX = 10_000
+CROSSINGS_REMEMBERED_MAX = 50_000
+"""(rule, alert) pairs whose newest crossing is remembered, to see repetitions."""

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from vezha.alerting.ask import Ask, ask_of, check_expression
 from vezha.alerting.book import file_stamps
 from vezha.alerting.errors import EvaluationError
-from vezha.alerting.journal import Batch, close_rows, restore, state_row
+from vezha.alerting.journal import Batch, close_rows, host_of, restore, state_row
 from vezha.alerting.limits import (
     CLOCK_JUMP_MS,
     EARLY_BUDGET_S,
@@ -32,9 +32,9 @@ from vezha.alerting.runner import AlertRunner, Outside, RecordRunner
 from vezha.alerting.schedule import Due, phase_ms
 from vezha.alerting.state import State
 from vezha.ledger import Ledger
-from vezha.ledger.tables import alert_state
+from vezha.ledger.tables import alert_state, host
 from vezha.model.columns import STALE_NAN, Values
-from vezha.model.labels import Labels, labels_of
+from vezha.model.labels import Labels, get_label, labels_of
 from vezha.query import Engine
 from vezha.world import World
 
@@ -43,6 +43,7 @@ WriteSamples = Callable[[list[Labels], int, Values], None]
 
 _log = structlog.get_logger("alerting")
 _SAVE_QUIET_MS = 2_000
+_AGENT_JOB = "node"
 _RELOAD_LOOK_MS = 5_000
 
 
@@ -137,6 +138,7 @@ class Alerting:
             self._looked_ms = now_ms
             if self._folder_stamps() != self._files:
                 self.reload()
+            self._expire_removed(now_ms)
         due = [g for g in self._groups if g.due.is_due(now_ms)]
         if self._nudged and now_ms - self._early_ms >= EARLY_GAP_MS:
             self._nudged = False
@@ -265,6 +267,30 @@ class Alerting:
             _log.warning("the clock jumped", by_s=(guard - self._jump_guard) / 1000)
             self._jump_guard = guard
             self._settled_ms = now_ms + self._settings.settle_ms
+
+    def _expire_removed(self, now_ms: int) -> None:
+        """A host that a person took out of the fleet is not awaited for a day.
+
+        Only agents' own series count: what other tools send is of no host in the ledger.
+        """
+        lost = [
+            (group, runner, labels)
+            for group, runner in self._alert_runners()
+            for labels in runner.instances.unknown_labels()
+            if get_label(labels, "job") == _AGENT_JOB and host_of(labels)
+        ]
+        if not lost:
+            return
+        try:
+            with self._ledger.read() as connection:
+                known = set(connection.execute(select(host.c.name)).scalars())
+        except SQLAlchemyError as fault:
+            _log.error("the ledger is not reachable", error=str(fault))
+            return
+        for group, runner, labels in lost:
+            if host_of(labels) not in known:
+                for told in runner.expire([labels], now_ms):
+                    self._must_save |= self._batch.add(group.name, runner, told, now_ms)
 
     def _tick_early(self, now_ms: int, skip: set[tuple[str, str]]) -> None:
         """Evaluate alerts that wait for nothing, cheapest first, within the budget."""

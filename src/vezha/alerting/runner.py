@@ -195,6 +195,16 @@ class AlertRunner:
         active_ms = int(self.instances.active_ms[row])
         return Told(change, value, active_ms, stamps.get(labels), texts)
 
+    def expire(self, gone: Iterable[Labels], ts_ms: int) -> list[Told]:
+        """End alerts whose target was taken away on purpose."""
+        out = []
+        for change in self.instances.expire(list(gone), ts_ms):
+            texts = self.annotations.pop(change.labels, {})
+            value = float(self.instances.value[change.row])
+            active_ms = int(self.instances.active_ms[change.row])
+            out.append(Told(change, value, active_ms, None, texts))
+        return out
+
     def expand(self, labels: Labels, value: float, ask: Ask, ts_ms: int) -> dict[str, str]:
         """The annotations' texts for one result."""
         scope = self._scope(labels, value, ask, ts_ms)

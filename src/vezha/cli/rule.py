@@ -124,7 +124,8 @@ def _sentence(one: Rehearsal, end_ms: int, last: str) -> str:
     named = ", ".join(hosts[:_HOSTS_SHOWN])
     if len(hosts) > _HOSTS_SHOWN:
         named += f" and {len(hosts) - _HOSTS_SHOWN} more"
-    times = "once" if len(one.firings) == 1 else f"{len(one.firings)} times"
+    count = len(one.firings)
+    times = {1: "once", 2: "twice"}.get(count, f"{count} times")
     on = f" on {named}" if named else ""
     text = f"{name}: would have fired {times}{on}, {spoken_duration(one.seconds(end_ms))} in sum"
     newest = one.firings[-1]
@@ -132,9 +133,9 @@ def _sentence(one: Rehearsal, end_ms: int, last: str) -> str:
     if newest.end_ms is None:
         text += " and still"
     if one.flapping:
-        text += f"; {one.flapping} times flapping"
+        text += f"; flapping: {one.flapping}"
     if one.unknown:
-        text += f"; {one.unknown} times unknown, as its target vanished"
+        text += f"; lost, as the target vanished: {one.unknown}"
     return text + "."
 
 
