@@ -88,6 +88,8 @@ def _with_scalar(ev: Evaluator, node: Binary, block: Block, scalar: Scalar, swap
             return ev.drop_names(Block(block.labels, fits.astype(np.float64), block.present, hists))
         return Block(block.labels, block.values, block.present & fits, hists)
     if node.op not in ARITHMETIC:  # trimming is for histograms
+        if block.present.any():
+            ev.context.annotations.incompatible_types("float", node.op, "float", node)
         none = np.zeros(block.present.shape, np.bool_)
         return ev.drop_names(Block(block.labels, block.values, none, hists))
     values = ARITHMETIC[node.op](left, right)

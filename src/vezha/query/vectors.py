@@ -134,6 +134,8 @@ def _apply(
         values, present = binary.ARITHMETIC[node.op](left[0], right[0]), both
     else:
         values, present = left[0], np.zeros(both.shape, np.bool_)
+        if both.any():
+            ev.context.annotations.incompatible_types("float", node.op, "float", node)
     matches = both
     if left[2] is not None or right[2] is not None:
         values, present, hists, matches = histogram_columns.vectors(

@@ -14,6 +14,7 @@ from vezha.model.labels import METRIC_NAME, get_label
 from vezha.query.ast import Call
 from vezha.query.block import Block, Mask, Samples, Value, not_none
 from vezha.query.compensated import mean_ranges, sum_ranges
+from vezha.query.extended import ExtendedWindows, difference
 from vezha.query.histogram import Hint, Histogram, MixedSchemas
 from vezha.query.histogram_columns import nothing, total_of
 from vezha.query.window import Windows
@@ -61,6 +62,8 @@ def rate(ev: Evaluator, call: Call, windows: Windows, counter: bool, per_second:
     """rate, increase or delta."""
     from vezha.query.functions.rate import extrapolated, note_counter
 
+    if isinstance(windows, ExtendedWindows):
+        return _extended_rate(ev, call, windows, counter, per_second)
     work = _Work(ev, call, windows)
     work.warn_mixed(windows.count >= 2)
     values, present = extrapolated(windows, counter, per_second)
@@ -76,6 +79,54 @@ def rate(ev: Evaluator, call: Call, windows: Windows, counter: bool, per_second:
     if counter:
         note_counter(ev, call, windows, present & work.floats)
     return work.block(values, present, out)
+
+
+def _extended_rate(
+    ev: Evaluator, call: Call, windows: ExtendedWindows, counter: bool, per_second: bool
+) -> Value:
+    """The same between the edges of an anchored or smoothed window, without extrapolation."""
+    work = _Work(ev, call, windows)
+    work.warn_mixed(windows.count > 0)
+    values, present = difference(windows, counter, per_second)
+    out = nothing(windows.lo.shape)
+    for row, step in np.argwhere(work.natives):
+        points = work.histograms(row, step)
+        if windows.smoothed:
+            points = _smoothed_points(windows, row, step, points, counter)
+        if len(points) == 1:
+            points = points * 2
+        increase = _increase(ev, points, counter, work.name(row), call)
+        if increase is not None:
+            by = windows.range_ms / 1000.0 if per_second else 1.0
+            out[row, step] = increase.divided(by).with_hint(Hint.GAUGE)
+    return work.block(values, present, out)
+
+
+def _smoothed_points(
+    windows: ExtendedWindows, row: int, step: int, points: list[Histogram], counter: bool
+) -> list[Histogram]:
+    """*points* with those beyond the window's edges drawn to the edges."""
+    ts = windows.samples.ts[windows.lo[row, step] : windows.hi[row, step]]
+    start, end = int(windows.starts[step]), int(windows.ends[step])
+    drawn = list(points)
+    if len(points) > 1 and ts[0] < start:
+        drawn[0] = _between(points[0], points[1], (start - ts[0]) / (ts[1] - ts[0]), counter)
+        drawn[1] = drawn[1].with_hint(Hint.UNKNOWN)
+    if len(points) > 1 and ts[-1] > end:
+        drawn[-1] = _between(points[-2], points[-1], (end - ts[-2]) / (ts[-1] - ts[-2]), counter)
+    return drawn
+
+
+def _between(before: Histogram, after: Histogram, part: float, counter: bool) -> Histogram:
+    """The histogram on the line between two; a counter that was reset starts from nothing."""
+    gauge = Hint.GAUGE in (before.hint, after.hint)
+    if counter and not gauge and after.reset_since(before):
+        return after.scaled(part).with_hint(Hint.UNKNOWN)
+    try:
+        line = before.plus(after.minus(before).histogram.scaled(part)).histogram
+    except MixedSchemas:
+        return after
+    return line.with_hint(Hint.GAUGE if gauge else Hint.UNKNOWN)
 
 
 def _factor(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from vezha.query.evaluate import Evaluator
 
 IDENTIFYING = ("instance", "job")
+ANY_INFO = Matcher(METRIC_NAME, MatchOp.RE, ".+_info")
 DEFAULT_INFO = Matcher(METRIC_NAME, MatchOp.EQ, "target_info")
 
 
@@ -67,7 +68,11 @@ def _matchers(call: Call) -> tuple[tuple[Matcher, ...], tuple[Matcher, ...]]:
         given = selector.matchers
     names = tuple(m for m in given if m.name == METRIC_NAME)
     data = tuple(m for m in given if m.name != METRIC_NAME)
-    return names or (DEFAULT_INFO,), data
+    if not names:
+        names = (DEFAULT_INFO,)
+    elif all(m.op in (MatchOp.NE, MatchOp.NRE) for m in names):
+        names = (ANY_INFO, *names)  # exclusions alone would take every series there is
+    return names, data
 
 
 def _identity(labels: Labels) -> Labels:
