@@ -6,14 +6,16 @@ import random
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.unit.store.killed_writer import HOSTS, LATE_MS, SERIES, T0_MS, FastClock, value_of
 
 from vezha.model.columns import Selection
 from vezha.model.labels import get_label
-from vezha.store import Store, StoreSettings
+from vezha.store import Store, StoreReader, StoreSettings
 from vezha.world import World
 
 ROOT = Path(__file__).parents[3]
@@ -76,3 +78,37 @@ def _check(store: Store, written: int) -> None:
         series = int(get_label(labels, "__name__")[1:])
         expected = [value_of(host, by_ts[ts], series) for ts in expected_ts]
         assert data.values[low:high].tolist() == expected
+
+
+@pytest.mark.slow
+def test_another_process_never_misses_a_sample_while_heads_become_tiles(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.unit.store.killed_writer", str(tmp_path), "0"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    reader = StoreReader.open(str(tmp_path / "store"))
+    counted: list[int] = []
+    acknowledged = -1
+    try:
+        assert process.stdout.readline() == "open\n"
+        until = time.monotonic() + 4.0
+        while time.monotonic() < until:
+            acknowledged = int(process.stdout.readline())
+            data = reader.select(Selection((), 0, T0_MS * 2))
+            assert len(data.labels) == HOSTS * SERIES
+            counts = np.diff(data.offsets)
+            # hosts are written one after another: they may differ by the frame that is coming in
+            assert counts.max() - counts.min() <= 1
+            assert counts.min() >= acknowledged + 1
+            low, high = int(data.offsets[0]), int(data.offsets[1])
+            written = len(data.ts[low:high])
+            assert set(data.ts[low:high].tolist()) == {
+                T0_MS + seq * 1000 - (LATE_MS if seq % 7 == 3 else 0) for seq in range(written)
+            }
+            counted.append(written)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        reader.close()
+    assert counted == sorted(counted)
+    assert counted[-1] > 100, "some windows must have ended"
