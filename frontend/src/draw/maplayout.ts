@@ -37,8 +37,12 @@ const SITE_LABEL = 100
 const COLUMN_GAP = 16
 const COLUMN_GAP_NARROW = 10
 const PITCH_NARROW = 12
+/** On a phone a fleet up to this size has large tiles. */
+const ROOMY_TO = 150
 const ROW_GAP = 16
 const HEADING = 24
+/** A letter of a heading, roughly. */
+const HEADING_LETTER = 6.2
 const NAMED_PITCH = 26
 const NAMED_CELL = 168
 const LEAST_ROW = 34
@@ -58,7 +62,7 @@ export function layoutMap(hosts: readonly Host[], width: number): MapLayout {
   const most = hosts.length > 1500 ? 620 : 364
   let best: Plan | null = null
   for (const pitch of PITCHES) {
-    if (!wide && pitch > PITCH_NARROW) continue
+    if (!wide && pitch > PITCH_NARROW && hosts.length > ROOMY_TO) continue
     const plan = fit(groups, roles, width - left, pitch, wide) ?? fit(groups.map(merge), [''], width - left, pitch, wide)
     if (!plan) continue
     best = plan
@@ -132,13 +136,19 @@ function rowHeight(rows: number, pitch: number, wide: boolean, bySite: boolean):
 function lay(plan: Plan, count: number, width: number, left: number, wide: boolean, bySite: boolean): MapLayout {
   const { pitch, roles, columns } = plan
   const places = new Float32Array(count * 2)
+  const headed = wide && roles.some((r) => r !== '')
+  const gap = gapOf(wide)
+  const tight = columns.map((n) => n * pitch)
+  // Room for the headings, if there is room.
+  const roomy = columns.map((n, r) => Math.max(n * pitch, roles[r].length * HEADING_LETTER))
+  const total = (widths: readonly number[]): number => widths.reduce((a, b) => a + b + gap, -gap)
+  const widths = headed && total(roomy) <= width - left ? roomy : tight
   const x0: number[] = []
   let x = left
-  for (const n of columns) {
+  for (const w of widths) {
     x0.push(x)
-    x += n * pitch + gapOf(wide)
+    x += w + gap
   }
-  const headed = wide && roles.some((r) => r !== '')
   const sites: Label[] = []
   let y = headed ? HEADING : 0
   plan.groups.forEach((g, s) => {
@@ -158,11 +168,11 @@ function lay(plan: Plan, count: number, width: number, left: number, wide: boole
     })
     y += rowHeight(plan.rows[s], pitch, wide, bySite) + ROW_GAP
   })
-  const gap = pitch >= 15 ? 4 : pitch >= 11 ? 3 : pitch >= 8 ? 2 : 1
+  const between = pitch >= 15 ? 4 : pitch >= 11 ? 3 : pitch >= 8 ? 2 : 1
   return {
     width,
     height: Math.max(0, y - ROW_GAP),
-    tile: Math.min(21, pitch - gap),
+    tile: Math.min(21, pitch - between),
     pitch,
     places,
     sites,
