@@ -140,15 +140,14 @@ class Alerting:
                 self.reload()
             self._expire_removed(now_ms)
         due = [g for g in self._groups if g.due.is_due(now_ms)]
-        if self._nudged and now_ms - self._early_ms >= EARLY_GAP_MS:
-            self._nudged = False
-            self._early_ms = now_ms
-            self._tick_early(now_ms, {g.group.identity for g in due})
-            self._save(now_ms)
-        for live in due:
+        written = self._early(now_ms, due)
+        # the cheap ones first, and what they found is told before the dear ones are asked
+        for live in sorted(due, key=lambda g: g.took_s):
             self._missed += live.due.take(now_ms)
             self._evaluate(live, now_ms)
-        written = self._save(now_ms)
+            written += self._save(now_ms)
+            if now_s is None:
+                written += self._early(self._now_ms(), due)
         self._tick_s = self._world.clock.monotonic() - started
         if now_ms - self._own_ms >= OWN_SERIES_EVERY_MS:
             self._own_ms = now_ms
@@ -291,6 +290,16 @@ class Alerting:
             if host_of(labels) not in known:
                 for told in runner.expire([labels], now_ms):
                     self._must_save |= self._batch.add(group.name, runner, told, now_ms)
+
+    def _early(self, now_ms: int, due: Sequence[_LiveGroup]) -> int:
+        """The early evaluation, where one is asked for and allowed; transitions written."""
+        if not self._nudged or now_ms - self._early_ms < EARLY_GAP_MS:
+            return 0
+        self._nudged = False
+        self._early_ms = now_ms
+        waiting = {g.group.identity for g in due if g.due.is_due(now_ms)}
+        self._tick_early(now_ms, waiting)
+        return self._save(now_ms)
 
     def _tick_early(self, now_ms: int, skip: set[tuple[str, str]]) -> None:
         """Evaluate alerts that wait for nothing, cheapest first, within the budget."""
