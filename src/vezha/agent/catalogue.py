@@ -101,6 +101,11 @@ COLLECTORS: tuple[Entry, ...] = (
         timeout_s=0.6,
         options={"top": 10, "cpu_share_max": 0.003},
     ),
+    Entry(
+        "watched",
+        "whether processes that you name (by command or pid file) are alive",
+        options={"processes": ""},
+    ),
     Entry("cgroup", "services and containers (cgroup v2)", interval_s=10, timeout_s=0.6),
     Entry(
         "systemd",

@@ -47,6 +47,33 @@ PROCESSES_MAX = 100_000
 PROCESS_GROUPS_MAX = 40
 """Distinct (command, unit) pairs that the process collector reports at once."""
 
+WATCHED_PROCESSES_MAX = 50
+"""Processes that may be named to be watched."""
+
+WATCHED_PIDS_MAX = 16
+"""Processes of one name that are followed; one of them alive is enough."""
+
+WATCHED_RESCAN_S = 5.0
+"""While a watched process is missing, all of /proc is looked at so often, what is new each second."""
+
+COMMAND_CHARS_MAX = 15
+"""The kernel keeps so much of a command's name."""
+
+WATCH_INTERVAL_S = 0.1
+"""How often tripwires are looked at."""
+
+WATCH_MOUNTS_AGAIN_S = 2.0
+"""How often the list of mounts is read anew for tripwires."""
+
+WATCH_START_AGAIN_S = 30.0
+"""Pause before a tripwire's source that could not be opened, or broke, is tried again."""
+
+WATCH_CROSSINGS_PER_S = 20
+"""Crossings that one agent sends; what is over it is left to the ordinary samples."""
+
+URGENT_MESSAGES_MAX = 64
+"""Crossings that wait to be sent; the oldest goes first."""
+
 CGROUPS_MAX = 500
 
 UNITS_MAX = 2_000

@@ -10,6 +10,7 @@ import contextlib
 import os
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,7 @@ from vezha.agent.limits import (
     LINK_SILENT_SERVER_S,
     PLANNED_ABSENCE_S,
     SPOOL_SYNC_INTERVAL_S,
+    URGENT_MESSAGES_MAX,
 )
 from vezha.agent.spool import Spool
 from vezha.wire import message as m
@@ -32,10 +34,12 @@ from vezha.wire.limits import (
     AGENT_PATH,
     BACKOFF_MAX_S,
     BACKOFF_MIN_S,
+    CROSSING_AGE_MAX_S,
     PROTOCOL_GENERATION,
     PROTOCOL_GENERATION_MIN,
     SCHEMAS_PER_HELLO_MAX,
     STATUS_INTERVAL_S,
+    TRIPWIRES_CAPABILITY,
 )
 from vezha.wire.ranges import Ranges
 from vezha.world import World
@@ -81,6 +85,9 @@ class Link:
         self.offset_ms = 0.0
         self.durable = Ranges()
         self.desired = m.Desired()
+        self.on_tripwires: Callable[[m.Tripwires], None] | None = None
+        """Told on the link's thread what to watch, at each connection and when it changes."""
+        self._urgent: deque[tuple[float, m.Crossing]] = deque(maxlen=URGENT_MESSAGES_MAX)
 
     # called by other threads ---------------------------------------------------------------------
 
@@ -88,6 +95,11 @@ class Link:
         """There is something to send."""
         with contextlib.suppress(OSError):  # full: it wakes up anyway; closed: it has ended
             self._wake_write.send(b"x")
+
+    def send_crossing(self, crossing: m.Crossing) -> None:
+        """Send ahead of everything else; forgotten where that cannot be done soon."""
+        self._urgent.append((self._world.clock.monotonic(), crossing))
+        self.nudge()
 
     def stop(self) -> None:
         """Send what is left, say good-bye, end `run`."""
@@ -159,6 +171,7 @@ class Link:
             time_ms=self._now_ms(),
             version=__version__,
             schemas=self._spool.schema_ids(SCHEMAS_PER_HELLO_MAX),
+            capabilities=[] if self.on_tripwires is None else [TRIPWIRES_CAPABILITY],
         )
 
     def _talk(self) -> None:
@@ -203,6 +216,7 @@ class _Conversation:
     def turn(self) -> None:
         """Send what may be sent, then wait for news or the next heart-beat."""
         link = self._link
+        self._send_urgent()
         self._send_frames()
         now = self._clock.monotonic()
         if self._welcomed and now - self._status_s >= STATUS_INTERVAL_S:
@@ -237,6 +251,9 @@ class _Conversation:
             self._send(m.pack(m.State(facts=link._facts())))
         elif isinstance(said, m.Desired):
             link.desired = said
+        elif isinstance(said, m.Tripwires):
+            if link.on_tripwires is not None:
+                link.on_tripwires(said)
         elif isinstance(said, m.SendState):
             self._send(m.pack(m.State(facts=link._facts())))
         link.offset_ms = session.offset_ms
@@ -244,9 +261,18 @@ class _Conversation:
         if isinstance(said, (m.Welcome, m.Ack)):
             link._spool.trim(session.durable)
 
+    def _send_urgent(self) -> None:
+        urgent = self._link._urgent
+        while urgent and self._welcomed:
+            at_s, crossing = urgent.popleft()
+            if self._clock.monotonic() - at_s <= CROSSING_AGE_MAX_S:
+                self._send(m.pack(crossing))
+
     def _send_frames(self) -> None:
         spool, session = self._link._spool, self._session
         for _ in range(256):  # then look at what the server says
+            if self._link._urgent:
+                self._send_urgent()
             found = session.next_frame(spool)
             if found is None:
                 return

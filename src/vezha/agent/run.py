@@ -1,7 +1,8 @@
 """The agent at work: sample, spool, send.
 
-The main thread samples and spools; the link thread sends. Neither waits for the other: a dead
-server costs the sampler nothing, a hanging disk costs the link at most its next read.
+The main thread samples and spools; the link thread sends; a third one watches tripwires, where
+the server gave some. None waits for another: a dead server costs the sampler nothing, a hanging
+disk costs the link at most its next read.
 """
 
 from __future__ import annotations
@@ -24,9 +25,12 @@ from vezha.agent.identity import Identity, load_identity
 from vezha.agent.link import Link, proxies
 from vezha.agent.spool import Spool
 from vezha.agent.ticker import Ticker
+from vezha.agent.watch import Watch
 from vezha.model.labels import Labels
 from vezha.wire.frame import pack_frame
+from vezha.wire.message import Tripwires
 from vezha.wire.schema import pack_schema
+from vezha.wire.tripwire import from_json
 from vezha.world import World
 
 
@@ -66,6 +70,8 @@ class Agent:
         interval_ms = round(config.tick_interval_s * 1000)
         self.ticker = Ticker(world.clock, interval_ms, phase_of(identity.agent_id, interval_ms))
         self.groups = CollectorGroups(config, world)
+        self.watch = Watch(config, world, self.link.send_crossing)
+        self.link.on_tripwires = self._told_tripwires
         self._schemas: dict[str, tuple[tuple[Labels, ...], int]] = {}
         self._stop = threading.Event()
         self._publish()
@@ -105,8 +111,23 @@ class Agent:
                 "Times that the host's clock was set and stamps followed at once.",
                 lambda: ticker.jumps_back_total + ticker.jumps_forward_total,
             ),
+            (
+                "vezha_agent_tripwires",
+                "gauge",
+                "Tripwires that the agent watches.",
+                lambda: self.watch.watched,
+            ),
+            (
+                "vezha_agent_crossings_total",
+                "counter",
+                "Crossings of tripwires that were told.",
+                lambda: self.watch.crossings_total,
+            ),
         ):
             self.groups.publish(Family(name, kind, text), _floating(read))
+
+    def _told_tripwires(self, told: Tripwires) -> None:
+        self.watch.set(from_json(told.wires))
 
     def facts(self) -> dict[str, Any]:
         """What the server shows about this host."""
@@ -133,13 +154,17 @@ class Agent:
         """Until `stop`."""
         thread = threading.Thread(target=self.link.run, name="link", daemon=True)
         thread.start()
+        watching = threading.Thread(target=self.watch.run, name="watch", daemon=True)
+        watching.start()
         # What start-up made stays; the collector need not look at it every time.
         gc.collect()
         gc.freeze()
         while not self._stop.is_set():
             self.tick()
+        self.watch.stop()
         self.link.stop()
         thread.join(timeout=15.0)
+        watching.join(timeout=2.0)
         self.spool.close()
         self.groups.close()
 

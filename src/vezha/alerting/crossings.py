@@ -12,6 +12,7 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from vezha.alerting.limits import (
     CROSSING_AHEAD_MS,
@@ -31,6 +32,9 @@ class Claim:
     labels: Labels
     value: float
     at_ms: int
+
+
+NO_CLAIMS: Mapping[Labels, Claim] = MappingProxyType({})
 
 
 class Crossings:

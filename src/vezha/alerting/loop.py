@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from vezha.alerting.ask import Ask, ask_of, check_expression
 from vezha.alerting.book import file_stamps
+from vezha.alerting.crossings import Crossings
 from vezha.alerting.errors import EvaluationError
 from vezha.alerting.journal import Batch, close_rows, host_of, restore, state_row
 from vezha.alerting.limits import (
@@ -31,6 +32,7 @@ from vezha.alerting.rulefile import BUILTIN_FOLDER, find_rule_files, load_rule_f
 from vezha.alerting.runner import AlertRunner, Outside, RecordRunner
 from vezha.alerting.schedule import Due, phase_ms
 from vezha.alerting.state import State
+from vezha.alerting.tripwire import RuleTripwire, compile_groups
 from vezha.ledger import Ledger
 from vezha.ledger.tables import alert_state, host
 from vezha.model.columns import STALE_NAN, Values
@@ -96,6 +98,12 @@ class Alerting:
         self._groups: list[_LiveGroup] = []
         self._files: dict[str, tuple[float, int]] = {}
         self._problems: dict[str, list[str]] = {}
+        self.crossings = Crossings()
+        self.tripwires: dict[str, RuleTripwire] = {}
+        """What agents are to watch, by rule key. Never changed in place."""
+        self.on_tripwires: Callable[[], None] = lambda: None
+        """Called on the rules' thread when `tripwires` has changed."""
+        self._not_tripwires: dict[str, str] = {}
         self._batch = Batch()
         self._must_save = False
         self._nudged = False
@@ -121,8 +129,19 @@ class Alerting:
         """Data arrived: evaluate early what can be. Cheap; any thread."""
         self._nudged = True
 
+    def crossed(
+        self, host: str, told: tuple[str, bool, int, float], labels: Mapping[str, object]
+    ) -> bool:
+        """An agent's tripwire (see `Crossings.take`). Whether `tick` should be called at once.
+        Cheap; any thread."""
+        now_ms = self._now_ms()
+        settling = self.is_settling(now_ms)
+        return self.crossings.take(self.tripwires, host, told, labels, now_ms, settling)
+
     def wait_s(self, now_s: float | None = None) -> float:
         """How long nothing is due, in seconds (0 to 1)."""
+        if self.crossings.waits:
+            return 0.0
         now_ms = self._now_ms() if now_s is None else int(now_s * 1000)
         next_ms = min((g.due.next_ms for g in self._groups), default=now_ms + 1000)
         if self._nudged:
@@ -134,6 +153,7 @@ class Alerting:
         started = self._world.clock.monotonic()
         now_ms = self._now_ms() if now_s is None else int(now_s * 1000)
         self._guard_clock(now_ms)
+        self._take_crossings(now_ms)
         if now_ms - self._looked_ms >= _RELOAD_LOOK_MS:
             self._looked_ms = now_ms
             if self._folder_stamps() != self._files:
@@ -190,7 +210,11 @@ class Alerting:
             "failed_saves_total": float(self._failed_saves),
             "settling": float(self.is_settling(self._now_ms())),
             "broken_files": float(len(self._problems)),
+            "tripwires": float(len(self.tripwires)),
+            "crossings_delay_seconds_total": self.crossings.delay_ms_total / 1000,
         }
+        for outcome, count in self.crossings.outcomes.items():
+            out[f"crossings_{outcome}_total"] = float(count)
         for state in State:
             if state is not State.INACTIVE:
                 out[f"alerts_{state.word}"] = float(
@@ -247,6 +271,17 @@ class Alerting:
                 _log.error("a rule file is left out", file=file, problems=texts)
         self._problems = loaded.problems
         self._note_problems()
+        self._compile_tripwires()
+
+    def _compile_tripwires(self) -> None:
+        wires, refused = compile_groups(live.group for live in self._groups)
+        for rule, why in refused.items():
+            if self._not_tripwires.get(rule) != why:
+                _log.warning("a rule cannot be a tripwire", rule=rule, because=why)
+        self._not_tripwires = refused
+        if wires != self.tripwires:
+            self.tripwires = wires
+            self.on_tripwires()
 
     def _note_problems(self) -> None:
         for file, texts in self._problems.items():
@@ -291,6 +326,20 @@ class Alerting:
                 for told in runner.expire([labels], now_ms):
                     self._must_save |= self._batch.add(group.name, runner, told, now_ms)
 
+    def _take_crossings(self, at_ms: int | None = None) -> None:
+        """Evaluate the rules whose tripwires were crossed, now: nothing is more urgent."""
+        if not self.crossings.waits:
+            return
+        now_ms = self._now_ms() if at_ms is None else at_ms
+        due = self.crossings.rules_due()
+        for live in self._groups:
+            for runner in live.runners:
+                if not isinstance(runner, AlertRunner) or runner.rule.key not in due:
+                    continue
+                if self._evaluate_alerts(live, runner, now_ms):
+                    self._write_safely(*_with_time(runner, now_ms))
+        self._save(now_ms)
+
     def _early(self, now_ms: int, due: Sequence[_LiveGroup]) -> int:
         """The early evaluation, where one is asked for and allowed; transitions written."""
         if not self._nudged or now_ms - self._early_ms < EARLY_GAP_MS:
@@ -312,6 +361,7 @@ class Alerting:
         ]
         budget = EARLY_BUDGET_S
         for cost, _, live, runner in sorted(eager, key=lambda e: (e[0], e[1])):
+            self._take_crossings()
             budget -= cost
             if budget < 0:
                 break
@@ -322,6 +372,7 @@ class Alerting:
         """All rules of a group in order; a later one sees what an earlier one recorded."""
         started = self._world.clock.monotonic()
         for runner in live.runners:
+            self._take_crossings()
             if isinstance(runner, RecordRunner):
                 self._record(live, runner, now_ms)
                 continue
@@ -341,7 +392,9 @@ class Alerting:
         error = ""
         told = []
         try:
-            told = runner.evaluate(self._ask, ts_ms, self.is_settling(now_ms), live.group.limit)
+            settling = self.is_settling(now_ms)
+            claims = self.crossings.claims(runner.rule.key, now_ms)
+            told = runner.evaluate(self._ask, ts_ms, settling, live.group.limit, claims)
         except EvaluationError as fault:
             error = str(fault)
         self._note_health(live, runner, started, error, now_ms)

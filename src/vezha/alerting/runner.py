@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vezha.alerting.ask import Ask, Vector
+from vezha.alerting.crossings import NO_CLAIMS, Claim
 from vezha.alerting.errors import EvaluationError, TemplateError
 from vezha.alerting.instances import Change, Findings, Instances
 from vezha.alerting.limits import ALERTS_PER_RULE_MAX
@@ -83,18 +84,35 @@ class AlertRunner:
         self._shown: dict[Labels, tuple[State, Labels]] = {}
         self._last_series: tuple[States, list[Labels], Values] | None = None
 
-    def evaluate(self, ask: Ask, ts_ms: int, held: bool, limit: int) -> list[Told]:
-        """Judge all alerts at *ts_ms*. Raises EvaluationError; then nothing has changed."""
+    def evaluate(
+        self,
+        ask: Ask,
+        ts_ms: int,
+        held: bool,
+        limit: int,
+        claims: Mapping[Labels, Claim] = NO_CLAIMS,
+    ) -> list[Told]:
+        """Judge all alerts at *ts_ms*; what agents claim (by result labels) is true besides.
+
+        Raises EvaluationError; then nothing has changed.
+        """
         sources: dict[Labels, tuple[Labels, float]] = {}
         for labels, value in zip(*ask(self.rule.expr, ts_ms), strict=True):
             final = self.final(labels, value, ask, ts_ms)
             if final in sources:
                 raise EvaluationError("two results have the same labels after the rule's own")
             sources[final] = (labels, float(value))
+        claimed: dict[Labels, int | None] = {}
+        for labels, claim in claims.items():
+            final = self.final(labels, claim.value, ask, ts_ms)
+            if final not in sources:
+                sources[final] = (labels, claim.value)
+                claimed[final] = claim.at_ms
         if len(sources) > min(limit or ALERTS_PER_RULE_MAX, ALERTS_PER_RULE_MAX):
             raise EvaluationError(f"gives {len(sources)} alerts, more than its limit")
         true = {final: value for final, (_, value) in sources.items()}
-        stamps = {} if held else self._stamps(ask, ts_ms, true)
+        ordinary = {k: v for k, v in true.items() if k not in claimed} if claimed else true
+        stamps = {} if held else self._stamps(ask, ts_ms, ordinary) | claimed
         late_ms = self.rule.policy.late_ms
         late = [labels for labels, ms in stamps.items() if ms is not None and ts_ms - ms > late_ms]
         recovered, present = self._absent(ask, ts_ms, true)

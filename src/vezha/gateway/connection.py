@@ -51,6 +51,7 @@ class Connection(WSListener):
         self.stream: Stream | None = None
         self.row = -1
         self.said_bye = False
+        self.takes_tripwires = False
         self._transport: WSTransport | None = None
         self._layouts: dict[int, object] = {}
         self._parts: list[bytes] = []
@@ -118,7 +119,7 @@ class Connection(WSListener):
         elif isinstance(said, m.Time):
             self.send(m.pack(m.TimeReply(said.agent_ms, self.gateway.wall_ms())))
         elif isinstance(said, m.Crossing):
-            self.gateway.crossed(self.identity.host, said)
+            self.gateway.crossed(self, said)
         else:
             self.said_bye = True
             self.gateway.told_bye(self, said)
@@ -181,6 +182,7 @@ class Connection(WSListener):
                 self.gateway.wall_ms(),
             )
         )
+        self.gateway.opened(self, hello)
 
     # talking back ----------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from vezha.gateway.connection import Connection, EnrolConnection, Stream
 from vezha.gateway.fleet import SERIES, Fleet, FleetSeries
 from vezha.gateway.intake import Intake
 from vezha.gateway.limits import (
+    ACKS_PER_SLICE,
     AGENT_FILE_BYTES_MAX,
     COMPLETENESS_STEP_S,
     ENROLMENTS_RUNNING_MAX,
@@ -42,6 +44,7 @@ from vezha.wire.limits import (
     ENROL_PATH,
     MESSAGE_BYTES_MAX,
     SUBPROTOCOL,
+    TRIPWIRES_CAPABILITY,
 )
 from vezha.world import World
 
@@ -76,6 +79,9 @@ class Gateway:
         self._ca_pem = ca_pem
         self._on_written = on_written
         self._on_crossing = on_crossing
+        self.tripwires: Callable[[str], m.Tripwires] | None = None
+        """What a host's agent is to watch; asked when it connects and at `push_tripwires`."""
+        self._pushing: asyncio.Task[None] | None = None
         self._admission = admission or Admission()
         self._connections: dict[str, Connection] = {}
         self._streams: dict[str, OrderedDict[str, Stream]] = {}
@@ -112,9 +118,10 @@ class Gateway:
             self._server.close()
         for connection in list(self._connections.values()):
             connection.refuse(ProtocolError("stopping", "the server stops"), retry_after_s)
-        for task in self._tasks:
+        tasks = self._tasks + ([self._pushing] if self._pushing is not None else [])
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self.intake.finish()
 
     def wall_ms(self) -> int:
@@ -220,10 +227,32 @@ class Gateway:
         until = self._clock.monotonic() + min(max(bye.back_in_s, 0.0), 3600.0)
         self.fleet.column("absent_until_s")[connection.row] = until
 
-    def crossed(self, host: str, crossing: m.Crossing) -> None:
-        """A tripwire of an agent was crossed."""
+    def crossed(self, connection: Connection, crossing: m.Crossing) -> None:
+        """A tripwire of an agent was crossed; its stamp is put on our clock."""
         if self._on_crossing is not None:
-            self._on_crossing(host, crossing)
+            offset_ms = round(float(self.fleet.column("offset_s")[connection.row]) * 1000)
+            at_ms = crossing.time_ms + offset_ms
+            self._on_crossing(connection.identity.host, replace(crossing, time_ms=at_ms))
+
+    def opened(self, connection: Connection, hello: m.Hello) -> None:
+        """A session is open: say what to watch."""
+        if self.tripwires is not None and TRIPWIRES_CAPABILITY in hello.capabilities:
+            connection.takes_tripwires = True
+            connection.send(m.pack(self.tripwires(connection.identity.host)))
+
+    def push_tripwires(self) -> None:
+        """The tripwires have changed: tell every agent, a slice at a time."""
+        if self._pushing is not None:
+            self._pushing.cancel()
+        self._pushing = asyncio.ensure_future(self._push_tripwires())
+
+    async def _push_tripwires(self) -> None:
+        assert self.tripwires is not None
+        for number, connection in enumerate(list(self._connections.values()), 1):
+            if connection.takes_tripwires and connection.session.phase is Phase.OPEN:
+                connection.send(m.pack(self.tripwires(connection.identity.host)))
+            if number % ACKS_PER_SLICE == 0:
+                await asyncio.sleep(0)
 
     def refused(self, connection: Connection, error: ProtocolError) -> None:
         """A connection broke the protocol, or is sent away."""

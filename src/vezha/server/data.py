@@ -22,6 +22,7 @@ import uvloop
 from sqlalchemy.exc import SQLAlchemyError
 
 from vezha.alerting import Alerting, AlertingSettings
+from vezha.alerting.tripwire import message_wires
 from vezha.gateway.feed import Feed
 from vezha.gateway.listener import Gateway
 from vezha.ledger import Ledger
@@ -44,6 +45,8 @@ from vezha.store import Store, StoreSettings, TooManySeries
 from vezha.store.mirror import Mirror
 from vezha.store.remote import RemoteSender
 from vezha.store.remote_queue import RemoteQueue
+from vezha.wire import message as m
+from vezha.wire.limits import TRIPWIRES_MAX
 from vezha.world import World
 
 log = structlog.get_logger("vezha.data")
@@ -104,6 +107,7 @@ class DataContour:
             world,
             ca_pem="" if settings.tls.cert and not settings.tls.ca else _read(world, authority),
             on_written=self._nudge_rules,
+            on_crossing=self._crossed,
             agent_file=str(settings.state.run / AGENT_FILE),
             refusals=(TooManySeries,),
         )
@@ -117,6 +121,8 @@ class DataContour:
             AlertingSettings(builtin=settings.rules.builtin, external_url=settings.public_url),
             notify_ops=lambda: self._bus.publish("alerts"),
         )
+        self._alerting.on_tripwires = self._tripwires_changed
+        self._gateway.tripwires = self._tripwires_of
         self._feed = Feed(
             self._gateway.intake,
             socket_path(settings.state.run, "feed"),
@@ -124,10 +130,12 @@ class DataContour:
             on_written=self._nudge_rules,
         )
         self._rules_wake = threading.Event()
+        self._rules_urgent = threading.Event()
         self._stopping = threading.Event()
         self._rules_thread = threading.Thread(target=self._evaluate, name="rules", daemon=True)
         self._tasks: list[asyncio.Task[None]] = []
         self._refresh_wanted = asyncio.Event()
+        self._tripwires_sent = 0
         self.port = 0
 
     # life --------------------------------------------------------------------------------------------
@@ -156,6 +164,7 @@ class DataContour:
     async def stop(self) -> None:
         """Send agents away, finish what came, stop evaluating."""
         self._stopping.set()
+        self._rules_urgent.set()
         self._rules_wake.set()
         await asyncio.to_thread(self._rules_thread.join, 5.0)
         for task in self._tasks:
@@ -195,14 +204,35 @@ class DataContour:
         """The rules' thread. A rule that fails is alerting's business; anything else is ours."""
         while not self._stopping.is_set():
             self._rules_wake.clear()
+            self._rules_urgent.clear()
+            if self._stopping.is_set():
+                return
             try:
                 self._alerting.tick()
             except SQLAlchemyError as error:
                 log.error("rules_ledger_failed", error=str(error)[:300])
                 self._stopping.wait(1.0)
             self._rules_wake.wait(self._alerting.wait_s())
-            # a nudge wakes us early; what is due when, alerting knows
-            self._stopping.wait(self._alerting.wait_s())
+            # a nudge wakes us early; what is due when, alerting knows; a crossing waits for nothing
+            self._rules_urgent.wait(self._alerting.wait_s())
+
+    # tripwires ---------------------------------------------------------------------------------------
+
+    def _crossed(self, host: str, crossing: m.Crossing) -> None:
+        """An agent tells of a threshold that it watches: evaluate that rule at once."""
+        told = (crossing.tripwire, crossing.active, crossing.time_ms, crossing.value)
+        if self._alerting.crossed(host, told, crossing.labels):
+            self._rules_urgent.set()
+            self._rules_wake.set()
+
+    def _tripwires_of(self, host: str) -> m.Tripwires:
+        wires = message_wires(self._alerting.tripwires, host)
+        self._tripwires_sent += 1
+        return m.Tripwires(self._tripwires_sent, wires[:TRIPWIRES_MAX])
+
+    def _tripwires_changed(self) -> None:
+        """Called on the rules' thread; the loop sends."""
+        self._loop.call_soon_threadsafe(self._gateway.push_tripwires)
 
     def _write_from_rules(self, series: list[Labels], ts_ms: int, values: Values) -> None:
         """Called on the rules' thread; the loop writes."""

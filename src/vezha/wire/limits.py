@@ -34,6 +34,8 @@ BACKOFF_MIN_S = 1.0
 BACKOFF_MAX_S = 30.0
 """Bounds of the full-jitter back-off between connects."""
 
+TRIPWIRES_CAPABILITY = "tripwires"
+"""Stands in the capabilities of agents that watch tripwires; others are sent none."""
 TRIPWIRES_MAX = 200
 """Tripwires that one agent watches."""
 TRIPWIRE_CONDITIONS_MAX = 4

@@ -38,6 +38,8 @@ _CHANNEL = (
     Family("vezha_agent_spool_disk_errors_total", "counter", "Operations the disk refused."),
     Family("vezha_agent_ticks_missed_total", "counter", "Moments the agent came too late for."),
     Family("vezha_agent_clock_jumps_total", "counter", "Times stamps followed a clock set anew."),
+    Family("vezha_agent_tripwires", "gauge", "Tripwires that the agent watches."),
+    Family("vezha_agent_crossings_total", "counter", "Crossings of tripwires that were told."),
 )
 """Published by the run loop; here for the page."""
 

@@ -1,0 +1,304 @@
+"""The watch: one thread that looks at tripwires ten times a second and tells of crossings.
+
+`Wires` decides (what crossed since the last look); `Watch` waits and looks. A crossing is told
+once, at the look that saw it, and never kept for later: what cannot be sent now is left to the
+ordinary samples.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import select
+import threading
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from vezha.agent.collect.collector import NotHere, Series
+from vezha.agent.config import AgentConfig
+from vezha.agent.limits import WATCH_CROSSINGS_PER_S, WATCH_INTERVAL_S, WATCH_START_AGAIN_S
+from vezha.agent.watch_sources import Source, open_busy, open_source, source_name
+from vezha.model.labels import METRIC_NAME, Labels
+from vezha.wire.message import Crossing
+from vezha.wire.tripwire import Condition, Selector, Tripwire, matcher_of
+from vezha.world import World
+
+Send = Callable[[Crossing], None]
+Say = Callable[[str], None]
+
+
+class _Opened:
+    """A source that is open, or is tried again later."""
+
+    def __init__(self, make: Callable[[], Source]) -> None:
+        self._make = make
+        self.source: Source | None = None
+        self.changed = False
+        self.again_s = 0.0
+        self.trouble = ""
+
+    def look(self, now_s: float) -> None:
+        self.changed = False
+        try:
+            if self.source is None:
+                if now_s < self.again_s:
+                    return
+                self.source = self._make()
+            self.changed = self.source.look(now_s)
+            self.trouble = ""
+        except (OSError, ValueError, LookupError, NotHere) as error:
+            self.trouble = f"{error}"
+            self.again_s = now_s + WATCH_START_AGAIN_S
+            self.close()
+
+    def close(self) -> None:
+        if self.source is not None:
+            with contextlib.suppress(OSError):
+                self.source.close()
+            self.source = None
+
+
+class _Side:
+    """A selector bound to the series of its source: which positions it means."""
+
+    def __init__(self, opened: _Opened, selector: Selector | None) -> None:
+        self.opened = opened
+        self._metric = selector.metric if selector is not None else ""
+        self._fits = matcher_of(selector.match) if selector is not None else None
+        self._bound: Series | None = None
+        self._places: list[tuple[Labels, int]] = []
+
+    def values(self) -> dict[Labels, float]:
+        """By labels without the metric's name; nothing where the source is not there."""
+        source = self.opened.source
+        if source is None:
+            return {}
+        if source.series is not self._bound:
+            self._bound = source.series
+            self._places = list(self._bind(source.series))
+        values = source.values
+        return {labels: values[place] for labels, place in self._places}
+
+    def _bind(self, series: Series) -> Iterable[tuple[Labels, int]]:
+        for place, labels in enumerate(series):
+            if self._fits is None:
+                yield (), place
+                continue
+            pairs = dict(labels)
+            if pairs.pop(METRIC_NAME) == self._metric and self._fits(pairs):
+                yield tuple(pair for pair in labels if pair[0] != METRIC_NAME), place
+
+
+class _Held(NamedTuple):
+    condition: Condition
+    of: _Side
+    per: _Side | None
+
+
+class _Wire:
+    """One tripwire with what of it is across the threshold."""
+
+    def __init__(self, wire: Tripwire, conditions: list[_Held]) -> None:
+        self.wire = wire
+        self.conditions = conditions
+        sides = [c.of for c in conditions] + [c.per for c in conditions if c.per is not None]
+        self.opened = list({id(side.opened): side.opened for side in sides}.values())
+        self.across: set[Labels] = set()
+
+    def crossings(self) -> list[tuple[Labels, bool, float]]:
+        """Labels that crossed since the last time: to which side, and the value."""
+        told: dict[Labels, float] = {}
+        holds: set[Labels] = set()
+        for number, (condition, of, per) in enumerate(self.conditions):
+            found = of.values()
+            if per is not None:
+                below = per.values()
+                found = {k: v / below[k] for k, v in found.items() if below.get(k)}
+            true = {labels for labels, value in found.items() if condition.holds(value)}
+            if number == 0:
+                told = found
+            holds = true if number == 0 else holds & true
+        out = [(labels, True, told[labels]) for labels in holds if labels not in self.across]
+        # What vanished did not recover: the ordinary samples say what became of it.
+        back = [labels for labels in self.across if labels in told and labels not in holds]
+        out += [(labels, False, told[labels]) for labels in back if not math.isnan(told[labels])]
+        self.across = (self.across | holds) - set(back)
+        return out
+
+
+class Wires:
+    """All tripwires of an agent over their sources. One thread looks."""
+
+    def __init__(self, config: AgentConfig, world: World) -> None:
+        self._config = config
+        self._world = world
+        self._sources: dict[object, _Opened] = {}
+        self._wires: list[_Wire] = []
+
+    def __len__(self) -> int:
+        return len(self._wires)
+
+    def set(self, wires: list[Tripwire]) -> None:
+        """Watch *wires* from now on. What stays as it was keeps its state, so that it is not told
+        again."""
+        before = {wire.wire: wire for wire in self._wires}
+        sources, self._sources = self._sources, {}
+        self._old = sources
+        self._wires = [self._keep(before.get(wire)) or self._make(wire) for wire in wires]
+        for opened in sources.values():
+            if opened not in self._sources.values():
+                opened.close()
+
+    def _keep(self, wire: _Wire | None) -> _Wire | None:
+        if wire is not None:
+            for key, opened in self._old.items():
+                if opened in wire.opened:
+                    self._sources[key] = opened
+        return wire
+
+    def _make(self, wire: Tripwire) -> _Wire:
+        held = []
+        for one in wire.conditions:
+            if one.busy is not None:
+                busy = one.busy
+                opened = self._opened(busy, lambda b=busy: open_busy(b, self._config, self._world))  # type: ignore[misc]
+                held.append(_Held(one, _Side(opened, None), None))
+                continue
+            assert one.of is not None
+            per = None if one.per is None else _Side(self._named(one.per.metric), one.per)
+            held.append(_Held(one, _Side(self._named(one.of.metric), one.of), per))
+        return _Wire(wire, held)
+
+    def _named(self, of: str) -> _Opened:
+        name = source_name(of)
+        return self._opened(name, lambda: open_source(name, self._config, self._world))
+
+    def _opened(self, key: object, make: Callable[[], Source]) -> _Opened:
+        found = self._sources.get(key) or self._old.get(key) or _Opened(make)
+        self._sources[key] = found
+        return found
+
+    def look(self) -> list[Crossing]:
+        """Read every source once; what crossed."""
+        now_s = self._world.clock.monotonic()
+        for opened in self._sources.values():
+            opened.look(now_s)
+        out = []
+        for wire in self._wires:
+            if any(opened.changed for opened in wire.opened):
+                for labels, active, value in wire.crossings():
+                    out.append(self._crossing(wire, labels, active, value))
+        return out
+
+    def _crossing(self, wire: _Wire, labels: Labels, active: bool, value: float) -> Crossing:
+        at_ms = round(self._world.clock.now() * 1000)
+        told = value if math.isfinite(value) else 0.0
+        return Crossing(wire.wire.id, active, at_ms, told, dict(labels))
+
+    def descriptors(self) -> list[int]:
+        """What becomes readable when the next look should be at once."""
+        return [
+            fd
+            for opened in self._sources.values()
+            if opened.source is not None
+            for fd in opened.source.descriptors()
+        ]
+
+    def close(self) -> None:
+        """Close all sources."""
+        for opened in self._sources.values():
+            opened.close()
+
+
+class Watch:
+    """The thread around `Wires`. Idle, and free of cost, while there is no tripwire."""
+
+    def __init__(self, config: AgentConfig, world: World, send: Send) -> None:
+        self._world = world
+        self._send = send
+        self._wires = Wires(config, world)
+        self._lock = threading.Lock()
+        self._wanted: list[Tripwire] | None = None
+        self._stopping = False
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_read, False)
+        os.set_blocking(self._wake_write, False)
+        self._allowance = float(WATCH_CROSSINGS_PER_S)
+        self.looks_total = 0
+        self.crossings_total = 0
+        self.dropped_total = 0
+        self.watched = 0
+
+    # called by other threads -------------------------------------------------------------------
+
+    def set(self, wires: list[Tripwire]) -> None:
+        """Watch *wires* instead of what was watched."""
+        with self._lock:
+            self._wanted = wires
+        self._wake()
+
+    def stop(self) -> None:
+        """End `run`."""
+        self._stopping = True
+        self._wake()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(OSError):
+            os.write(self._wake_write, b"x")
+
+    # the thread ----------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Look until stopped. Once."""
+        next_s = 0.0
+        try:
+            while not self._stopping:
+                self._take_wanted()
+                now_s = self._world.clock.monotonic()
+                if self.watched and now_s >= next_s:
+                    # Behind by more than a look: go on from here instead of catching up.
+                    next_s = max(next_s + WATCH_INTERVAL_S, now_s + WATCH_INTERVAL_S / 2)
+                    self.look()
+                self._wait(max(0.0, next_s - self._world.clock.monotonic()))
+        finally:
+            self._wires.close()
+            os.close(self._wake_read)
+            os.close(self._wake_write)
+
+    def _take_wanted(self) -> None:
+        with self._lock:
+            wanted, self._wanted = self._wanted, None
+        if wanted is not None:
+            self._wires.set(wanted)
+            self.watched = len(self._wires)
+
+    def look(self) -> None:
+        """One look, and what came of it is sent."""
+        self.looks_total += 1
+        most = float(WATCH_CROSSINGS_PER_S)
+        self._allowance = min(most, self._allowance + most * WATCH_INTERVAL_S)
+        for crossing in self._wires.look():
+            if self._allowance < 1.0:
+                self.dropped_total += 1
+                continue
+            self._allowance -= 1.0
+            self.crossings_total += 1
+            self._send(crossing)
+
+    def _wait(self, seconds: float) -> None:
+        """Until the next look is due, a watched process ends, or somebody calls."""
+        waited = [self._wake_read, *self._wires.descriptors()]
+        poll = select.poll()
+        for fd in waited:
+            poll.register(fd, select.POLLIN)
+        # A poll counts whole milliseconds; one that is too short would spin.
+        ready = poll.poll(None if not self.watched else math.ceil(seconds * 1000))
+        for fd, _ in ready:
+            if fd == self._wake_read:
+                with contextlib.suppress(BlockingIOError):
+                    while os.read(self._wake_read, 4096):
+                        pass
+            else:
+                self.look()
+                return
