@@ -91,8 +91,8 @@ class ColumnCache:
     def column(self, key: object, labels: list[Labels]) -> LabelColumn:
         """The column for *labels*, the kept one where they are unchanged."""
         kept = self._columns.pop(key, None)
-        if kept is None or (kept.sets is not labels and kept.sets != labels):
-            kept = LabelColumn(labels)
+        if kept is None or kept.sets != labels:
+            kept = LabelColumn(list(labels))  # ours: a source may go on with its list
         self._columns[key] = kept
         if len(self._columns) > self._max:
             with contextlib.suppress(RuntimeError, StopIteration):  # another thread was here

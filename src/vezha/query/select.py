@@ -57,7 +57,9 @@ def fetch(
     context.stats.select_seconds += time.perf_counter() - began
     if context.explain and context.stats.nodes and data.notes:
         context.stats.nodes[-1].notes.update(data.notes)
-    column = context.columns.column(node.matchers, data.labels)
+    # queries of one shape see the same series again; others may see more or fewer of them
+    shape = selection.end_ms - selection.start_ms
+    column = context.columns.column((node.matchers, shape, node.offset), data.labels)
     return Samples(column, data.ts, data.values, data.offsets, data.histograms)
 
 
@@ -92,7 +94,7 @@ def instant_with_times(ev: Evaluator, node: VectorSelector) -> tuple[Block, Time
     times = pinned_times(ev, node.at) - ev.duration_ms(node.offset)
     lookback = ev.context.options.lookback_ms
     if node.extension is Extension.SMOOTHED:
-        samples = without_stale(fetch(ev, node, times, lookback, 0, lookback))
+        samples = without_stale(fetch(ev, node, times, lookback, lookback, lookback))
         block = extended.smoothed_instant(samples, times, lookback)
         return block, np.broadcast_to(times, block.values.shape)
     one_look = bool((times == times[0]).all())

@@ -46,6 +46,12 @@ def count_until(samples: Samples, times: Times) -> Indexes:
     series = len(samples)
     if series == 0:
         return np.zeros((0, times.size), np.int64)
+    if samples.ts.size and times.size <= 2:
+        # rules and instant queries: usually all samples lie on one side of each time
+        low, high = int(samples.ts.min()), int(samples.ts.max())
+        if all(t >= high or t < low for t in times.tolist()):
+            ends, begins = samples.offsets[1:], samples.offsets[:-1]
+            return np.stack([ends if t >= high else begins for t in times.tolist()], axis=1)
     shared = shared_times(samples)
     if shared is not None:
         inside = np.searchsorted(shared, times, "right")
@@ -78,10 +84,9 @@ class Windows:
     @staticmethod
     def over(samples: Samples, ends: Times, range_ms: int) -> Windows:
         """Windows (end - range, end] for each of *ends*."""
-        return Windows(
-            samples, ends, range_ms,
-            count_until(samples, ends - range_ms), count_until(samples, ends),
-        )  # fmt: skip
+        both = count_until(samples, np.concatenate([ends - range_ms, ends]))
+        steps = ends.size
+        return Windows(samples, ends, range_ms, both[:, :steps], both[:, steps:])
 
     @property
     def count(self) -> Indexes:
