@@ -97,17 +97,19 @@ class Head:
         block.append(ts_ms, values)
 
     def _next_block(self, layout: Layout) -> Block:
-        if layout.generation != self.generation:
+        """A block with room. If there is none to be had, the layout stays as it was."""
+        rows_now = 0
+        if layout.generation == self.generation:
+            rows = rows_now = layout.rows_now  # double it
+        else:
             if layout.block is not None:
                 layout.rows_before = layout.rows_now - layout.block.capacity + layout.block.count
-            layout.generation, layout.rows_now = self.generation, 0
             rows = layout.rows_before + layout.rows_before // 16 + 1
-        else:
-            rows = layout.rows_now  # double it
         rows = min(max(rows, BLOCK_ROWS_MIN), BLOCK_ROWS_MAX)
-        layout.rows_now += rows
-        layout.block = self._block(layout.id, rows, len(layout.refs))
-        return layout.block
+        block = self._block(layout.id, rows, len(layout.refs))
+        layout.block, layout.generation = block, self.generation
+        layout.rows_now = rows_now + rows
+        return block
 
     def write_loose(self, refs: Refs, ts: Times, values: Values) -> None:
         """Take samples in, three columns of equal length."""
@@ -124,10 +126,10 @@ class Head:
 
     def _block(self, layout: int, rows: int, width: int) -> Block:
         size = block_bytes(rows, width)
-        self.bytes_used += size
         if self.slabs:
             block = self.slabs[-1].add_block(layout, rows, width)
             if block is not None:
+                self.bytes_used += size
                 return block
         with self._spare_lock:
             spare = self._spares.pop(0) if self._spares else None
@@ -135,11 +137,13 @@ class Head:
             self.slabs.append(spare)
             block = spare.add_block(layout, rows, width)
             if block is not None:
+                self.bytes_used += size
                 return block
         slab = self._new_slab(max(size, SLAB_BYTES if self.slabs else SLAB_BYTES_FIRST))
         self.slabs.append(slab)
         block = slab.add_block(layout, rows, width)
         assert block is not None
+        self.bytes_used += size
         return block
 
     def _new_slab(self, size: int) -> Slab:

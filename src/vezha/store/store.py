@@ -309,7 +309,8 @@ class Store:
 
         Readable at once, durable with the next commit. A number that was stored before is
         dropped and counted; so are times out of bounds, whose number is kept all the same, for
-        the sender must not repeat them.
+        the sender must not repeat them. Raises StoreUnwritable where neither the memory file
+        system nor the disk has room for the head; the frame was not taken then.
         """
         assert len(values) == len(layout.refs)
         counts = self.counts
@@ -322,7 +323,11 @@ class Store:
             counts["future_samples" if ts_ms > self._newest_ms else "old_samples"] += len(values)
             raw = b""
         else:
-            self._head.write_frame(layout, ts_ms, values)
+            try:
+                self._head.write_frame(layout, ts_ms, values)
+            except OSError as error:
+                self._forget(origin, seq)
+                raise StoreUnwritable(error.errno, f"no memory for the head: {error}") from error
             counts["frames"] += 1
             counts["samples"] += len(values)
         self._entries += (
@@ -333,6 +338,15 @@ class Store:
             raw,
         )  # fmt: skip
         self._entry_count += 1
+
+    def _forget(self, origin: int, seq: int) -> None:
+        """Take a sequence number back that was not stored after all."""
+        left = Ranges()
+        for low, high in self._progress[origin]:
+            for first, last in ((low, min(high, seq - 1)), (max(low, seq + 1), high)):
+                if first <= last:
+                    left.add_range(first, last)
+        self._progress[origin] = left
 
     def write(self, refs: Refs, ts_ms: Times, values: Values) -> None:
         """Put samples in any order and of any age: three columns of equal length.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import time
 from pathlib import Path
 
@@ -203,3 +204,54 @@ def test_the_background_thread_writes_tiles_too(tmp_path: Path) -> None:
     bench.open()
     assert len(bench.read("cpu")["db-1"]) == 130
     bench.store.abandon()
+
+
+def test_a_reader_outlives_the_writer_and_finds_the_next(bench: Bench) -> None:
+    _two_series(bench)
+    bench.frame(1, 0, T0_MS, [1.0, 2.0])
+    bench.commit()
+    reader = StoreReader.open(str(bench.folder / "store"))
+    assert read(reader, "cpu") == {"db-1": [(T0_MS, 1.0)]}
+    bench.restart()
+    assert read(reader, "cpu") == {"db-1": [(T0_MS, 1.0)]}
+    bench.frame(1, 1, T0_MS + 1000, [3.0, 4.0])
+    bench.frame(1, 0, T0_MS, [3.0, 4.0], "new/1", (("instance", "db-2"), ("job", "node")))
+    bench.commit()
+    expected = {"db-1": [(T0_MS, 1.0), (T0_MS + 1000, 3.0)], "db-2": [(T0_MS, 3.0)]}
+    assert read(reader, "cpu") == expected
+    bench.store.close()
+    assert read(reader, "cpu") == expected
+    bench.open()
+    assert read(reader, "cpu") == expected
+    reader.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="needs Linux")
+def test_a_memory_file_system_that_is_full_is_done_without(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _two_series(bench)
+    real = os.posix_fallocate
+    everywhere = False
+
+    def full(fd: int, offset: int, size: int) -> None:
+        if everywhere or "/memory/" in os.readlink(f"/proc/self/fd/{fd}"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(fd, offset, size)
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    bench.frame(1, 0, T0_MS, [1.0, 2.0])
+    bench.commit()
+    reader = StoreReader.open(str(bench.folder / "store"))
+    assert read(reader, "cpu") == read(bench.store, "cpu") == {"db-1": [(T0_MS, 1.0)]}
+    assert list((bench.folder / "store/head").glob("*.slab"))
+    reader.close()
+    bench.store.flush()
+    everywhere = True
+    with pytest.raises(OSError, match="no memory for the head"):
+        bench.frame(1, 1, T0_MS + 1000, [3.0, 4.0])
+    assert bench.store.progress(bench.store.origin("a/1")) == [(0, 0)]
+    everywhere = False
+    bench.frame(1, 1, T0_MS + 1000, [3.0, 4.0])
+    assert bench.store.progress(bench.store.origin("a/1")) == [(0, 1)]
+    assert bench.read("cpu") == {"db-1": [(T0_MS, 1.0), (T0_MS + 1000, 3.0)]}
