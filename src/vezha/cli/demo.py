@@ -7,17 +7,13 @@ import contextlib
 import itertools
 import json
 import shlex
-import signal
-import subprocess
-import sys
 import tempfile
-import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,16 +22,13 @@ import typer
 from vezha.cli.errors import DemoError
 from vezha.server.state import StateFolder
 from vezha.testing.fleet.inventory import Machine, machines
+from vezha.testing.fleet.ownserver import OwnServer, ServerFailed
 from vezha.testing.fleet.sockets import Credential, SocketFleet
 from vezha.testing.fleet.story import RULES, Pace, tell_story
 
 app = typer.Typer(add_completion=False)
 
-_VEZHA = (sys.executable, "-P", "-m", "vezha")
-_READY = "Ctrl-C stops it"
 HOSTS_MAX = 2_000
-START_TIMEOUT_S = 90.0
-STOP_TIMEOUT_S = 30.0
 
 
 @app.command(help="A simulated fleet with a story, to see Vezha alive. Ctrl-C stops it.")
@@ -75,72 +68,6 @@ def demo(
 # a server of our own --------------------------------------------------------------------------------
 
 
-@dataclass
-class _Server:
-    """`vezha up` as a child; its words are passed on."""
-
-    state: Path
-    assignments: Sequence[str]
-    served: threading.Event = field(default_factory=threading.Event)
-    url: str = ""
-    port: int = 0
-
-    def start(self) -> None:
-        """Wait until it serves. Raises DemoError."""
-        self._process = subprocess.Popen(
-            [*_VEZHA, "up", "--state", str(self.state), "--no-agent", *self._options()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,  # Ctrl-C is for us; we stop it when the play is over
-        )
-        threading.Thread(target=self._read, daemon=True).start()
-        if not self.served.wait(START_TIMEOUT_S) or self._process.poll() is not None:
-            self.stop()
-            raise DemoError("the server did not start; what it said stands above")
-
-    def prepare(self) -> None:
-        """The ledger and the certificates. Raises DemoError."""
-        done = subprocess.run(
-            [*_VEZHA, "server", "prepare", "--state", str(self.state), *self._options()],
-            stdout=subprocess.DEVNULL,
-            check=False,
-        )
-        if done.returncode:
-            raise DemoError("the state folder could not be prepared; the reason stands above")
-
-    def _options(self) -> list[str]:
-        return [word for text in self.assignments for word in ("--set", text)]
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            print(line, end="", flush=True)
-            words = line.split()
-            if words[:1] == ["Open"]:
-                self.url = words[1]
-            elif words[:1] == ["Agents"]:
-                self.port = int("".join(c for c in line.partition("port")[2][:7] if c.isdigit()))
-            if line.startswith(_READY):
-                self.served.set()
-        self.served.set()
-
-    @property
-    def ended(self) -> bool:
-        """Whether it is gone."""
-        return self._process.poll() is not None
-
-    def stop(self) -> None:
-        """As Ctrl-C does."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
-            try:
-                self._process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-
-
 def _play_here(
     fleet: list[Machine], state: Path, assignments: list[str], speed: float, once: bool
 ) -> None:
@@ -152,8 +79,8 @@ def _play_here(
 
     if "channel.listen" not in " ".join(assignments):
         assignments = [*assignments, "channel.listen=127.0.0.1:8471"]
-    server = _Server(state, assignments)
-    server.prepare()
+    server = OwnServer(state, assignments)
+    _must(server.prepare)
     (state / "rules").mkdir(exist_ok=True)
     (state / "rules" / "demo.yml").write_text(RULES)
     ledger = Ledger.open(f"sqlite:///{StateFolder.at(state).ledger_file}")
@@ -164,7 +91,7 @@ def _play_here(
         ledger, SYSTEM, f"demo-{now_ms}", Role.VIEWER, now_ms, lifetime_s=86_400.0
     )
     ledger.close()
-    server.start()
+    _must(server.start)
     try:
         address = f"127.0.0.1:{server.port}"
         ca_pem = (state / "tls" / "ca.pem").read_text()
@@ -172,6 +99,13 @@ def _play_here(
         _run(_Play(fleet, credentials, address, ca_pem, teller, speed, once, lambda: server.ended))
     finally:
         server.stop()
+
+
+def _must(do: Callable[[], None]) -> None:
+    try:
+        do()
+    except ServerFailed as error:
+        raise DemoError(str(error)) from None
 
 
 # a server that runs already ------------------------------------------------------------------------
