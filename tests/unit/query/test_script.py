@@ -46,6 +46,12 @@ def test_commands() -> None:
     assert isinstance(clear, Clear)
 
 
+def test_start_timestamps_are_read_over() -> None:
+    (load,) = parse_script('load 5m\n  up{job="a"}@st -1mx4\n  up{job="a"} 0+1x4\n  x@st _\n  x 1')
+    assert isinstance(load, Load)
+    assert [len(series.points) for series in load.series] == [5, 1]
+
+
 def test_points() -> None:
     assert parse_points("1+2x2 -1e3 .5 Inf") == [1.0, 3.0, 5.0, -1000.0, 0.5, float("inf")]
     assert parse_points("_x2") == [None, None]
