@@ -21,6 +21,7 @@ from vezha.agent.identity import load_identity, save_identity
 from vezha.cli.app import EXIT_BROKEN
 from vezha.server.children import Plan
 from vezha.server.contour import CONTOURS
+from vezha.server.errors import ContourError
 from vezha.server.limits import ENROL_RETRY_WAITS_S, PREPARE_TIMEOUT_S
 from vezha.server.ports import claim_port
 from vezha.server.prepared import Prepared
@@ -93,14 +94,20 @@ class _Up:
 
     def _prepare(self) -> Prepared:
         """Migrations and the like, in a process of their own. Ends the program where they fail."""
-        done = subprocess.run(
-            self._argv("server", "prepare"),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            timeout=PREPARE_TIMEOUT_S,
-            check=False,
-            text=True,
-        )
+        try:
+            done = subprocess.run(
+                self._argv("server", "prepare"),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                timeout=PREPARE_TIMEOUT_S,
+                check=False,
+                text=True,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ContourError(
+                f"the preparation took longer than {PREPARE_TIMEOUT_S:g} s: see whether the "
+                "database that ledger.url names answers"
+            ) from error
         if done.returncode:
             # It has said why on standard error, which is ours too.
             raise typer.Exit(done.returncode if done.returncode > 0 else EXIT_BROKEN)
@@ -198,8 +205,8 @@ def _with_ports(settings: Settings) -> Settings:
 
 
 def _say(*lines: str) -> None:
-    """Tell the operator. Nobody reading any more is no reason to stop watching."""
-    with contextlib.suppress(BrokenPipeError):
+    """Tell the operator. Nobody there to read, or no room for it, is no reason to stop watching."""
+    with contextlib.suppress(OSError):
         # One write, since two threads speak here.
         sys.stdout.write("".join(f"{line}\n" for line in lines))
         sys.stdout.flush()

@@ -163,6 +163,13 @@ class Supervisor:
                 env=environment,
                 start_new_session=True,
             )
+        except OSError as error:
+            # No memory, no processes left: tried again like a crash.
+            ours.close()
+            os.close(read)
+            child = self._children[name] = self._children[name].started(now).exited(now)
+            self.tell(name, f"cannot be started ({error}); trying again in {child.delay_s:g} s")
+            return
         finally:
             os.close(write)
             theirs.close()

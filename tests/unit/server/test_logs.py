@@ -54,3 +54,19 @@ def test_an_old_file_is_continued(tmp_path: Path) -> None:
         log.write(text)
         log.close()
     assert (tmp_path / "x.log").read_bytes() == b"one\ntwo\n"
+
+
+def test_a_disk_without_room_loses_lines_and_says_so_later(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    log = LogFile(folder / "x.log", 1 << 20, 2)
+    assert log.write(b"one\ntwo\n") == [b"one", b"two"]  # there is no such folder yet
+    folder.mkdir()
+    log.write(b"three\n")
+    log.write(b"four\n")
+    log.close()
+    assert (folder / "x.log").read_text().splitlines() == [
+        "(2 lines were lost: no room for them)",
+        "three",
+        "four",
+    ]
+    assert (folder / "x.log").stat().st_mode & 0o777 == 0o600

@@ -153,3 +153,12 @@ def test_children_of_a_killed_supervisor_stop(tmp_path: Path) -> None:
     ours.close()  # as the kernel does for a supervisor that was killed
     assert child.wait(10) == 0
     assert file.read_text() == "stopped"
+
+
+def test_what_cannot_be_started_is_tried_again(tmp_path: Path) -> None:
+    run = Run(tmp_path, program("data", SERVE), Plan("web", (str(tmp_path / "nothing"),)))
+    run.until(lambda: len(run.told) >= 2)
+    assert run.told[0][0] == "web"
+    assert "cannot be started" in run.told[0][1]
+    assert "trying again in 0.5 s" in run.told[0][1]
+    assert "trying again in 1 s" in run.told[1][1]
