@@ -23,7 +23,8 @@ INCIDENTS_LISTED_MAX = 500
 MATCHERS_MAX = 20
 SILENCE_MS_MAX = 366 * 86_400_000
 GROWTH_TOLD_FACTOR = 3
-"""An incident is told again once so many times more hosts are in it than when it was last told."""
-GROWTH_TOLD_GAP_MS = 5 * 60_000
+"""Told again when one more host joins and so many times more are in it than when last told …"""
+GROWTH_TOLD_GAP_MS = 60_000
+"""… and this long after it."""
 CLOSED_SILENCES_KEPT_MS = 30 * 86_400_000
 """Silences that ended longer ago are not listed."""

@@ -51,6 +51,8 @@ def news_of(kinds: Sequence[str], state: State) -> str:
         if kind == "acknowledged":
             return "acknowledged" if state is State.ACKNOWLEDGED else "updated"
         return kind
+    if "joined" in kinds:
+        return "joined"
     return "updated" if any(k in _QUIET for k in kinds) else ""
 
 
@@ -67,8 +69,9 @@ def kind_for(news: str, case: Case, told: Told, now_ms: int) -> str:
         return "updated" if news else ""
     if news in ("opened", "unsilenced"):
         return "updated"
-    if news == "updated" and case.state is State.OPEN and _grew(case, told, now_ms):
-        return "grew"
+    if news == "joined":
+        grew = case.state is State.OPEN and _grew(case, told, now_ms)
+        return "grew" if grew else "updated"
     return news
 
 

@@ -15,6 +15,7 @@ from tests.unit.notify.conftest import Office
 
 from vezha.incidents.case import Case
 from vezha.incidents.state import State
+from vezha.incidents.words import Member
 from vezha.ledger.tables import message
 from vezha.model.severity import Severity
 from vezha.notify import outbox
@@ -312,6 +313,14 @@ def case(state: State = State.OPEN, silent: str = "") -> Case:
     return Case(1, state, Severity.WARNING, "", 0, 0, 0, silent_because=silent)
 
 
+def crowd(hosts: int) -> Case:
+    made = case()
+    for i in range(hosts):
+        one = Member(f"f{i}", "A", f"h{i}", Severity.WARNING, "firing", {}, {}, 0, 0)
+        made.members[one.fingerprint] = one
+    return made
+
+
 @pytest.mark.parametrize(
     ("kinds", "state", "wanted"),
     [
@@ -322,7 +331,8 @@ def case(state: State = State.OPEN, silent: str = "") -> Case:
         (["joined", "worse"], State.OPEN, "worse"),
         (["acknowledged"], State.ACKNOWLEDGED, "acknowledged"),
         (["acknowledged", "worse"], State.OPEN, "worse"),
-        (["joined", "lost"], State.OPEN, "updated"),
+        (["joined", "lost"], State.OPEN, "joined"),
+        (["recovered", "lost"], State.OPEN, "updated"),
         (["note"], State.RESOLVED, "updated"),
         ([], State.OPEN, ""),
     ],
@@ -349,6 +359,11 @@ NEVER, ONCE = Told(), Told(1, 1, 0, "opened")
         ("worse", case(silent="silence 1"), ONCE, "updated"),
         ("reopened", case(), Told(1, 1, 0, "resolved"), "reopened"),
         ("updated", case(), ONCE, "updated"),
+        ("joined", case(), ONCE, "updated"),
+        ("joined", crowd(3), ONCE, "grew"),
+        ("joined", crowd(2), ONCE, "updated"),
+        ("joined", crowd(3), Told(1, 1, 10**9 - 1000, "opened"), "updated"),
+        ("updated", crowd(9), ONCE, "updated"),
     ],
 )
 def test_what_a_receiver_is_told(news: str, one: Case, told: Told, wanted: str) -> None:
