@@ -8,8 +8,6 @@ HOST_WINDOW_MS = 10 * 60_000
 """An alert of a host joins an incident of that host that was active within this time."""
 KIND_WINDOW_MS = 2 * 60_000
 """The same alert of another host joins an incident that was active within this time."""
-BURST_WINDOW_MS = 30_000
-"""Different alerts of many hosts of one place join while an incident is this young."""
 RELAPSE_WINDOW_MS = 10 * 60_000
 """An alert that fires again within this time opens its incident again instead of a new one."""
 TITLE_CHARS_MAX = 200

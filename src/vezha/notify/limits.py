@@ -26,6 +26,8 @@ RATE_MESSAGES_DEFAULT = 20
 DIGEST_LINES_MAX = 30
 OUTBOX_LISTED_MAX = 500
 SENT_KEPT_MS = 90 * 86_400_000
+"""How long settled messages and transitions of alerts are kept; incidents are kept for good."""
+PRUNE_EVERY_MS = 3_600_000
 RESPONSE_CHARS_MAX = 300
 """How much of a provider's answer an error quotes."""
 TELEGRAM_TEXT_CHARS_MAX = 4_096

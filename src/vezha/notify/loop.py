@@ -24,7 +24,7 @@ from vezha.ledger.tables import incident_event
 from vezha.notify import outbox
 from vezha.notify.digest import make_room
 from vezha.notify.errors import NotifySettingsError, Refused, TryAgain
-from vezha.notify.limits import EVENTS_PER_STEP_MAX, SEND_TIMEOUT_S
+from vezha.notify.limits import EVENTS_PER_STEP_MAX, PRUNE_EVERY_MS, SEND_TIMEOUT_S
 from vezha.notify.message import Message
 from vezha.notify.plan import kind_for, message_of, news_of, receivers_of
 from vezha.notify.provider import Delivery, Listener, Pressed
@@ -69,6 +69,7 @@ class Notifier:
         self._sending: dict[str, asyncio.Task[None]] = {}
         self._listening: dict[str, asyncio.Task[None]] = {}
         self._more: set[str] = set()
+        self._pruned_ms = 0
         self._retired: list[NotifyPlan] = []
         self.on_sent: Callable[[], None] = lambda: None
 
@@ -93,6 +94,7 @@ class Notifier:
         """Plan news and see that whoever has messages is being sent them; messages planned."""
         await self._reload()
         planned = await asyncio.to_thread(self.plan_news)
+        await asyncio.to_thread(self._prune)
         due = await asyncio.to_thread(self._due)
         for name in due:
             task = self._sending.get(name)
@@ -203,6 +205,15 @@ class Notifier:
                 key = f"{receiver.name}:{id_}:{last[id_]}"
                 put += outbox.put(connection, receiver.name, thread, key, what, now_ms)
         return put
+
+    def _prune(self) -> None:
+        """Now and then, forget what is long over."""
+        now_ms = self._now_ms()
+        if now_ms - self._pruned_ms < PRUNE_EVERY_MS:
+            return
+        self._pruned_ms = now_ms
+        with self._ledger.begin() as connection:
+            outbox.prune(connection, now_ms)
 
     # Sending
 

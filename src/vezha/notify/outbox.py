@@ -14,13 +14,14 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 
-from vezha.ledger.tables import incident, message, message_thread
+from vezha.ledger.tables import alert_transition, incident, message, message_thread
 from vezha.notify.limits import (
     BACKOFF_FIRST_MS,
     BACKOFF_MOST_MS,
     CLAIM_MS,
     GIVE_UP_MS,
     OUTBOX_LISTED_MAX,
+    SENT_KEPT_MS,
 )
 from vezha.notify.message import RINGING, Message
 from vezha.notify.plan import Told
@@ -312,6 +313,19 @@ def count_by_state(connection: Connection) -> dict[str, int]:
     """How many messages are in each state."""
     rows = connection.execute(select(message.c.state, func.count()).group_by(message.c.state))
     return {row[0]: row[1] for row in rows}
+
+
+def prune(connection: Connection, now_ms: int) -> int:
+    """Forget messages that were settled SENT_KEPT_MS ago, and alerts' transitions as old."""
+    before_ms = now_ms - SENT_KEPT_MS
+    gone = connection.execute(
+        delete(message).where(message.c.created_ms < before_ms, ~message.c.state.in_(_OPEN))
+    )
+    connection.execute(delete(message_thread).where(message_thread.c.updated_ms < before_ms))
+    old = connection.execute(
+        delete(alert_transition).where(alert_transition.c.written_ms < before_ms)
+    )
+    return gone.rowcount + old.rowcount
 
 
 def backoff_ms(attempts: int, chance: Chance) -> int:

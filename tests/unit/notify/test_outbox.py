@@ -20,7 +20,13 @@ from vezha.ledger.tables import message
 from vezha.model.severity import Severity
 from vezha.notify import outbox
 from vezha.notify.errors import Refused, TryAgain
-from vezha.notify.limits import BACKOFF_MOST_MS, CLAIM_MS, GIVE_UP_MS, RATE_WINDOW_MS
+from vezha.notify.limits import (
+    BACKOFF_MOST_MS,
+    CLAIM_MS,
+    GIVE_UP_MS,
+    RATE_WINDOW_MS,
+    SENT_KEPT_MS,
+)
 from vezha.notify.loop import Notifier
 from vezha.notify.message import Message
 from vezha.notify.plan import Told, kind_for, news_of
@@ -379,3 +385,15 @@ def test_dropped_messages_stay_dropped(office: Office) -> None:
         connection.execute(update(message).values(state="failed", error="dropped by alice"))
     asyncio.run(drain(made))
     assert sender.taken == []
+
+
+def test_what_is_long_over_is_forgotten(office: Office) -> None:
+    with office.ledger.begin() as connection:
+        for n, state in enumerate(["sent", "waiting"]):
+            outbox.put(connection, "r", f"incident:{n}", f"k{n}", Message("opened", n, "t"), 0)
+            connection.execute(
+                update(message).where(message.c.dedup_key == f"k{n}").values(state=state)
+            )
+        assert outbox.prune(connection, SENT_KEPT_MS) == 0
+        assert outbox.prune(connection, SENT_KEPT_MS + 1) == 1
+    assert rows(office) == [("r", "opened", "waiting")]
