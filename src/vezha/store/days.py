@@ -212,8 +212,11 @@ class DayFile:
     def vacuum(self, pages: int = 0) -> None:
         """Give unused pages back to the file system: so many, or (0) all."""
         with self._lock:
-            self._db.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+            # a script steps through to the end; `execute` would free one page and stop
+            self._db.executescript(f"PRAGMA incremental_vacuum({pages});")
             self._db.commit()
+            # the file itself shrinks when its journal is carried over
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def integrity(self) -> list[str]:
         """SQLite's own complaints about the file; empty if there are none."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from tests.unit.store.conftest import T0_MS, Bench, schema_of
 
+from vezha.model.labels import metric
 from vezha.store.days import day_of
 
 HOUR_MS = 3_600_000
@@ -90,3 +91,22 @@ def test_rows_of_unlike_lengths_are_not_merged_for_ever(bench: Bench) -> None:
     assert bench.store.stats()["merges"] == merges
     assert len(bench.read("a")[""]) == 200
     assert len(bench.read("b")[""]) == 2
+
+
+def test_merging_gives_space_back_to_the_file_system(bench: Bench) -> None:
+    random = np.random.default_rng(1)
+    series = [metric("noise", n=str(i)) for i in range(200)]
+    refs = bench.store.resolve(series)
+    for window in range(4):
+        ts = START_MS + 1000 * (np.arange(100) + 100 * window)
+        bench.clock.time_s = float(ts[-1]) / 1000
+        bench.store.write(np.repeat(refs, 100), np.tile(ts, 200), random.normal(size=20_000))
+        bench.store.flush()
+    file = bench.store._days.file(day_of(START_MS))
+    assert file is not None
+    before = bench.store._days.bytes_on_disk()[file.day]
+    bench.store.delete([])
+    bench.clock.time_s += 7200
+    assert bench.store.compact() > 0
+    bench.store._days.close()
+    assert bench.store._days.bytes_on_disk()[file.day] < before / 2
