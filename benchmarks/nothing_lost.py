@@ -192,7 +192,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kills", type=int, default=20, help="of the server")
     parser.add_argument("--cut", type=float, default=60.0, help="seconds without network")
-    parser.add_argument("--every", type=float, default=3.0, help="seconds between kills")
+    parser.add_argument("--every", type=float, default=8.0, help="seconds between kills")
     chosen = parser.parse_args()
     print(f"{machine_load()}; {chosen.kills} kills of the server, a cut of {chosen.cut:.0f} s")
     pairs: list[Ours | Theirs] = []
