@@ -19,7 +19,7 @@ TIME_MS_MAX = 2**53
 PREPARED_CACHE_QUERIES = 1_024
 """Parsed queries that an engine keeps."""
 
-LABEL_CACHE_SELECTIONS = 512
+LABEL_CACHE_SELECTIONS = 256
 """Selections whose label columns, with the groupings made of them, an engine keeps."""
 
 LABEL_MEMO_ENTRIES = 64
