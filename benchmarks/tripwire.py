@@ -352,8 +352,9 @@ def cost_child() -> None:
         (Path(state) / "textfile").mkdir()
         (Path(state) / "textfile" / "a.prom").write_text("queue 1\nerrors 0\n")
         (Path(state) / "me.pid").write_text(str(os.getpid()))
+        own = Path("/proc/self/comm").read_text().strip()
         config = parse_config(
-            f'[collectors.watched]\nprocesses = "{state}/me.pid python3"\n', state=state
+            f'[collectors.watched]\nprocesses = "{state}/me.pid {own}"\n', state=state
         )
 
         def of(name: str, op: str, value: float, per: str = "") -> Condition:

@@ -33,6 +33,8 @@ class _Opened:
 
     def __init__(self, make: Callable[[], Source]) -> None:
         self._make = make
+        self.metrics: set[str] = set()
+        self.wants_told = False
         self.source: Source | None = None
         self.changed = False
         self.again_s = 0.0
@@ -45,6 +47,10 @@ class _Opened:
                 if now_s < self.again_s:
                     return
                 self.source = self._make()
+                self.wants_told = False
+            if not self.wants_told:
+                self.source.want(self.metrics)
+                self.wants_told = True
             self.changed = self.source.look(now_s)
             self.trouble = ""
         except (OSError, ValueError, LookupError, NotHere) as error:
@@ -65,6 +71,9 @@ class _Side:
     def __init__(self, opened: _Opened, selector: Selector | None) -> None:
         self.opened = opened
         self._metric = selector.metric if selector is not None else ""
+        if self._metric not in opened.metrics:
+            opened.metrics.add(self._metric)
+            opened.wants_told = False
         self._fits = matcher_of(selector.match) if selector is not None else None
         self._bound: Series | None = None
         self._places: list[tuple[Labels, int]] = []
@@ -224,6 +233,8 @@ class Watch:
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
+        self._waited: list[int] | None = None
+        self._poll = select.poll()
         self._allowance = float(WATCH_CROSSINGS_PER_S)
         self.looks_total = 0
         self.crossings_total = 0
@@ -288,12 +299,14 @@ class Watch:
 
     def _wait(self, seconds: float) -> None:
         """Until the next look is due, a watched process ends, or somebody calls."""
-        waited = [self._wake_read, *self._wires.descriptors()]
-        poll = select.poll()
-        for fd in waited:
-            poll.register(fd, select.POLLIN)
+        waited = self._wires.descriptors()
+        if waited != self._waited:
+            self._waited = waited
+            self._poll = select.poll()
+            for fd in (self._wake_read, *waited):
+                self._poll.register(fd, select.POLLIN)
         # A poll counts whole milliseconds; one that is too short would spin.
-        ready = poll.poll(None if not self.watched else math.ceil(seconds * 1000))
+        ready = self._poll.poll(None if not self.watched else math.ceil(seconds * 1000))
         for fd, _ in ready:
             if fd == self._wake_read:
                 with contextlib.suppress(BlockingIOError):

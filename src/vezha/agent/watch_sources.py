@@ -18,7 +18,12 @@ from vezha.agent.collect.filesystem import Collector as FileSystems
 from vezha.agent.collect.filesystem import ask, parse_mounts
 from vezha.agent.collect.host import Host
 from vezha.agent.config import AgentConfig, CollectorSettings
-from vezha.agent.limits import WATCH_INTERVAL_S, WATCH_MOUNTS_AGAIN_S
+from vezha.agent.limits import (
+    KERNEL_FILE_BYTES_MAX,
+    TEXTFILES_MAX,
+    WATCH_INTERVAL_S,
+    WATCH_MOUNTS_AGAIN_S,
+)
 from vezha.model.labels import metric
 from vezha.wire.tripwire import Busy, matcher_of
 from vezha.world import World
@@ -31,6 +36,9 @@ class Source:
 
     series: Series = ()
     values: Sequence[float] = ()
+
+    def want(self, metrics: set[str]) -> None:
+        """Only these metrics will be asked for. Called before a look, when they change."""
 
     def look(self, now_s: float) -> bool:
         """Read it at *now_s* (monotonic); whether a value may have changed. Raises OSError,
@@ -92,16 +100,80 @@ class Collected(Source):
         self._collector.stop()
 
 
-def _memory(host: Host) -> Source:
-    from vezha.agent.collect.meminfo import Collector as Memory
+class Memory(Source):
+    """The wanted fields of /proc/meminfo, each found by its name instead of reading all."""
 
-    return Collected(Memory(host))
+    def __init__(self, host: Host) -> None:
+        self._fd = os.open(host.proc("meminfo"), os.O_RDONLY | os.O_CLOEXEC)
+        self._keys: list[bytes] = []
+        self._factors: list[float] = []
+        self._text = b""
+
+    def want(self, metrics: set[str]) -> None:
+        text = os.pread(self._fd, KERNEL_FILE_BYTES_MAX, 0)
+        series = []
+        self._keys, self._factors, self._text = [], [], b""
+        for name in sorted(metrics):
+            for unit, factor in (("_bytes", 1024.0), ("", 1.0)):
+                field = name.removeprefix("node_memory_").removesuffix(unit)
+                # "Active(anon)" stands as Active_anon in the metric's name
+                field = re.sub(r"_(\w+)$", r"(\1)", field) if "_" in field else field
+                key = f"\n{field}:".encode()
+                if key in b"\n" + text and name.endswith(unit):
+                    self._keys.append(key)
+                    self._factors.append(factor)
+                    series.append(metric(name))
+                    break
+        self.series = tuple(series)
+
+    def look(self, now_s: float) -> bool:
+        text = b"\n" + os.pread(self._fd, KERNEL_FILE_BYTES_MAX, 0)
+        if text == self._text:
+            return False
+        self._text = text
+        values = []
+        for key, factor in zip(self._keys, self._factors):  # noqa: B905  hot, and equal by making
+            at = text.index(key) + len(key)
+            values.append(float(text[at : at + 24].split(None, 1)[0]) * factor)
+        self.values = values
+        return True
+
+    def close(self) -> None:
+        os.close(self._fd)
 
 
-def _text_files(host: Host) -> Source:
-    from vezha.agent.collect.textfile import Collector as TextFiles
+class TextFiles(Collected):
+    """The text-file folder: looked through when a stamp in it has changed."""
 
-    return Collected(TextFiles(host))
+    def __init__(self, host: Host) -> None:
+        from vezha.agent.collect.textfile import Collector as TextFileCollector
+
+        super().__init__(TextFileCollector(host))
+        self._folder = host.text("folder") or f"{host.state_folder}/textfile"
+        self._stamps: list[tuple[int, int, int]] | None = None
+        self._paths: list[str] = []
+
+    def look(self, now_s: float) -> bool:
+        stamps = [_stamp(path) for path in self._paths]
+        if self._paths and stamps == self._stamps:
+            return False
+        # Taken before the look: what changes meanwhile is seen at the next one.
+        try:
+            names = [name for name in os.listdir(self._folder) if name.endswith(".prom")]
+        except FileNotFoundError:
+            names = []
+        paths = [self._folder, *(f"{self._folder}/{name}" for name in names[:TEXTFILES_MAX])]
+        self._stamps = [_stamp(path) for path in paths]
+        self._paths = paths
+        return super().look(now_s)
+
+
+def _stamp(path: str) -> tuple[int, int, int]:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return (0, 0, 0)
+    return (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 class Watched(Collected):
@@ -134,8 +206,8 @@ class Units(Collected):
 
 
 _COLLECTED: dict[str, Callable[[Host], Source]] = {
-    "meminfo": _memory,
-    "textfile": _text_files,
+    "meminfo": Memory,
+    "textfile": TextFiles,
     "watched": Watched,
     "systemd": Units,
 }
