@@ -2,7 +2,7 @@
 import { render, type ComponentType, type JSX } from 'preact'
 import { useEffect } from 'preact/hooks'
 import { effect, signal } from '@preact/signals'
-import { link, subscribe } from './api/live'
+import { link, subscribe, warm } from './api/live'
 import { speak, t } from './i18n'
 import { bind } from './shell/keys'
 import { KeysHelp } from './shell/KeysHelp'
@@ -135,6 +135,7 @@ function announceLink(): void {
 async function start(): Promise<void> {
   const page = route.peek().page
   need(page)
+  warm()
   const session = loadSession()
   await speak(firstLanguage())
   effect(() => {

@@ -53,6 +53,11 @@ export function subscribe(what: Subscription, to: Listener): () => void {
   }
 }
 
+/** Opens the link before anyone listens, so that it is there when the first page asks. */
+export function warm(): void {
+  if (!socket) connect()
+}
+
 /** Ends the link, when the person has signed out. */
 export function hangUp(): void {
   clearTimeout(timer)
@@ -98,7 +103,7 @@ function connect(): void {
       return
     }
     link.value = opened > 0 || wait > FIRST_WAIT_MS ? 'lost' : 'connecting'
-    if (!wanted && opened === 0) return
+    if (!wanted) return
     timer = window.setTimeout(connect, wait * (0.5 + Math.random() / 2))
     wait = Math.min(LONGEST_WAIT_MS, wait * 2)
   }
