@@ -98,8 +98,13 @@ class Case:
         if member is None or not member.is_open:
             return
         self._set(member, "resolved", at_ms)
-        if any(m.is_open for m in self.members.values()):
-            self._enter(at_ms, "expired" if expired else "recovered").name(member)
+        left = [m for m in self.members.values() if m.is_open]
+        if left:
+            worst = min(m.severity.rank for m in left)
+            kind = "eased" if worst > self.severity.rank else "recovered"
+            self._enter(at_ms, "expired" if expired else kind).name(member)
+            if kind == "eased":
+                self.severity = main_member(left).severity
         elif self.state is not State.RESOLVED:
             self._act(Act.ALL_OVER, at_ms, None)
             if expired:

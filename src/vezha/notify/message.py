@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
-KINDS = ("opened", "worse", "grew", "reopened", "resolved", "acknowledged", "updated")
+KINDS = ("opened", "worse", "grew", "reopened", "eased", "resolved", "acknowledged", "updated")
 """Of an incident; beside them there are `test` and `digest`."""
 RINGING = ("opened", "worse", "grew", "reopened", "digest", "test")
 """Kinds that are worth a sound."""

@@ -6,7 +6,7 @@ counts, told with the incident as it is now. What people are told of:
 | News | Rings | Quiet change (only where messages can be edited) |
 |---|---|---|
 | opened, worse, reopened, unsilenced, grew | yes | |
-| resolved, acknowledged | no (but sent) | |
+| resolved, eased (the worst is over), acknowledged | no (but sent) | |
 | joined, recovered, lost, flapping, expired, note, silenced | | yes |
 """
 
@@ -40,7 +40,7 @@ class Told:
 
 def news_of(kinds: Sequence[str], state: State) -> str:
     """The one word for entries of a timeline that arrive together; empty for no news."""
-    loud = [k for k in kinds if k in _ORDER or k in ("resolved", "acknowledged")]
+    loud = [k for k in kinds if k in _ORDER or k in ("resolved", "eased", "acknowledged")]
     if state is State.RESOLVED:
         return "resolved" if "resolved" in loud else ("updated" if kinds else "")
     if "opened" in loud:

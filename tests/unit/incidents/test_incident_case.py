@@ -61,6 +61,17 @@ def test_the_last_alert_to_recover_resolves() -> None:
     assert [e.kind for e in one.entries] == ["opened", "joined", "recovered", "resolved"]
 
 
+def test_when_the_worst_is_over_it_eases() -> None:
+    one = case()
+    one.fire(member(), 0)
+    one.fire(member("Down", severity=Severity.CRITICAL), 1000)
+    one.over("Down/db-1", 2000, False)
+    assert (one.state, one.severity) == (State.OPEN, Severity.WARNING)
+    assert [e.kind for e in one.entries] == ["opened", "worse", "eased"]
+    one.fire(member("Down", severity=Severity.CRITICAL), 3000)
+    assert one.entries[-1].kind == "worse"
+
+
 def test_a_thousand_joining_are_one_line() -> None:
     one = case()
     for i in range(1000):

@@ -340,6 +340,9 @@ def crowd(hosts: int) -> Case:
         (["joined", "lost"], State.OPEN, "joined"),
         (["recovered", "lost"], State.OPEN, "updated"),
         (["note"], State.RESOLVED, "updated"),
+        (["eased"], State.OPEN, "eased"),
+        (["eased", "resolved"], State.RESOLVED, "resolved"),
+        (["eased", "worse"], State.OPEN, "worse"),
         ([], State.OPEN, ""),
     ],
 )
@@ -366,6 +369,7 @@ NEVER, ONCE = Told(), Told(1, 1, 0, "opened")
         ("reopened", case(), Told(1, 1, 0, "resolved"), "reopened"),
         ("updated", case(), ONCE, "updated"),
         ("joined", case(), ONCE, "updated"),
+        ("eased", case(), ONCE, "eased"),
         ("joined", crowd(3), ONCE, "grew"),
         ("joined", crowd(2), ONCE, "updated"),
         ("joined", crowd(3), Told(1, 1, 10**9 - 1000, "opened"), "updated"),

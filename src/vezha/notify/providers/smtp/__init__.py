@@ -56,7 +56,7 @@ class SmtpSender:
     def __init__(self, account: Account, from_: Address, to: tuple[Address, ...]) -> None:
         self.edits = False
         self.wants = frozenset(
-            {"opened", "worse", "grew", "reopened", "resolved", "test", "digest"}
+            {"opened", "worse", "grew", "reopened", "eased", "resolved", "test", "digest"}
         )
         self._account = account
         self._from = from_

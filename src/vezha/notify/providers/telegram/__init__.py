@@ -44,7 +44,9 @@ _TOKEN = re.compile(r"\d{3,20}:[A-Za-z0-9_-]{20,100}")
 _PRESS = re.compile(r"ack:(\d{1,12})")
 _MARKS = {"resolved": "🟢", "acknowledged": "🔵"}
 _SEVERITY_MARKS = {"critical": "🔴", "warning": "🟠", "info": "⚪"}
-_KINDS = frozenset({"opened", "worse", "grew", "reopened", "resolved", "acknowledged", "updated"})
+_KINDS = frozenset(
+    {"opened", "worse", "grew", "reopened", "eased", "resolved", "acknowledged", "updated"}
+)
 _KINDS |= {"test", "digest"}
 
 

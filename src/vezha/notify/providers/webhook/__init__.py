@@ -33,7 +33,7 @@ from vezha.notify.reading import take_text
 from vezha.notify.secret import Secret, take_secret
 
 _FORMATS = ("vezha", "alertmanager")
-_KINDS = frozenset({"opened", "worse", "grew", "reopened", "resolved", "acknowledged"})
+_KINDS = frozenset({"opened", "worse", "grew", "reopened", "eased", "resolved", "acknowledged"})
 _KINDS |= {"test", "digest"}
 
 
