@@ -13,6 +13,7 @@ changed between them:
   stay away from zero, and gauges are not given to rate() and increase();
 - 3.x refuses ambiguous matches even where a comparison would filter them away: comparisons
   between vectors are `bool` ones;
+- subqueries pinned by `@` inside other subqueries give wrong sums in 2.42: they are left out;
 - atan2 keeps the metric name in 2.x: it is left out;
 - stddev and stdvar of infinities changed, and the hour of NaN is whatever a processor makes of
   it: values that may not be finite are not given to them.
@@ -276,6 +277,8 @@ def _compose(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         st.builds('label_join({}, "both", "-", "host", "zone")'.format, inner),
         st.builds("max_over_time(({})[47s:10s])".format, inner),
         st.builds("avg_over_time(({})[93s:10s] offset 20s)".format, inner),
+        st.builds("last_over_time(({})[151s:] offset -20s)".format, inner),
+        st.builds("rate(requests_total[1m]) * on(host, zone) group_left ({})".format, inner),
     )
 
 
@@ -307,6 +310,7 @@ _STEEP = (
     "sinh",
 )
 
+_ROUNDED = ("predict", "deriv", "std", "avg", "rate", "increase", "quantile", "sum", "log", "exp")
 _FINITE_ONLY = ("std", "hour", "minute", "month", "day_")
 _NOT_FINITE = ("odd", "/", "%", "^", "ln", "log", "sqrt", "exp", "acos", "sinh", "scalar", "Inf")
 
@@ -325,6 +329,8 @@ def test_same_answers(peer: Peer, query: str) -> None:
         return
     if sum(word in query for word in _STEEP) > 1:
         return  # a difference in the last digit may be blown up beyond any tolerance
+    if any(w in query for w in ("==", "!=")) and any(w in query for w in _ROUNDED):
+        return  # equality of what is rounded is chance
     if any(w in query for w in _FINITE_ONLY) and any(w in query for w in _NOT_FINITE):
         return
     assert ours.keys() == theirs.keys(), query
