@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from vezha.server.lifeline import VARIABLE
 
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 20.0
@@ -35,14 +38,19 @@ class RunningVezha:
         command += [sys.executable, "-P", "-m", "vezha", "up", "--state", str(self.state)]
         command += [word for text in sets for word in ("--set", text)]
         self.lines.clear()
+        # A lifeline to us: when pytest is killed, nothing goes on running.
+        self._lifeline, theirs = socket.socketpair()
+        environment = {**os.environ, **self.environment, VARIABLE: str(theirs.fileno())}
         self.process = subprocess.Popen(
             [*command, *self.options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **self.environment},
+            pass_fds=(theirs.fileno(),),
+            env=environment,
             text=True,
         )
+        theirs.close()
         self._served = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -107,6 +115,7 @@ class RunningVezha:
         self._close()
 
     def _close(self) -> None:
+        self._lifeline.close()
         self._reader.join(5)
         if self.process.stdout is not None and not self._reader.is_alive():
             self.process.stdout.close()
