@@ -15,8 +15,8 @@ from pathlib import Path
 
 from vezha.server.lifeline import VARIABLE
 
-START_TIMEOUT_S = 90.0
-STOP_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 150.0
+STOP_TIMEOUT_S = 30.0
 _LAST_LINE = "Ctrl-C stops it"
 
 
