@@ -58,6 +58,7 @@ def enrol(
     labels: Sequence[str] = (),
     proxy: str = "",
     plaintext: bool = False,
+    say_next: bool = True,
 ) -> int:
     """`enrol`: make this host known to *server* and keep its identity in *state*."""
     from vezha.agent.enrol import enrol as ask
@@ -84,8 +85,38 @@ def enrol(
         proxy or config.proxy,
         plaintext or config.allow_plaintext_loopback,
     )
-    print(f"{identity.host} is enrolled with {identity.server}. Next: run --state {state}")
+    next_ = f" Next: run --state {state}" if say_next else ""
+    print(f"{identity.host} is enrolled with {identity.server}.{next_}")
     return 0
+
+
+def install(
+    folder: str,
+    source: str,
+    server: str,
+    token: str,
+    fingerprint: str,
+    name: str = "",
+    labels: Sequence[str] = (),
+    proxy: str = "",
+    plaintext: bool = False,
+) -> int:
+    """`install`: enrol, and stay: as a service where systemd runs. *source* is the single file."""
+    from vezha.agent.install import System
+    from vezha.agent.install import install as put
+
+    def enrol_in(place: str) -> None:
+        enrol(place, server, token, fingerprint, name, labels, proxy, plaintext, say_next=False)
+
+    return put(System(), folder, source, enrol_in)
+
+
+def uninstall(folder: str, purge: bool = False) -> int:
+    """`uninstall`: the other way."""
+    from vezha.agent.install import System
+    from vezha.agent.install import uninstall as remove
+
+    return remove(System(), folder, purge)
 
 
 def collect(state: str, config: str = "", status: bool = False) -> int:
@@ -204,6 +235,20 @@ def _do(given: argparse.Namespace) -> int:
             given.proxy,
             given.plaintext,
         )
+    if given.verb == "install":
+        return install(
+            given.folder,
+            sys.argv[0],
+            given.server,
+            given.token,
+            given.fingerprint,
+            given.name,
+            given.label,
+            given.proxy,
+            given.plaintext,
+        )
+    if given.verb == "uninstall":
+        return uninstall(given.folder, given.purge)
     if given.verb == "collect":
         if given.loop:
             return collect_loop(given.state, given.config, given.seconds)
@@ -218,9 +263,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("vezha-agent", description="Watches this host for Vezha.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    def verb(name: str, text: str, has_config: bool = True) -> argparse.ArgumentParser:
+    def verb(
+        name: str, text: str, has_config: bool = True, has_state: bool = True
+    ) -> argparse.ArgumentParser:
         made = verbs.add_parser(name, help=text, description=text)
-        if name != "version":
+        if has_state:
             made.add_argument(
                 "--state", default=default_state(), metavar="FOLDER", help="the agent's folder"
             )
@@ -230,20 +277,30 @@ def _parser() -> argparse.ArgumentParser:
 
     verb("run", "Collect and send, until told to stop.")
     asked = verb("enrol", "Make this host known to a server, once.", has_config=False)
-    asked.add_argument("--server", required=True, metavar="HOST:PORT")
-    asked.add_argument("--token", required=True, help="the one-time token")
-    asked.add_argument("--fingerprint", default="", help="SHA-256 of the server's certificate")
-    asked.add_argument("--name", default="", help="the host's name; default: its host name")
-    asked.add_argument("--label", action="append", default=[], metavar="NAME=VALUE")
-    asked.add_argument("--proxy", default="", metavar="URL", help="HTTP proxy")
-    asked.add_argument("--plaintext", action="store_true", help="without TLS, loopback only")
+    put = verb("install", "Enrol this host and stay: as a service.", False, False)
+    for one in (asked, put):
+        one.add_argument("--server", required=True, metavar="HOST:PORT")
+        one.add_argument("--token", required=True, help="the one-time token")
+        one.add_argument("--fingerprint", default="", help="SHA-256 of the server's certificate")
+        one.add_argument("--name", default="", help="the host's name; default: its host name")
+        one.add_argument("--label", action="append", default=[], metavar="NAME=VALUE")
+        one.add_argument("--proxy", default="", metavar="URL", help="HTTP proxy")
+        one.add_argument("--plaintext", action="store_true", help="without TLS, loopback only")
+    gone = verb("uninstall", "Stop and remove what install made.", False, False)
+    for one in (put, gone):
+        one.add_argument(
+            "--folder", default=default_state(), metavar="FOLDER", help="the agent's folder"
+        )
+    gone.add_argument(
+        "--purge", action="store_true", help="also identity, settings, what waits to be sent"
+    )
     once = verb("collect", "Print one sample of everything, as Prometheus text.")
     once.add_argument("--status", action="store_true", help="print the collectors instead")
     once.add_argument(
         "--loop", action="store_true", help="keep sampling; print the cost at the end"
     )
     once.add_argument("--seconds", type=float, default=0.0, help="end of --loop; 0 = never")
-    verb("version", "Print the version.", has_config=False)
+    verb("version", "Print the version.", False, False)
     return parser
 
 

@@ -113,3 +113,9 @@ LINK_FAREWELL_S = 2.0
 
 PLANNED_ABSENCE_S = 30.0
 """How long the server takes the silence of an agent that stopped in good order for planned."""
+
+INSTALL_TOOL_TIMEOUT_S = 60.0
+"""How long `install` waits for a program such as systemctl."""
+
+INSTALL_START_S = 10.0
+"""How long the service may take to be steadily active."""

@@ -51,12 +51,12 @@ class EnrolmentsView(msgspec.Struct):
 
 
 def command_of(door: AgentDoor, token: str) -> str:
-    """What to run on the host that joins: fetch the agent, check it, enrol, run.
+    """What to run on the host that joins: fetch the agent, check it, install it.
 
     The certificate is not known to that host yet, so the fetch trusts nobody; the file's hash,
     which stands in the command itself, says whether it is the right one.
     """
-    words = ["enrol", "--server", door.address, "--token", token]
+    words = ["install", "--server", door.address, "--token", token]
     if door.fingerprint:
         words += ["--fingerprint", door.fingerprint]
     agent_hash = door.agent_hash()
@@ -66,7 +66,6 @@ def command_of(door: AgentDoor, token: str) -> str:
         f"curl -fsSk https://{door.address}/{_FILE} -o {_FILE}"
         f" && echo '{agent_hash}  {_FILE}' | sha256sum -c --quiet"
         f" && python3 {_FILE} {shlex.join(words)}"
-        f" && python3 {_FILE} run"
     )
 
 

@@ -52,6 +52,50 @@ def enrol(
     _leave(lambda: command.enrol(state, server, token, fingerprint, name, label, proxy, plaintext))
 
 
+FolderOption = Annotated[
+    str, typer.Option("--folder", help="The agent's folder.", metavar="FOLDER")
+]
+
+
+@app.command()
+def install(
+    server: Annotated[str, typer.Option(help="HOST:PORT of the agents' channel.")],
+    token: Annotated[str, typer.Option(help="The one-time token.")],
+    fingerprint: Annotated[str, typer.Option(help="SHA-256 of the server's certificate.")] = "",
+    name: Annotated[str, typer.Option(help="The host's name; default: its host name.")] = "",
+    label: Annotated[list[str], typer.Option(help="NAME=VALUE, such as site=kyiv.")] = [],  # noqa: B006
+    proxy: Annotated[str, typer.Option(help="HTTP proxy: http://host:port, or none.")] = "",
+    plaintext: Annotated[bool, typer.Option(help="Without TLS, on loopback only.")] = False,
+    folder: FolderOption = "",
+) -> None:
+    """Enrol this host and stay: as a service where systemd runs."""
+    import tempfile
+
+    from vezha.agent.zipapp import build as build_file
+
+    def do() -> int:
+        with tempfile.TemporaryDirectory() as place:
+            source = Path(place) / "vezha-agent.pyz"
+            build_file(source)
+            where = folder or command.default_state()
+            return command.install(
+                where, str(source), server, token, fingerprint, name, label, proxy, plaintext
+            )
+
+    _leave(do)
+
+
+@app.command()
+def uninstall(
+    folder: FolderOption = "",
+    purge: Annotated[
+        bool, typer.Option("--purge", help="Also identity, settings, what waits to be sent.")
+    ] = False,
+) -> None:
+    """Stop and remove what install made."""
+    _leave(lambda: command.uninstall(folder or command.default_state(), purge))
+
+
 @app.command()
 def collect(
     state: StateOption = DEFAULT_STATE,

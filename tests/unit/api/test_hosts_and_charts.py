@@ -159,7 +159,7 @@ def test_invitations(tower: Tower, operator: TestClient) -> None:
 
 def test_the_command_without_an_agents_file_uses_the_installed_one() -> None:
     command = command_of(AgentDoor("h:1", "ff"), "vze_x")
-    assert command == "vezha agent enrol --server h:1 --token vze_x --fingerprint ff"
+    assert command == "vezha agent install --server h:1 --token vze_x --fingerprint ff"
 
 
 def test_there_are_24_charts_in_six_groups_of_four() -> None:
