@@ -43,6 +43,8 @@ PHONE = {"latency": 150, "downloadThroughput": 1.6e6 / 8, "uploadThroughput": 0.
 PHONE_CPU_RATE = 4
 LOADS = 3
 FRAME_MS = 1000 / 60
+SETTLE_MS = 4000
+"""Answers that were under way when a page was left have come and gone."""
 
 SIGN_IN = """async ([name, password]) => (await fetch("/api/v1/session", {method: "POST",
   headers: {"content-type": "application/json"}, body: JSON.stringify({name, password})})).status"""
@@ -338,7 +340,9 @@ def measure(
         took.append(float(page.evaluate(script, [to, sign])))
         page.wait_for_timeout(150)
         if i == 5:
+            page.wait_for_timeout(SETTLE_MS)
             before = heap(session)
+    page.wait_for_timeout(SETTLE_MS)
     table.row("page change, warm: median", statistics.median(took), 100.0, "ms")
     table.row(f"heap grown by {given.changes - 6} page changes", heap(session) - before, 1.0, "MB")
     context.close()

@@ -34,7 +34,7 @@ function PlaceLink({ place }: { place: Place }): JSX.Element {
   const alarm = place.href === '/incidents' && waiting.value.length > 0
   const worst = alarm ? waiting.value[0].severity : ''
   return (
-    <a class="place" href={place.href} aria-current={here ? 'page' : undefined}>
+    <a class="place" href={place.href} title={t(place.text)} aria-current={here ? 'page' : undefined}>
       <span class="place-icon">
         <Icon name={place.icon} />
         {alarm && <i class={`dot ${worst}`} />}
