@@ -24,6 +24,7 @@ from vezha.wire.ranges import Ranges
 
 FORMAT = 1
 _SCHEMA = """
+BEGIN;
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS label_column (id INTEGER PRIMARY KEY, labels BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS host (id INTEGER PRIMARY KEY, labels BLOB NOT NULL);
@@ -37,6 +38,8 @@ CREATE TABLE IF NOT EXISTS tombstone (
   id INTEGER PRIMARY KEY AUTOINCREMENT, start_ms INTEGER NOT NULL, end_ms INTEGER NOT NULL,
   refs BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS progress (origin INTEGER PRIMARY KEY, ranges BLOB NOT NULL);
+INSERT OR IGNORE INTO meta VALUES ('format', 1);
+COMMIT;
 """
 
 
@@ -104,9 +107,8 @@ class Catalog:
             self._db = sqlite3.connect(self.path, check_same_thread=False, timeout=30.0)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
-            with self._db:
-                self._db.executescript(_SCHEMA)
-                self._db.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (FORMAT,))
+            # in one transaction, so that a reader finds all of it or nothing
+            self._db.executescript(_SCHEMA)
         self._db.execute("PRAGMA cache_size=-2000")
         found = self.meta("format")
         if found != FORMAT:

@@ -28,6 +28,7 @@ from vezha.store.limits import DAY_MS, SQL_VALUES_MAX
 log = structlog.get_logger(__name__)
 FORMAT = 1
 _SCHEMA = """
+BEGIN;
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS tile (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -35,6 +36,8 @@ CREATE TABLE IF NOT EXISTS tile (
   min_ts INTEGER NOT NULL, max_ts INTEGER NOT NULL,
   flush INTEGER NOT NULL, samples INTEGER NOT NULL, crc INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS tile_data (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
+INSERT OR IGNORE INTO meta VALUES ('format', 1), ('epoch', 0);
+COMMIT;
 """
 _FETCH = "SELECT d.id, t.crc, d.data FROM tile_data d JOIN tile t ON t.id = d.id WHERE d.id"
 CELL, HOUR, MIN_TS, MAX_TS, FLUSH, SAMPLES = 1, 2, 3, 4, 5, 6
@@ -95,10 +98,8 @@ class DayFile:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA journal_size_limit=67108864")
             self._db.execute("PRAGMA synchronous=FULL")
-            with self._db:
-                self._db.executescript(_SCHEMA)
-                self._db.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (FORMAT,))
-                self._db.execute("INSERT OR IGNORE INTO meta VALUES ('epoch', 0)")
+            # in one transaction, so that a reader finds all of it or nothing
+            self._db.executescript(_SCHEMA)
         self._db.execute("PRAGMA cache_size=-1000")
         self._db.execute("PRAGMA mmap_size=1073741824")
 

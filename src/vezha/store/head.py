@@ -135,12 +135,14 @@ class Head:
             spare = self._spares.pop(0) if self._spares else None
         if spare is not None:
             self.slabs.append(spare)
+            spare.begin(len(self.slabs))
             block = spare.add_block(layout, rows, width)
             if block is not None:
                 self.bytes_used += size
                 return block
         slab = self._new_slab(max(size, SLAB_BYTES if self.slabs else SLAB_BYTES_FIRST))
         self.slabs.append(slab)
+        slab.begin(len(self.slabs))
         block = slab.add_block(layout, rows, width)
         assert block is not None
         self.bytes_used += size
@@ -201,6 +203,33 @@ class HeadSet:
                         found[path] = slab
         self._slabs = found
         return [found[p] for p in sorted(found, key=lambda p: Path(p).name)]
+
+
+_OWNER = "owner"
+
+
+def claim_folder(folder: str, store_path: str) -> None:
+    """Begin with an empty folder that says whose it is; remove those of stores that are gone.
+
+    A store that was killed leaves its slabs behind. It takes them away when it is opened again;
+    if its folder was deleted instead, the next store to open does.
+    """
+    clear_folder(folder)
+    own = Path(folder)
+    own.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (own / _OWNER).write_text(str(Path(store_path).resolve()))
+    for other in own.parent.glob(f"vezha-{os.getuid()}-*"):
+        with contextlib.suppress(OSError):
+            if not Path((other / _OWNER).read_text()).exists():
+                release_folder(str(other))
+
+
+def release_folder(folder: str) -> None:
+    """Remove a folder of slabs."""
+    clear_folder(folder)
+    with contextlib.suppress(OSError):
+        Path(folder, _OWNER).unlink(missing_ok=True)
+        Path(folder).rmdir()
 
 
 def clear_folder(folder: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,7 +51,10 @@ class StoreReader:
             if self._catalog is None:
                 if not Path(self._path, "catalog.db").exists():
                     return False
-                catalog = Catalog(self._path, readonly=True)
+                try:
+                    catalog = Catalog(self._path, readonly=True)
+                except sqlite3.OperationalError:
+                    return False  # the writer is just making it
                 folder = catalog.meta("head_folder")
                 if folder is None:
                     catalog.close()

@@ -287,13 +287,12 @@ class Reading:
         gathering: Gathering,
         thinning: Thinning | None,
     ) -> None:
-        generations: dict[int, list[Slab]] = {}
-        for slab in slabs:
-            generations.setdefault(slab.generation, []).append(slab)
+        generations: dict[int, list[tuple[Slab, I64]]] = {}
+        for slab, directory in Slab.snapshot(slabs):
+            generations.setdefault(slab.generation, []).append((slab, directory))
         for generation in sorted(generations):
             loose: list[tuple[Slab, I64]] = []
-            for slab in generations[generation]:
-                directory = slab.directory()
+            for slab, directory in generations[generation]:
                 near = (
                     (directory[:, slab_words.COUNT] > 0)
                     & (directory[:, slab_words.LOWEST] <= end)

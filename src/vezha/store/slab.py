@@ -2,7 +2,8 @@
 
 A slab is a file that is mapped into memory, best on a memory file system. Little-endian:
 
-    0      magic "VZSLAB1\\0" · i64 generation · i64 blocks in use · i64 bytes in use · zeros
+    0      magic "VZSLAB1\\0" · i64 generation · i64 blocks in use · i64 bytes in use
+           · i64 place in its generation (0: not in use yet) · zeros
     64     directory: SLAB_BLOCKS_MAX entries of 8 x i64:
            layout (-1: loose samples) · offset · capacity (rows) · width (series) · count (rows)
            · lowest ts · highest ts · 1 if a row is not newer than the row before it
@@ -166,6 +167,15 @@ class Slab:
         values = np.frombuffer(self.memory, np.float64, capacity * width, at)
         return Block(ts, values.reshape(capacity, width), None, words, base, capacity)
 
+    def begin(self, place: int) -> None:
+        """The generation uses this slab from now on, as its *place*th (from 1)."""
+        memoryview(self.memory).cast("q")[4] = place
+
+    @property
+    def place(self) -> int:
+        """Its place among the slabs of its generation, 0 if it is not in use."""
+        return int(self._words[4])
+
     def fill_ratio(self) -> float:
         """How much of it is reserved by blocks."""
         used, at = int(self._words[2]), int(self._words[3])
@@ -181,6 +191,18 @@ class Slab:
     def words(self) -> npt.NDArray[np.int64]:
         """The whole slab as int64."""
         return self._words
+
+    @staticmethod
+    def snapshot(slabs: list[Slab]) -> list[tuple[Slab, Directory]]:
+        """The slabs in use, oldest first, with their directories as of about now.
+
+        The newest is looked at first: whatever was written before a row that is seen, is seen.
+        """
+        used = [(s.generation, s.place, s) for s in slabs if s.place]
+        used.sort(key=lambda u: u[:2], reverse=True)
+        found = [(slab, slab.directory()) for _, _, slab in used]
+        found.reverse()
+        return found
 
     def rows(self, entry: Directory) -> tuple[Times, Values]:
         """Times [count] and values [count, width] of a block of frames."""

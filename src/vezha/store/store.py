@@ -38,7 +38,15 @@ from vezha.store.errors import (
 )
 from vezha.store.flusher import Flusher
 from vezha.store.frames import values_of_frame
-from vezha.store.head import Frozen, Head, Layout, clear_folder, head_folder
+from vezha.store.head import (
+    Frozen,
+    Head,
+    Layout,
+    claim_folder,
+    clear_folder,
+    head_folder,
+    release_folder,
+)
 from vezha.store.index import split_labels
 from vezha.store.limits import FROZEN_HEADS_MAX, FUTURE_MS_MAX
 from vezha.store.reading import Reading
@@ -125,8 +133,8 @@ class Store:
         self._flusher = Flusher(self)
         self._remove_unfinished()
         self._folder = head_folder(path, settings.head_folder)
-        for folder in (self._folder, f"{path}/head"):
-            clear_folder(folder)
+        clear_folder(f"{path}/head")
+        claim_folder(self._folder, path)
         opened = int(self._catalog.meta("opened") or 0) + 1
         self._catalog.set_meta("opened", opened)
         self._catalog.set_meta("head_folder", self._folder)
@@ -584,8 +592,7 @@ class Store:
             self._next_head.freeze()
         for slab in self._slabs():
             slab.unlink()
-        with contextlib.suppress(OSError):
-            Path(self._folder).rmdir()
+        release_folder(self._folder)
         self._days.close()
         self._catalog.close()
         if self._lock_fd >= 0:

@@ -13,6 +13,7 @@ from tests.unit.store.conftest import HOST, T0_MS, Bench, read, schema_of
 
 from vezha.model.labels import metric
 from vezha.store import Store, StoreInUse, StoreReader, StoreSettings, TooManySeries, UnknownSchema
+from vezha.store.head import claim_folder
 from vezha.testing.disk import MemoryDisk
 
 
@@ -255,3 +256,16 @@ def test_a_memory_file_system_that_is_full_is_done_without(
     bench.frame(1, 1, T0_MS + 1000, [3.0, 4.0])
     assert bench.store.progress(bench.store.origin("a/1")) == [(0, 1)]
     assert bench.read("cpu") == {"db-1": [(T0_MS, 1.0), (T0_MS + 1000, 3.0)]}
+
+
+def test_slabs_of_a_store_that_is_gone_are_swept(bench: Bench) -> None:
+    shared = bench.folder / "shm"
+    gone, there = (shared / f"vezha-{os.getuid()}-{n}" for n in ("gone", "there"))
+    for folder, owner in ((gone, bench.folder / "deleted"), (there, bench.folder / "store")):
+        folder.mkdir(parents=True)
+        (folder / "owner").write_text(str(owner))
+        (folder / "1.slab").write_bytes(b"x")
+    claim_folder(str(shared / "own"), str(bench.folder / "store"))
+    assert not gone.exists()
+    assert (there / "1.slab").exists()
+    assert (shared / "own").exists()
