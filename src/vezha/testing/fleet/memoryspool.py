@@ -35,11 +35,8 @@ class MemorySpool:
             return None
         if seq in self.records:
             return seq
-        if seq < self.first_seq:
-            seq = self.first_seq
-        while seq < self.next_seq and seq not in self.records:
-            seq += 1
-        return seq if seq < self.next_seq else None
+        # numbers leap from epoch to epoch, so look among what is there
+        return next((stored for stored in self.records if stored >= seq), None)
 
     def trim(self, durable: Ranges) -> int:
         """Let go of what the server has; how many frames that were."""
