@@ -29,6 +29,7 @@ from vezha.wire.tripwire import Busy, matcher_of
 from vezha.world import World
 
 _NOT_SET = CollectorSettings()
+_PARENTHESES = re.compile(r"\((.*)\)")
 
 
 class Source:
@@ -110,20 +111,16 @@ class Memory(Source):
         self._text = b""
 
     def want(self, metrics: set[str]) -> None:
-        text = os.pread(self._fd, KERNEL_FILE_BYTES_MAX, 0)
         series = []
         self._keys, self._factors, self._text = [], [], b""
-        for name in sorted(metrics):
-            for unit, factor in (("_bytes", 1024.0), ("", 1.0)):
-                field = name.removeprefix("node_memory_").removesuffix(unit)
-                # "Active(anon)" stands as Active_anon in the metric's name
-                field = re.sub(r"_(\w+)$", r"(\1)", field) if "_" in field else field
-                key = f"\n{field}:".encode()
-                if key in b"\n" + text and name.endswith(unit):
-                    self._keys.append(key)
-                    self._factors.append(factor)
-                    series.append(metric(name))
-                    break
+        for line in os.pread(self._fd, KERNEL_FILE_BYTES_MAX, 0).decode().splitlines():
+            field, _, value = line.partition(":")
+            in_bytes = value.endswith(" kB")
+            name = f"node_memory_{_PARENTHESES.sub(r'_\1', field)}{'_bytes' if in_bytes else ''}"
+            if name in metrics:
+                self._keys.append(f"\n{field}:".encode())
+                self._factors.append(1024.0 if in_bytes else 1.0)
+                series.append(metric(name))
         self.series = tuple(series)
 
     def look(self, now_s: float) -> bool:
