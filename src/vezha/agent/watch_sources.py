@@ -116,7 +116,8 @@ class Memory(Source):
         for line in os.pread(self._fd, KERNEL_FILE_BYTES_MAX, 0).decode().splitlines():
             field, _, value = line.partition(":")
             in_bytes = value.endswith(" kB")
-            name = f"node_memory_{_PARENTHESES.sub(r'_\1', field)}{'_bytes' if in_bytes else ''}"
+            plain = _PARENTHESES.sub(r"_\1", field)
+            name = f"node_memory_{plain}{'_bytes' if in_bytes else ''}"
             if name in metrics:
                 self._keys.append(f"\n{field}:".encode())
                 self._factors.append(1024.0 if in_bytes else 1.0)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -328,7 +329,7 @@ def test_a_storm_of_crossings_is_bounded(tmp_path: Path, config: AgentConfig, wo
 def test_what_a_server_may_send() -> None:
     good = Tripwire("t", (gauge(name="x"),))
     assert from_json([to_json(good)]) == [good]
-    bad = [
+    bad: list[dict[str, Any]] = [
         {},
         {"id": "t", "all": []},
         {"id": "t", "all": [{"op": "~", "value": 1, "of": {"metric": "a", "match": []}}]},
