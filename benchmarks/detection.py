@@ -1,6 +1,6 @@
 """Fault → message: how long, and where the time goes.
 
-    python benchmarks/detection.py [--runs 20] [--only flip,kill,hang,disk]
+    python -m benchmarks.detection [--runs 20] [--only flip,kill,hang,disk]
 
 A real server (`vezha up`), a real agent for each run, and a sink for web hooks on this machine.
 Faults at a random moment of the second: a gauge in a text file flips; the agent is killed (-9); it

@@ -1,6 +1,6 @@
 """A simulated fleet into one data contour: 10,000 agents x 100 series, once a second, over TLS.
 
-    python benchmarks/fleet_ingest.py [--agents 10000] [--series 100] [--seconds 60]
+    python -m benchmarks.fleet_ingest [--agents 10000] [--series 100] [--seconds 60]
 
 The generator (this process) runs on one core, the contour with its real store on another. The
 payloads are packed before the run, because a real fleet packs them on its own machines; each

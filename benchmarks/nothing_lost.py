@@ -1,6 +1,6 @@
 """Is anything lost? A real agent and a real data contour, next to Prometheus and its exporter.
 
-    python benchmarks/nothing_lost.py [--kills 20] [--cut 60]
+    python -m benchmarks.nothing_lost [--kills 20] [--cut 60]
 
 Both pairs suffer the same, at the same time: the server is killed (-9) so many times and started
 again, the network between the two is cut for so many seconds, the agent (the exporter) is killed

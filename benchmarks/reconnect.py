@@ -1,6 +1,6 @@
 """A storm: the data contour dies, and the whole fleet comes back over TLS.
 
-    python benchmarks/reconnect.py [--agents 2000] [--down 3]
+    python -m benchmarks.reconnect [--agents 2000] [--down 3]
 
 The contour is killed (-9) with everybody connected, started again, and watched until every agent
 is back and what they sampled meanwhile is stored. Prints how long both took, how many dials were
