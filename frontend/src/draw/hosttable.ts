@@ -4,12 +4,17 @@ import type { Host, State } from '../api/types'
 import { t, number } from '../i18n'
 import { cells, METRICS, stateOf } from '../state/fleet'
 import { hostPath } from '../state/paths'
+import { face } from './colours'
 
 export const ROW_PX = 31
 export const ROW_PX_PHONE = 48
 /** A number on the page changes only by this much, so that it does not flicker. */
 const DEAD_BAND = 2
 const OVERSCAN = 6
+/** Beside a name: the space to the next column, and what kerning may add. */
+const NAME_MARGIN_PX = 16
+/** Of so many names with the most letters the widest is looked for. */
+const NAMES_MEASURED = 40
 
 interface Row {
   node: HTMLElement
@@ -35,7 +40,10 @@ export class HostTable {
     private readonly body: HTMLElement,
     private readonly labels: readonly string[],
     private readonly onSelect: (host: number) => void,
-  ) {}
+  ) {
+    // Until the face has come, names are measured in another one.
+    void document.fonts.ready.then(() => this.fit())
+  }
 
   get order(): readonly number[] {
     return this.list
@@ -46,8 +54,10 @@ export class HostTable {
   }
 
   show(hosts: readonly Host[], list: readonly number[]): void {
+    const others = hosts !== this.hosts
     this.hosts = hosts
     this.list = list
+    if (others) this.fit()
     for (const row of this.rows) row.host = -1
     this.body.style.height = `${list.length * this.rowPx}px`
     this.scroll()
@@ -91,6 +101,16 @@ export class HostTable {
     else if (y > innerHeight - 120) scrollBy(0, y - innerHeight + 120)
     this.scroll()
     this.rows.find((r) => r.host === host)?.link.focus({ preventScroll: true })
+  }
+
+  /** Tells the style sheet how wide the widest name is; it decides how much of that there is room for. */
+  private fit(): void {
+    const names = this.hosts.map((h) => h.name).sort((a, b) => b.length - a.length)
+    const pen = document.createElement('canvas').getContext('2d')
+    if (!pen || names.length === 0) return
+    pen.font = face(13, 500)
+    const widest = Math.max(...names.slice(0, NAMES_MEASURED).map((name) => pen.measureText(name).width))
+    this.body.parentElement?.style.setProperty('--name', `${Math.ceil(widest) + NAME_MARGIN_PX}px`)
   }
 
   private make(): Row {
@@ -147,7 +167,10 @@ export class HostTable {
     row.link.href = hostPath(facts.name)
     row.link.textContent = facts.name
     row.link.title = facts.name
-    this.labels.forEach((label, i) => (row.places[i].textContent = facts.labels[label] ?? '—'))
+    this.labels.forEach((label, i) => {
+      row.places[i].textContent = facts.labels[label] ?? '—'
+      row.places[i].title = facts.labels[label] ?? ''
+    })
     row.node.classList.toggle('selected', host === this.selected)
     this.values(row, true)
   }
