@@ -7,7 +7,7 @@ In come the ledger's hosts and a handful of instant queries over all of them; ou
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,12 +39,10 @@ _NET = 'device!~"lo|veth.*|docker.*|br-.*|virbr.*|cni.*|flannel.*|tun.*"'
 LOAD_QUERIES: dict[str, str] = {
     "idle": "avg by (instance) (sum by (instance, cpu) "
     '(rate(node_cpu_seconds_total{mode=~"idle|iowait"}[5s])))',
-    "available": "last_over_time(node_memory_MemAvailable_bytes[15s])",
+    "available": "node_memory_MemAvailable_bytes",
     "disk": f"max by (instance) (rate(node_disk_io_time_seconds_total{{{_DISK}}}[5s]))",
-    "net": (
-        f"max by (instance) (rate(node_network_receive_bytes_total{{{_NET}}}[5s])) "
-        f"+ max by (instance) (rate(node_network_transmit_bytes_total{{{_NET}}}[5s]))"
-    ),
+    "received": f"max by (instance) (rate(node_network_receive_bytes_total{{{_NET}}}[5s]))",
+    "sent": f"max by (instance) (rate(node_network_transmit_bytes_total{{{_NET}}}[5s]))",
 }
 """Asked each second."""
 SLOW_QUERIES: dict[str, str] = {
@@ -58,17 +56,16 @@ SLOW_QUERIES: dict[str, str] = {
 """What moves slowly or never, asked every few seconds."""
 SPEED_ASSUMED = 125_000_000.0
 """Bytes per second of a link that does not tell its speed (virtual cards): 1 Gbit/s."""
-# Windows and not plain selectors: were the data contour down, a plain one would show its last
-# word for five minutes.
 STATUS_QUERIES: dict[str, str] = {
-    "up": 'last_over_time(up{job="node"}[15s])',
-    "behind": "last_over_time(vezha_agent_behind_seconds[15s])",
-    "complete": "last_over_time(vezha_agent_completeness_ratio[15s])",
+    "up": 'up{job="node"}',
+    "behind": "vezha_agent_behind_seconds",
+    "complete": "vezha_agent_completeness_ratio",
 }
 ALERTS_QUERY = 'ALERTS{alertstate="firing",instance!=""}'
 
 Ask = Callable[[str, int], tuple[list[Labels], Values]]
 """An instant query: text and time (ms) → series and their values (float64)."""
+Rows = npt.NDArray[np.int64]
 
 
 @dataclass(slots=True)
@@ -94,15 +91,40 @@ class FleetSnapshot:
         return {state: int(numbers[i]) for i, state in enumerate(STATES)}
 
 
-def place(rows: Mapping[str, int], found: tuple[list[Labels], Values], count: int) -> Values:
-    """float64[count]: each host's value out of a query's answer, NaN where it has none."""
-    column = np.full(count, np.nan)
-    labels, values = found
-    at = [rows.get(get_label(one, INSTANCE), -1) for one in labels]
-    index = np.asarray(at, np.int64)
-    known = index >= 0
-    column[index[known]] = values[known]
-    return column
+class Places:
+    """Which host each series of a query's answer is of, worked out again only when one of
+    them changes: the samples change every second, the label sets hardly ever."""
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+        self._index: dict[str, int] = {}
+        self._known: dict[str, tuple[list[Labels], Rows]] = {}
+
+    def name(self, names: list[str]) -> None:
+        """The hosts are these now, in this order."""
+        if names != self._names:
+            self._names = names
+            self._index = {name: i for i, name in enumerate(names)}
+            self._known.clear()
+
+    def rows(self, query: str, labels: list[Labels]) -> Rows:
+        """int64[n]: the row of each series' host, -1 for none that we know."""
+        known = self._known.get(query)
+        # Of equal lists the label sets are the same objects, which makes this a walk, no more.
+        if known is None or known[0] != labels:
+            index = self._index
+            rows = [index.get(get_label(one, INSTANCE), -1) for one in labels]
+            known = self._known[query] = (labels, np.asarray(rows, np.int64))
+        return known[1]
+
+    def place(self, query: str, found: tuple[list[Labels], Values]) -> Values:
+        """float64[hosts]: each host's value out of *query*'s answer, NaN where it has none."""
+        column = np.full(len(self._names), np.nan)
+        labels, values = found
+        rows = self.rows(query, labels)
+        known = rows >= 0
+        column[rows[known]] = values[known]
+        return column
 
 
 def percent(column: Values) -> npt.NDArray[np.uint8]:
@@ -131,16 +153,23 @@ def decide_states(
 class Fleet:
     """Makes snapshots, at most one per second however many ask. Blocks; thread-safe."""
 
-    def __init__(self, ledger: Ledger, world: World, ask: Ask) -> None:
+    def __init__(self, ledger: Ledger, world: World, ask: Ask, ask_recent: Ask) -> None:
+        """*ask_recent* forgets a series `RECENT_S` after its last sample: were the data contour
+        down, *ask* would give its last word for five minutes."""
         self._ledger = ledger
         self._world = world
         self._ask = ask
+        self._ask_recent = ask_recent
         self._lock = threading.Lock()
         self._snapshot: FleetSnapshot | None = None
         self._made_s = 0.0
         self._hosts: list[AnyRow] = []
+        self._names: list[str] = []
+        self._seen = np.zeros(0, np.bool_)
         self._hosts_read_s = -1e9
         self._revision = 0
+        self._places = Places()
+        self._levels: dict[Labels, int] = {}
         self._slow: dict[str, Values] = {}
         self._slow_names: list[str] = []
         self._slow_until_s = -1e9
@@ -155,7 +184,9 @@ class Fleet:
                 [r.labels for r in hosts] != [r.labels for r in self._hosts]
             ):
                 self._revision += 1
+                self._names = [row.name for row in hosts]
             self._hosts = hosts
+            self._seen = np.asarray([r.last_seen_ms is not None for r in hosts], np.bool_)
         return self._hosts
 
     def forget(self) -> None:
@@ -174,25 +205,15 @@ class Fleet:
             return self._snapshot
 
     def _make(self) -> FleetSnapshot:
-        hosts = self.hosts()
-        names = [row.name for row in hosts]
-        rows = {name: i for i, name in enumerate(names)}
-        count, now_ms = len(names), int(self._world.clock.now() * 1000)
-
-        def ask(text: str) -> Values:
-            try:
-                return place(rows, self._ask(text, now_ms), count)
-            except Exception:
-                # One query that fails (a limit, a store that restarts) leaves its column empty.
-                _log.warning("fleet_query_failed", query=text, exc_info=True)
-                return np.full(count, np.nan)
-
-        up = ask(STATUS_QUERIES["up"])
-        tiles = np.empty((count, 6), np.uint8)
-        for i, load in enumerate(self._loads(names, ask)):
+        self.hosts()
+        names, seen = self._names, self._seen
+        self._places.name(names)
+        now_ms = int(self._world.clock.now() * 1000)
+        up = self._column(STATUS_QUERIES["up"], now_ms, self._ask_recent)
+        tiles = np.empty((len(names), 6), np.uint8)
+        for i, load in enumerate(self._loads(now_ms)):
             tiles[:, i + 1] = percent(load)
-        seen = np.asarray([row.last_seen_ms is not None for row in hosts], np.bool_)
-        tiles[:, 0] = decide_states(up, self._worst(rows, count, now_ms), seen)
+        tiles[:, 0] = decide_states(up, self._worst(now_ms), seen)
         # What a silent host last said is no longer so.
         tiles[tiles[:, 0] == SILENT, 1:] = LOAD_UNKNOWN
         return FleetSnapshot(
@@ -201,17 +222,31 @@ class Fleet:
             names,
             tiles,
             up == 1,
-            ask(STATUS_QUERIES["behind"]),
-            ask(STATUS_QUERIES["complete"]),
+            self._column(STATUS_QUERIES["behind"], now_ms, self._ask_recent),
+            self._column(STATUS_QUERIES["complete"], now_ms, self._ask_recent),
         )
 
-    def _loads(self, names: list[str], ask: Callable[[str], Values]) -> tuple[Values, ...]:
+    def _column(self, text: str, now_ms: int, ask: Ask) -> Values:
+        """float64[hosts]: the answer to a query."""
+        try:
+            return self._places.place(text, ask(text, now_ms))
+        except Exception:
+            # One query that fails (a limit, a store that restarts) leaves its column empty.
+            _log.warning("fleet_query_failed", query=text, exc_info=True)
+            return np.full(len(self._names), np.nan)
+
+    def _loads(self, now_ms: int) -> tuple[Values, ...]:
         """The five loads in percent, in the order of `LOADS`: float64[n] each."""
         now_s = self._world.clock.monotonic()
-        if now_s >= self._slow_until_s or names != self._slow_names:
-            self._slow = {name: ask(text) for name, text in SLOW_QUERIES.items()}
-            self._slow_names, self._slow_until_s = names, now_s + limits.SLOW_LOADS_SHARED_S
-        now = {name: ask(text) for name, text in LOAD_QUERIES.items()}
+        if now_s >= self._slow_until_s or self._names is not self._slow_names:
+            self._slow = {
+                name: self._column(text, now_ms, self._ask) for name, text in SLOW_QUERIES.items()
+            }
+            self._slow_names, self._slow_until_s = self._names, now_s + limits.SLOW_LOADS_SHARED_S
+        now = {
+            name: self._column(text, now_ms, self._ask_recent)
+            for name, text in LOAD_QUERIES.items()
+        }
         speed = self._slow["speed"]
         with np.errstate(divide="ignore", invalid="ignore"):
             return (
@@ -219,20 +254,29 @@ class Fleet:
                 100 * (1 - now["available"] / self._slow["memory"]),
                 self._slow["space"],
                 100 * now["disk"],
-                100 * now["net"] / np.where(np.isnan(speed), SPEED_ASSUMED, speed),
-            )
+                100 * (now["received"] + now["sent"])
+                / np.where(np.isnan(speed), SPEED_ASSUMED, speed),
+            )  # fmt: skip
 
-    def _worst(self, rows: dict[str, int], count: int, now_ms: int) -> npt.NDArray[np.uint8]:
-        worst = np.zeros(count, np.uint8)
+    def _worst(self, now_ms: int) -> npt.NDArray[np.uint8]:
+        """uint8[hosts]: the state that the worst firing alert gives each host."""
+        worst = np.zeros(len(self._names), np.uint8)
         try:
             firing, _ = self._ask(ALERTS_QUERY, now_ms)
         except Exception:
             _log.warning("fleet_query_failed", query=ALERTS_QUERY, exc_info=True)
             return worst
-        for labels in firing:
-            row = rows.get(get_label(labels, INSTANCE), -1)
-            if row >= 0:
-                worst[row] = max(worst[row], _LEVEL[Severity.of(get_label(labels, "severity"))])
+        rows = self._places.rows(ALERTS_QUERY, firing)
+        levels = self._levels
+        self._levels = {
+            labels: levels[labels]
+            if labels in levels
+            else _LEVEL[Severity.of(get_label(labels, "severity"))]
+            for labels in firing
+        }
+        level = np.fromiter(self._levels.values(), np.uint8, len(self._levels))
+        known = rows >= 0
+        np.maximum.at(worst, rows[known], level[known])
         return worst
 
 

@@ -43,9 +43,13 @@ REQUEST_SLOW_S = 2.0
 """Requests slower than this are logged."""
 LIVE_RECHECK_S = 30.0
 """How often an open live stream's session is looked at again."""
-HOSTS_REREAD_S = 5.0
+HOSTS_REREAD_S = 20.0
 """How old the list of hosts may be where no nudge told of a change."""
+RECENT_S = 15.0
+"""How long after its last sample the map still shows a host's value."""
 SNAPSHOT_SHARED_S = 0.9
 """How long one snapshot of the fleet answers all who ask."""
 SLOW_LOADS_SHARED_S = 5.0
 """How old the slowly moving part of the map (space, sizes, speeds of links) may be."""
+EXTERNAL_BODY_BYTES_MAX = 4 * 1024 * 1024
+"""Body of alerts that another program sends; Prometheus sends 64 to 256 alerts at a time."""

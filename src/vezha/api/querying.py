@@ -11,6 +11,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import structlog
@@ -43,6 +44,8 @@ class Querying:
         waiting_max: int = limits.QUERIES_WAITING_MAX,
     ) -> None:
         self.engine = engine
+        options = replace(engine.options, lookback_ms=int(limits.RECENT_S * 1000))
+        self._recent = Engine(source, engine.limits, options)
         self.source = source
         self.timeout_s = timeout_s
         self._world = world
@@ -113,8 +116,11 @@ class Querying:
 
     def vector(self, text: str, time_ms: int) -> tuple[list[Labels], Values]:
         """An instant query's series and values, evaluated on the calling thread."""
-        result = self.engine.instant(text, time_ms)
-        return result.labels, result.values[:, 0]
+        return _vector(self.engine, text, time_ms)
+
+    def recent(self, text: str, time_ms: int) -> tuple[list[Labels], Values]:
+        """The same, of series that had a sample within the last `RECENT_S`."""
+        return _vector(self._recent, text, time_ms)
 
     def close(self) -> None:
         """Let running queries end, take no more."""
@@ -131,6 +137,11 @@ class Querying:
         self._metrics.query_seconds.observe(took_s)
         if took_s >= limits.QUERY_SLOW_S:
             _log.warning("query_slow", query=text[:1_000], outcome=outcome, took_s=round(took_s, 3))
+
+
+def _vector(engine: Engine, text: str, time_ms: int) -> tuple[list[Labels], Values]:
+    result = engine.instant(text, time_ms)
+    return result.labels, result.values[:, 0]
 
 
 def api_error(error: Exception) -> ApiError:

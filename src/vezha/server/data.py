@@ -34,6 +34,7 @@ from vezha.server.contour import StopSignal
 from vezha.server.identities import LedgerIdentities
 from vezha.server.limits import (
     GC_THRESHOLDS,
+    HOSTS_NUDGE_S,
     IDENTITIES_REFRESH_S,
     OPEN_FILES_WANTED,
     OWN_SERIES_INTERVAL_S,
@@ -135,6 +136,8 @@ class DataContour:
         self._rules_thread = threading.Thread(target=self._evaluate, name="rules", daemon=True)
         self._tasks: list[asyncio.Task[None]] = []
         self._refresh_wanted = asyncio.Event()
+        self._hosts_nudge: asyncio.TimerHandle | None = None
+        identities.on_hosts = self._hosts_changed
         self._tripwires_sent = 0
         self.port = 0
 
@@ -250,6 +253,21 @@ class DataContour:
     def _nudged(self, topic: str) -> None:
         if topic in ("agents", "hosts"):
             self._refresh_wanted.set()
+
+    def _hosts_changed(self) -> None:
+        """A host is new, or said what it is: the pages show it at once. On any thread."""
+        self._loop.call_soon_threadsafe(self._nudge_hosts_soon)
+
+    def _nudge_hosts_soon(self) -> None:
+        # A whole fleet that enrols makes one nudge of many: reading 10,000 hosts has its price.
+        if self._hosts_nudge is None:
+            self._hosts_nudge = self._loop.call_later(HOSTS_NUDGE_S, self._nudge_hosts)
+
+    def _nudge_hosts(self) -> None:
+        self._hosts_nudge = None
+        self._refresh_wanted.set()  # and `vezha_host_info` knows it
+        if not self._stopping.is_set():
+            self._bus.publish("hosts")
 
     async def _keep_identities(self) -> None:
         while True:

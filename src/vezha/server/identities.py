@@ -8,7 +8,7 @@ What agents tell of themselves is gathered and written by one thread.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,8 @@ class LedgerIdentities:
         self._labels: dict[str, dict[str, str]] = {}
         self._told: dict[str, tuple[str, Mapping[str, Any]]] = {}
         self._lock = threading.Lock()
+        self.on_hosts: Callable[[], None] = lambda: None
+        """Called when hosts came or told something new of themselves; on any thread."""
         self.refresh()
 
     def check(self, agent_id: str, secret: str) -> Identity | None:
@@ -63,6 +65,7 @@ class LedgerIdentities:
             log.error("enrolment_failed", error=type(error).__name__)
             raise EnrolmentRefused("the server cannot reach its ledger; try again") from None
         self.refresh()
+        self.on_hosts()
         return Identity(made.agent_id, made.host_name), made.secret
 
     def state_told(self, identity: Identity, version: str, facts: Mapping[str, Any]) -> None:
@@ -106,6 +109,8 @@ class LedgerIdentities:
                 self._ledger, name, {**_bounded(facts), "agent_version": version}, self._now_ms()
             )
         note_seen(self._ledger, seen_ms)
+        if told:
+            self.on_hosts()
 
     def _now_ms(self) -> int:
         return int(self._world.clock.now() * 1000)

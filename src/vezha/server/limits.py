@@ -42,6 +42,8 @@ FACTS_PENDING_MAX = 20_000
 """Hosts whose facts wait to be written to the ledger."""
 IDENTITIES_REFRESH_S = 5.0
 """How old the gateway's picture of who may connect gets without a nudge."""
+HOSTS_NUDGE_S = 0.2
+"""How long a change of hosts waits for others of its kind before the pages are told."""
 TOLD_INTERVAL_S = 2.0
 SEEN_INTERVAL_S = 30.0
 """How often `last_seen` of all hosts is written: one transaction."""

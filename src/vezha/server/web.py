@@ -153,7 +153,7 @@ def create_app(settings: Settings, parts: Parts) -> tuple[Starlette, Services]:
         engine, parts.source, parts.world, services.metrics, timeout_s=settings.query.timeout_s
     )
     services.querying = querying
-    services.fleet = Fleet(parts.ledger, parts.world, querying.vector)
+    services.fleet = Fleet(parts.ledger, parts.world, querying.vector, querying.recent)
     services.hub = Hub(
         services.fleet,
         engine,

@@ -117,7 +117,7 @@ def tower(tmp_path: Path, prepared_ledger: Path) -> Iterator[Tower]:
     engine = Engine(samples)
     querying = Querying(engine, samples, world, services.metrics)
     services.querying = querying
-    services.fleet = Fleet(ledger, world, querying.vector)
+    services.fleet = Fleet(ledger, world, querying.vector, querying.recent)
     services.hub = Hub(services.fleet, engine, world, services.metrics)
     made = Tower(services, samples, clock, nudges)
     yield made
