@@ -439,7 +439,9 @@ class Store:
         sealed is kept and goes out, in order, with the next commit that succeeds.
         """
         with self._commit_lock:
-            if batch.count or batch.frozen is not None:
+            # whoever tries again brings the batch that is still waiting
+            waits = any(queued is batch for queued in self._queue)
+            if not waits and (batch.count or batch.frozen is not None):
                 self._queue.append(batch)
             while self._queue:
                 self._write(self._queue[0])
@@ -475,6 +477,7 @@ class Store:
             self._segment += 1
             self._wal.close()
             self._flusher.add(batch.frozen)
+            batch.frozen = None
 
     def _prepare(self) -> None:
         """Memory that the loop will want soon. Near the end of a window, that is all of it: with
