@@ -1,0 +1,129 @@
+"""Keeps running the checks that `checks.yml` of the state folder names, and follows its changes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from vezha.api.heartbeats import know_heartbeat
+from vezha.checks.config import Check, parse_checks
+from vezha.checks.errors import CheckConfigError
+from vezha.checks.heartbeat import Beat, HeartbeatProbe
+from vezha.checks.loop import Checks
+from vezha.ledger import Ledger
+from vezha.legacy.batch import batch_of
+from vezha.legacy.doors import Doors
+from vezha.legacy.errors import BadBody, NotNow
+from vezha.model.columns import STALE_NAN
+from vezha.model.labels import Labels
+from vezha.server.limits import SCRAPE_FILE_BYTES_MAX, SCRAPE_FILE_LOOK_S
+from vezha.world import World
+
+log = structlog.get_logger("vezha.checks")
+
+
+@dataclass(slots=True)
+class CheckBook:
+    """The checks in force, for those who ask; replaced as a whole."""
+
+    checks: tuple[Check, ...] = ()
+    heartbeats: Mapping[str, HeartbeatProbe] = field(default_factory=dict)
+
+    def take(self, checks: list[Check]) -> None:
+        """Put *checks* in force."""
+        self.checks = tuple(checks)
+        self.heartbeats = {c.name: c.probe for c in checks if isinstance(c.probe, HeartbeatProbe)}
+
+
+class FeedSink:
+    """Hands samples to the data contour's feed."""
+
+    def __init__(self, doors: Doors) -> None:
+        self._doors = doors
+
+    async def write(
+        self, values: Mapping[Labels, float], gone: Iterable[Labels], ts_ms: int
+    ) -> None:
+        """What cannot be taken now is a gap; the next probe is due soon."""
+        ended = list(gone)
+        try:
+            numbers = [self._doors.table.number(labels) for labels in (*values, *ended)]
+            both = [*values.values(), *(STALE_NAN for _ in ended)]
+            await self._doors.feed.write(batch_of(numbers, [ts_ms] * len(numbers), both))
+        except (NotNow, BadBody) as error:
+            log.warning("check_unwritten", why=str(error))
+
+
+def read_secret_file(world: World, folder: Path, path: str) -> bytes:
+    """A secret's file; a relative path is meant from the folder of `checks.yml`."""
+    return world.disk.read(str(folder / path))
+
+
+async def keep_checking(
+    file: Path, doors: Doors, world: World, book: CheckBook, ledger: Ledger
+) -> None:
+    """For ever; cancelled at the end. A file that cannot be used changes nothing, and says so."""
+
+    async def last_beat(name: str) -> Beat:
+        now_ms = int(world.clock.now() * 1000)
+        return await asyncio.to_thread(know_heartbeat, ledger, name, now_ms)
+
+    sink = FeedSink(doors)
+    told = ""
+    running: Checks | None = None
+    task: asyncio.Task[None] | None = None
+    try:
+        while True:
+            text = _read(file)
+            if text != told:
+                told = text
+                try:
+                    found = _parsed(text, file, world)
+                except CheckConfigError as error:
+                    log.error("checks_refused", why=str(error))
+                else:
+                    await _end(task)
+                    book.take(found)
+                    log.info("checking", checks=len(found))
+                    before = running
+                    running = Checks([c.with_beats(last_beat) for c in found], sink, world)
+                    task = asyncio.create_task(running.run(before))
+            await asyncio.sleep(SCRAPE_FILE_LOOK_S)
+            if task is not None and task.done():
+                # an empty file has nothing to run; anything else is our fault
+                if (broken := task.exception()) is not None:
+                    log.error("checking_broke", error=repr(broken))
+                    told = ""
+                task = None
+    finally:
+        await _end(task)
+
+
+def _parsed(text: str, file: Path, world: World) -> list[Check]:
+    def read(path: str) -> bytes:
+        return read_secret_file(world, file.parent, path)
+
+    return parse_checks(text, read, str(file)) if text else []
+
+
+async def _end(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def _read(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(SCRAPE_FILE_BYTES_MAX).decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        log.error("checks_unreadable", why=error.strerror)
+        return ""
