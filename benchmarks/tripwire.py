@@ -352,9 +352,10 @@ def cost_child() -> None:
         (Path(state) / "textfile").mkdir()
         (Path(state) / "textfile" / "a.prom").write_text("queue 1\nerrors 0\n")
         (Path(state) / "me.pid").write_text(str(os.getpid()))
-        own = Path("/proc/self/comm").read_text().strip()
+        # Names of our own: others' processes come and go.
+        (Path(state) / "parent.pid").write_text(str(os.getppid()))
         config = parse_config(
-            f'[collectors.watched]\nprocesses = "{state}/me.pid {own}"\n', state=state
+            f'[collectors.watched]\nprocesses = "{state}/me.pid {state}/parent.pid"\n', state=state
         )
 
         def of(name: str, op: str, value: float, per: str = "") -> Condition:

@@ -62,6 +62,9 @@ COMMAND_CHARS_MAX = 15
 WATCH_INTERVAL_S = 0.1
 """How often tripwires are looked at."""
 
+WATCH_MEMINFO_BYTES_MAX = 8 * 1024
+"""So much of /proc/meminfo is read for tripwires; it is 1.5 KiB, and a larger buffer costs more."""
+
 WATCH_MOUNTS_AGAIN_S = 2.0
 """How often the list of mounts is read anew for tripwires."""
 
@@ -119,3 +122,6 @@ INSTALL_TOOL_TIMEOUT_S = 60.0
 
 INSTALL_START_S = 10.0
 """How long the service may take to be steadily active."""
+
+LINK_CALM_S = 30.0
+"""A connection that lasted so long has earlier failures forgotten."""

@@ -18,6 +18,7 @@ from vezha import __version__
 from vezha.agent.dial import Channel, Server, dial
 from vezha.agent.identity import Identity
 from vezha.agent.limits import (
+    LINK_CALM_S,
     LINK_FAREWELL_S,
     LINK_HEARTBEAT_S,
     LINK_SILENT_SERVER_S,
@@ -138,7 +139,7 @@ class Link:
             if self._stop.is_set():
                 return
             lasted = self._world.clock.monotonic() - began
-            failures = 0 if lasted > BACKOFF_MAX_S else failures + 1
+            failures = 0 if lasted > LINK_CALM_S else failures + 1
             wait = backoff_s(
                 failures - 1 if failures else 0, retry_after_s, self._world.chance.uniform
             )

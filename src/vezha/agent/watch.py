@@ -12,16 +12,16 @@ import math
 import os
 import select
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 
 from vezha.agent.collect.collector import NotHere, Series
 from vezha.agent.config import AgentConfig
 from vezha.agent.limits import WATCH_CROSSINGS_PER_S, WATCH_INTERVAL_S, WATCH_START_AGAIN_S
-from vezha.agent.watch_sources import Source, open_busy, open_source, source_name
+from vezha.agent.watch_sources import WATCHED, Source, open_busy, open_source, source_name
 from vezha.model.labels import METRIC_NAME, Labels
 from vezha.wire.message import Crossing
-from vezha.wire.tripwire import Condition, Selector, Tripwire, matcher_of
+from vezha.wire.tripwire import OPS, Condition, Selector, Tripwire, matcher_of
 from vezha.world import World
 
 Send = Callable[[Crossing], None]
@@ -65,74 +65,114 @@ class _Opened:
             self.source = None
 
 
-class _Side:
-    """A selector bound to the series of its source: which positions it means."""
+class _Term(NamedTuple):
+    """A condition with where its quantity is read."""
 
-    def __init__(self, opened: _Opened, selector: Selector | None) -> None:
-        self.opened = opened
-        self._metric = selector.metric if selector is not None else ""
-        if self._metric not in opened.metrics:
-            opened.metrics.add(self._metric)
-            opened.wants_told = False
-        self._fits = matcher_of(selector.match) if selector is not None else None
-        self._bound: Series | None = None
-        self._places: list[tuple[Labels, int]] = []
-
-    def values(self) -> dict[Labels, float]:
-        """By labels without the metric's name; nothing where the source is not there."""
-        source = self.opened.source
-        if source is None:
-            return {}
-        if source.series is not self._bound:
-            self._bound = source.series
-            self._places = list(self._bind(source.series))
-        values = source.values
-        return {labels: values[place] for labels, place in self._places}
-
-    def _bind(self, series: Series) -> Iterable[tuple[Labels, int]]:
-        for place, labels in enumerate(series):
-            if self._fits is None:
-                yield (), place
-                continue
-            pairs = dict(labels)
-            if pairs.pop(METRIC_NAME) == self._metric and self._fits(pairs):
-                yield tuple(pair for pair in labels if pair[0] != METRIC_NAME), place
-
-
-class _Held(NamedTuple):
     condition: Condition
-    of: _Side
-    per: _Side | None
+    of: _Opened
+    per: _Opened | None
+
+    def bind(self) -> dict[Labels, _Check]:
+        """Where to read, by labels without the metric's name."""
+        condition = self.condition
+        found = _places(self.of, condition.of)
+        below = _places(self.per, condition.per) if self.per is not None else {}
+        checks = {}
+        for labels, place in found.items():
+            if self.per is None:
+                checks[labels] = _Check(condition, self.of, place, None, 0)
+            elif labels in below:
+                checks[labels] = _Check(condition, self.of, place, self.per, below[labels])
+        return checks
+
+
+class _Check(NamedTuple):
+    """One value to read and compare."""
+
+    condition: Condition
+    of: _Opened
+    place: int
+    per: _Opened | None
+    per_place: int
+
+    def value(self) -> float:
+        """Not a number where there is none."""
+        assert self.of.source is not None
+        value = self.of.source.values[self.place]
+        if self.per is None:
+            return value
+        assert self.per.source is not None
+        below = self.per.source.values[self.per_place]
+        return value / below if below else math.nan
+
+
+def _places(opened: _Opened, selector: Selector | None) -> dict[Labels, int]:
+    """Positions in the source of the series that are meant, by labels without the name."""
+    source = opened.source
+    if source is None:
+        return {}
+    if selector is None:
+        return {(): 0}
+    fits = matcher_of(selector.match)
+    found = {}
+    for place, labels in enumerate(source.series):
+        pairs = dict(labels)
+        if pairs.pop(METRIC_NAME) == selector.metric and fits(pairs):
+            found[tuple(pair for pair in labels if pair[0] != METRIC_NAME)] = place
+    return found
 
 
 class _Wire:
     """One tripwire with what of it is across the threshold."""
 
-    def __init__(self, wire: Tripwire, conditions: list[_Held]) -> None:
+    def __init__(self, wire: Tripwire, terms: list[_Term]) -> None:
         self.wire = wire
-        self.conditions = conditions
-        sides = [c.of for c in conditions] + [c.per for c in conditions if c.per is not None]
-        self.opened = list({id(side.opened): side.opened for side in sides}.values())
+        self.terms = terms
+        both = [t.of for t in terms] + [t.per for t in terms if t.per is not None]
+        self.opened = list({id(opened): opened for opened in both}.values())
         self.across: set[Labels] = set()
+        self._bound: list[Series | None] = []
+        self._rows: list[tuple[Labels, list[_Check]]] = []
+
+    def _bind(self) -> None:
+        """Learn anew where the values stand, as some source announced other series."""
+        tables = [term.bind() for term in self.terms]
+        self._rows = [
+            (labels, [table[labels] for table in tables])
+            for labels in tables[0]
+            if all(labels in table for table in tables)
+        ]
 
     def crossings(self) -> list[tuple[Labels, bool, float]]:
-        """Labels that crossed since the last time: to which side, and the value."""
-        told: dict[Labels, float] = {}
-        holds: set[Labels] = set()
-        for number, (condition, of, per) in enumerate(self.conditions):
-            found = of.values()
-            if per is not None:
-                below = per.values()
-                found = {k: v / below[k] for k, v in found.items() if below.get(k)}
-            true = {labels for labels, value in found.items() if condition.holds(value)}
-            if number == 0:
-                told = found
-            holds = true if number == 0 else holds & true
-        out = [(labels, True, told[labels]) for labels in holds if labels not in self.across]
-        # What vanished did not recover: the ordinary samples say what became of it.
-        back = [labels for labels in self.across if labels in told and labels not in holds]
-        out += [(labels, False, told[labels]) for labels in back if not math.isnan(told[labels])]
-        self.across = (self.across | holds) - set(back)
+        """Labels that crossed since the last time: to which side, and the value.
+
+        What vanished did not recover: the ordinary samples say what became of it.
+        """
+        series = [None if o.source is None else o.source.series for o in self.opened]
+        if len(series) != len(self._bound) or any(
+            new is not old
+            for new, old in zip(series, self._bound)  # noqa: B905
+        ):
+            self._bound = series
+            self._bind()
+        out = []
+        across = self.across
+        for labels, checks in self._rows:
+            told = math.nan
+            holds = True
+            for check in checks:
+                value = check.value()
+                if value != value:
+                    break
+                if told != told:
+                    told = value
+                if not OPS[check.condition.op](value, check.condition.value):
+                    holds = False
+            else:
+                if holds is not (labels in across):
+                    out.append((labels, holds, told))
+        for labels, holds, _ in out:
+            (across.add if holds else across.discard)(labels)
         return out
 
 
@@ -167,21 +207,25 @@ class Wires:
         return wire
 
     def _make(self, wire: Tripwire) -> _Wire:
-        held = []
+        terms = []
         for one in wire.conditions:
             if one.busy is not None:
                 busy = one.busy
                 opened = self._opened(busy, lambda b=busy: open_busy(b, self._config, self._world))  # type: ignore[misc]
-                held.append(_Held(one, _Side(opened, None), None))
+                terms.append(_Term(one, opened, None))
                 continue
             assert one.of is not None
-            per = None if one.per is None else _Side(self._named(one.per.metric), one.per)
-            held.append(_Held(one, _Side(self._named(one.of.metric), one.of), per))
-        return _Wire(wire, held)
+            per = None if one.per is None else self._named(one.per.metric)
+            terms.append(_Term(one, self._named(one.of.metric), per))
+        return _Wire(wire, terms)
 
     def _named(self, of: str) -> _Opened:
         name = source_name(of)
-        return self._opened(name, lambda: open_source(name, self._config, self._world))
+        opened = self._opened(name, lambda: open_source(name, self._config, self._world))
+        if of not in opened.metrics:
+            opened.metrics.add(of)
+            opened.wants_told = False
+        return opened
 
     def _opened(self, key: object, make: Callable[[], Source]) -> _Opened:
         found = self._sources.get(key) or self._old.get(key) or _Opened(make)
@@ -207,12 +251,14 @@ class Wires:
 
     def descriptors(self) -> list[int]:
         """What becomes readable when the next look should be at once."""
-        return [
-            fd
-            for opened in self._sources.values()
-            if opened.source is not None
-            for fd in opened.source.descriptors()
-        ]
+        opened = self._sources.get(WATCHED)
+        return [] if opened is None or opened.source is None else opened.source.descriptors()
+
+    def hurry(self) -> None:
+        """One of `descriptors` is readable."""
+        opened = self._sources.get(WATCHED)
+        if opened is not None and opened.source is not None:
+            opened.source.hurry()
 
     def close(self) -> None:
         """Close all sources."""
@@ -313,5 +359,6 @@ class Watch:
                     while os.read(self._wake_read, 4096):
                         pass
             else:
+                self._wires.hurry()
                 self.look()
                 return

@@ -19,9 +19,9 @@ from vezha.agent.collect.filesystem import ask, parse_mounts
 from vezha.agent.collect.host import Host
 from vezha.agent.config import AgentConfig, CollectorSettings
 from vezha.agent.limits import (
-    KERNEL_FILE_BYTES_MAX,
     TEXTFILES_MAX,
     WATCH_INTERVAL_S,
+    WATCH_MEMINFO_BYTES_MAX,
     WATCH_MOUNTS_AGAIN_S,
 )
 from vezha.model.labels import metric
@@ -29,6 +29,7 @@ from vezha.wire.tripwire import Busy, matcher_of
 from vezha.world import World
 
 _NOT_SET = CollectorSettings()
+WATCHED = "watched"
 _PARENTHESES = re.compile(r"\((.*)\)")
 
 
@@ -50,6 +51,9 @@ class Source:
         """What becomes readable when a look should not wait."""
         return []
 
+    def hurry(self) -> None:
+        """One of `descriptors` is readable: the next look matters."""
+
     def close(self) -> None:
         """Close what is open."""
 
@@ -63,7 +67,7 @@ def source_name(of: str) -> str:
     if of == "node_systemd_unit_state":
         return "systemd"
     if of == "vezha_watched_process_up":
-        return "watched"
+        return WATCHED
     return "textfile"
 
 
@@ -113,7 +117,7 @@ class Memory(Source):
     def want(self, metrics: set[str]) -> None:
         series = []
         self._keys, self._factors, self._text = [], [], b""
-        for line in os.pread(self._fd, KERNEL_FILE_BYTES_MAX, 0).decode().splitlines():
+        for line in os.pread(self._fd, WATCH_MEMINFO_BYTES_MAX, 0).decode().splitlines():
             field, _, value = line.partition(":")
             in_bytes = value.endswith(" kB")
             plain = _PARENTHESES.sub(r"_\1", field)
@@ -125,7 +129,7 @@ class Memory(Source):
         self.series = tuple(series)
 
     def look(self, now_s: float) -> bool:
-        text = b"\n" + os.pread(self._fd, KERNEL_FILE_BYTES_MAX, 0)
+        text = b"\n" + os.pread(self._fd, WATCH_MEMINFO_BYTES_MAX, 0)
         if text == self._text:
             return False
         self._text = text
@@ -175,16 +179,28 @@ def _stamp(path: str) -> tuple[int, int, int]:
 
 
 class Watched(Collected):
-    """Processes; the kernel tells of their end."""
+    """Processes. The kernel tells of their end, so while all live a look is for restarts only."""
 
     def __init__(self, host: Host) -> None:
         from vezha.agent.collect.watched import Collector as WatchedCollector
 
         self._watched = WatchedCollector(host)
+        self._next_s = 0.0
         super().__init__(self._watched)
+
+    def look(self, now_s: float) -> bool:
+        if now_s < self._next_s:
+            return False
+        changed = super().look(now_s)
+        tells = all(self.values) and len(self.descriptors()) >= len(self.values)
+        self._next_s = now_s + (1.0 if tells else 0.0)
+        return changed
 
     def descriptors(self) -> list[int]:
         return self._watched.descriptors()
+
+    def hurry(self) -> None:
+        self._next_s = 0.0
 
 
 class Units(Collected):
@@ -206,7 +222,7 @@ class Units(Collected):
 _COLLECTED: dict[str, Callable[[Host], Source]] = {
     "meminfo": Memory,
     "textfile": TextFiles,
-    "watched": Watched,
+    WATCHED: Watched,
     "systemd": Units,
 }
 

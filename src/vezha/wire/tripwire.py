@@ -8,7 +8,7 @@ here; both refuse what is not exactly this. Page: docs/reference/formats/wire.md
 
 from __future__ import annotations
 
-import math
+import operator
 import re
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple  # noqa: UP035
@@ -22,12 +22,12 @@ from vezha.wire.limits import (
 )
 
 OPS: Dict[str, Callable[[float, float], bool]] = {  # noqa: UP006
-    "<": lambda a, b: a < b,
-    "<=": lambda a, b: a <= b,
-    ">": lambda a, b: a > b,
-    ">=": lambda a, b: a >= b,
-    "==": lambda a, b: a == b,
-    "!=": lambda a, b: a != b,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
 }
 MATCH_OPS = ("=", "!=", "=~", "!~")
 
@@ -62,10 +62,6 @@ class Condition:
     of: Optional[Selector] = None  # noqa: UP045
     per: Optional[Selector] = None  # noqa: UP045
     busy: Optional[Busy] = None  # noqa: UP045
-
-    def holds(self, value: float) -> bool:
-        """Whether *value* has crossed the threshold; not a number never has."""
-        return OPS[self.op](value, self.value) and not math.isnan(value)
 
 
 @dataclass(frozen=True)
