@@ -48,12 +48,12 @@ def endpoint_of(route: Route, services: Services) -> Callable[[Request], Awaitab
         try:
             response = await _serve(route, request, services, request_id)
         except ApiError as error:
-            response = error_response(error, route.prometheus)
+            response = error_response(error, route.prometheus, route.plain_errors)
         except AccessError as error:
-            response = error_response(_translated(error), route.prometheus)
+            response = error_response(_translated(error), route.prometheus, route.plain_errors)
         except Exception:
             _log.exception("request_failed", request_id=request_id, route=route.path)
-            response = error_response(_internal(request_id), route.prometheus)
+            response = error_response(_internal(request_id), route.prometheus, route.plain_errors)
         took_s = clock.monotonic() - began
         services.metrics.requests.labels(route.method, route.path, str(response.status_code)).inc()
         services.metrics.request_seconds.labels(route.path).observe(took_s)
@@ -156,10 +156,12 @@ def answer(result: Any, status: int) -> Response:
     return Response(_ENCODER.encode(result), status, media_type="application/json")
 
 
-def error_response(error: ApiError, prometheus: bool = False) -> Response:
-    """An error as this API shows it, or as Prometheus does where its clients ask."""
-    shown: dict[str, Any]
-    if prometheus:
+def error_response(error: ApiError, prometheus: bool = False, plain: bool = False) -> Response:
+    """An error as this API shows it, or as Prometheus does where its clients ask, or *plain*."""
+    shown: dict[str, Any] | str
+    if plain:
+        shown = error.message
+    elif prometheus:
         kind = _PROMETHEUS_TYPES.get(error.status, "internal")
         shown = {"status": "error", "errorType": error.error_type or kind, "error": error.message}
     else:

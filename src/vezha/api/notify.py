@@ -91,7 +91,8 @@ class OutboxView(msgspec.Struct):
     counts: dict[str, int]
 
 
-def _plan(call: Call) -> tuple[NotifyPlan, str]:
+def plan_in_force(call: Call) -> tuple[NotifyPlan, str]:
+    """Receivers and routes as the file says now, and why they cannot be used, or empty."""
     path = call.services.extra.get(FILE, "")
     if not path:
         return NotifyPlan(), ""
@@ -103,7 +104,7 @@ def _plan(call: Call) -> tuple[NotifyPlan, str]:
 
 def receivers(call: Call) -> dict[str, Any]:
     """Receivers and routes."""
-    plan, problem = _plan(call)
+    plan, problem = plan_in_force(call)
     with call.services.ledger.read() as connection:
         counts = {
             (name, state): count
@@ -150,7 +151,7 @@ def receivers(call: Call) -> dict[str, Any]:
 
 def test(call: Call) -> dict[str, Any]:
     """Send a receiver a test message, by the same way that alerts take."""
-    plan, problem = _plan(call)
+    plan, problem = plan_in_force(call)
     name = call.path["name"]
     if problem:
         raise ConflictError(f"The settings of receivers cannot be used: {problem}.")

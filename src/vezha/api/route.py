@@ -96,7 +96,8 @@ class Route:
     *path* is written as Starlette does, `{name}` being a parameter. *body* and *result* are
     msgspec types. *status* is the answer's on success. *body_bytes_max* bounds the body.
     *websocket* marks a stream. *form* says that a form body is taken like query parameters.
-    *prometheus* says that errors are shown as Prometheus shows them.
+    *prometheus* says that errors are shown as Prometheus shows them, *plain_errors* that they are
+    one JSON text, as Alertmanager's clients read them.
     """
 
     method: str
@@ -112,6 +113,7 @@ class Route:
     form: bool = False
     websocket: bool = False
     prometheus: bool = False
+    plain_errors: bool = False
 
     @property
     def parameters(self) -> tuple[str, ...]:

@@ -42,7 +42,8 @@ def _book(call: Call) -> RuleBook:
     return book
 
 
-def _rfc3339(ms: int | None) -> str:
+def rfc3339(ms: int | None) -> str:
+    """A time (ms) as Prometheus and Alertmanager write it; theirs for "never" where it is None."""
     if ms is None:
         return _NEVER
     moment = datetime.fromtimestamp(ms / 1000, timezone.utc)
@@ -68,7 +69,7 @@ def alert_view(row: Any) -> dict[str, Any]:
         "labels": row.labels,
         "annotations": row.annotations,
         "state": _STATES.get(row.state, "firing"),
-        "activeAt": _rfc3339(row.active_ms),
+        "activeAt": rfc3339(row.active_ms),
         "value": _value(row.value),
     }
 
@@ -120,7 +121,7 @@ def _group(
         "interval": view.group.interval_ms / 1000,
         "limit": view.group.limit,
         "evaluationTime": view.duration_s,
-        "lastEvaluation": _rfc3339(view.evaluated_ms),
+        "lastEvaluation": rfc3339(view.evaluated_ms),
         "rules": [_rule(view, rule, alerts.get(rule.key, []), with_alerts) for rule in wanted],
     }
 
@@ -134,7 +135,7 @@ def _rule(
         "query": rule.expr,
         "health": health.get("health", "unknown"),
         "evaluationTime": health.get("duration_s", 0.0),
-        "lastEvaluation": _rfc3339(health.get("evaluated_ms") or None),
+        "lastEvaluation": rfc3339(health.get("evaluated_ms") or None),
     }
     if health.get("error"):
         common["lastError"] = health["error"]

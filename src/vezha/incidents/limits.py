@@ -26,3 +26,22 @@ GROWTH_TOLD_GAP_MS = 60_000
 """… and this long after it."""
 CLOSED_SILENCES_KEPT_MS = 30 * 86_400_000
 """Silences that ended longer ago are not listed."""
+EXTERNAL_RESOLVE_MS = 5 * 60_000
+"""How long the word of an alert from elsewhere holds that does not say until when."""
+EXTERNAL_HOLD_MS_MAX = 86_400_000
+"""How far ahead such an alert may say that it ends."""
+EXTERNAL_LATE_MS = 60_000
+"""For so long after its end an alert of the same beginning is taken for a late message."""
+EXTERNAL_SETTLE_MS = 120_000
+"""After a start nothing from elsewhere expires for so long: its senders could not reach us."""
+EXTERNAL_KEPT_MS = 86_400_000
+"""How long the end of an alert from elsewhere is remembered."""
+EXTERNAL_FIRING_MAX = 50_000
+"""Alerts from elsewhere that may fire at one time; more are refused."""
+EXTERNAL_SWEPT_MAX = 2_000
+"""Alerts from elsewhere that expire in one transaction."""
+EXTERNAL_LABELS_MAX = 64
+"""Labels, and annotations, of an alert from elsewhere."""
+EXTERNAL_LABEL_CHARS_MAX = 1_024
+EXTERNAL_TEXT_CHARS_MAX = 16_384
+"""Characters of an annotation, or of the address of the rule."""

@@ -11,10 +11,12 @@ from typing import Any
 
 from sqlalchemy import Connection, or_, select
 
+from vezha.incidents import external
 from vezha.incidents.case import Case
 from vezha.incidents.errors import OperatorError
 from vezha.incidents.grouping import Arriving, Candidate, Grouping
 from vezha.incidents.limits import (
+    EXTERNAL_SETTLE_MS,
     NOTE_CHARS_MAX,
     RELAPSE_WINDOW_MS,
     TRANSITIONS_PER_STEP_MAX,
@@ -46,10 +48,12 @@ class Desk:
         self._ledger = ledger
         self._world = world
         self._silenced_by: tuple[int, ...] | None = None
+        self._settled_s = world.clock.monotonic() + EXTERNAL_SETTLE_MS / 1000
 
     def step(self) -> int:
         """Take in new transitions and changed silences; how many incidents changed."""
         changed = 0
+        self._expire_external()
         while True:
             with self._ledger.begin() as connection:
                 taken, written = self._follow(connection)
@@ -84,6 +88,17 @@ class Desk:
     def _act(self, id_: int, act: Act, actor: str, text: str) -> None:
         with self._ledger.begin() as connection:
             act_in(connection, id_, act, actor, text, self._now_ms())
+
+    def _expire_external(self) -> None:
+        """End alerts from elsewhere of which no word came, once their senders had a chance."""
+        if self._world.clock.monotonic() < self._settled_s:
+            return
+        now_ms = self._now_ms()
+        with self._ledger.read() as connection:
+            if not external.has_due(connection, now_ms):
+                return
+        with self._ledger.begin() as connection:
+            external.sweep(connection, now_ms)
 
     def _follow(self, connection: Connection) -> tuple[int, int]:
         after = read_cursor(connection, CURSOR)

@@ -109,7 +109,12 @@ class Silence:
 
 
 def parse_matchers(text: str) -> tuple[LabelMatcher, ...]:
-    """Matchers as written: `instance="db-1", severity=~"warning|info"`. Raises SilenceError."""
+    """Matchers of a silence: `instance="db-1", severity=~"warning|info"`. Raises SilenceError."""
+    return checked_matchers(read_matchers(text))
+
+
+def read_matchers(text: str) -> list[LabelMatcher]:
+    """Matchers as written, of which none need ask for anything. Raises SilenceError."""
     text = text.strip().removeprefix("{").removesuffix("}")
     matchers = []
     at = 0
@@ -121,7 +126,7 @@ def parse_matchers(text: str) -> tuple[LabelMatcher, ...]:
         value = match[4] if quoted is None else re.sub(r'\\(["\\])', r"\1", quoted)
         matchers.append(make_matcher(match[1], match[2], value))
         at = match.end()
-    return checked_matchers(matchers)
+    return matchers
 
 
 def make_matcher(name: str, op: str, value: str) -> LabelMatcher:

@@ -22,7 +22,7 @@ from vezha import ui
 from vezha.access.certificate import check_given
 from vezha.access.errors import CertificateError
 from vezha.alerting.book import RuleBook
-from vezha.api import incidents, notify, rules
+from vezha.api import alertmanager, alertmanager_silences, incidents, notify, rules
 from vezha.api.app import OWN_ROUTES, make_app
 from vezha.api.fleet import Fleet
 from vezha.api.limits import LIVE_MESSAGE_BYTES_MAX
@@ -51,6 +51,8 @@ ROUTES: tuple[Route, ...] = (
     *incidents.ROUTES,
     *rules.ROUTES,
     *notify.ROUTES,
+    *alertmanager.ROUTES,
+    *alertmanager_silences.ROUTES,
 )
 """The API's whole table, but for other people's protocols, which need the data contour's feed."""
 STOP_GRACE_S = 4
@@ -142,6 +144,7 @@ def create_app(settings: Settings, parts: Parts) -> tuple[Starlette, Services]:
         extra={
             rules.BOOK: RuleBook(settings.rule_folders, settings.rules.builtin),
             notify.FILE: settings.notify_file,
+            alertmanager.BEGAN: int(parts.world.clock.now() * 1000),
         },
         session_idle_s=settings.web.session_lifetime_s,
     )

@@ -10,6 +10,7 @@ from vezha.ledger.tables.agent import agent, enrolment
 from vezha.ledger.tables.alert import alert_state, alert_transition, rule_group_state
 from vezha.ledger.tables.audit import audit
 from vezha.ledger.tables.base import metadata
+from vezha.ledger.tables.external_alert import external_alert
 from vezha.ledger.tables.host import host
 from vezha.ledger.tables.incident import (
     cursor,
@@ -32,6 +33,7 @@ __all__ = [
     "audit",
     "cursor",
     "enrolment",
+    "external_alert",
     "host",
     "incident",
     "incident_alert",
