@@ -9,6 +9,8 @@ and joined with time prefixes that are made once for all rows.
 from __future__ import annotations
 
 import re
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -17,13 +19,20 @@ import orjson
 
 from vezha.model.columns import Values
 from vezha.model.labels import Labels
+from vezha.query.block import Mask
 from vezha.query.explain import explain_tree
 from vezha.query.histogram import Histogram
+from vezha.query.limits import METRIC_TEXT_ANSWERS, METRIC_TEXT_SERIES
 from vezha.query.result import Result, ResultKind
 from vezha.query.text import go_float
 
 CHUNK_BYTES = 262_144
 """About how much `encode_chunks` gives at a time."""
+
+BATCH_CELLS = 8_192
+"""Values printed at once: enough to be fast, few enough to stream."""
+METRICS_KEPT_MIN = 64
+"""From so many series on it is worth looking whether their label sets are kept as JSON."""
 
 _PLAIN_MIN, _PLAIN_MAX = 1e-6, 1e21
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
@@ -135,47 +144,141 @@ def _metric(labels: Labels) -> bytes:
     return _json(dict(labels))
 
 
+class MetricTexts:
+    """Label sets as JSON, of the latest answers: charts and tables ask for the same again."""
+
+    def __init__(self, answers_max: int, series_max: int) -> None:
+        """At most *answers_max* lists with *series_max* label sets in all."""
+        self._answers_max = answers_max
+        self._series_max = series_max
+        self._kept: OrderedDict[tuple[int, Labels], tuple[list[Labels], list[bytes]]] = (
+            OrderedDict()
+        )
+        self._series = 0
+        self._lock = threading.Lock()
+
+    def texts(self, labels: list[Labels]) -> list[bytes]:
+        """Each label set as a JSON object; not to be changed."""
+        if len(labels) < METRICS_KEPT_MIN:
+            return [_metric(one) for one in labels]
+        key = (len(labels), labels[0])
+        with self._lock:
+            kept = self._kept.get(key)
+            # of label sets that are the same objects comparing is a walk, no more
+            if kept is not None and kept[0] == labels:
+                self._kept.move_to_end(key)
+                return kept[1]
+        texts = [_metric(one) for one in labels]
+        if len(labels) <= self._series_max:
+            with self._lock:
+                self._forget(key)
+                self._kept[key] = (list(labels), texts)
+                self._series += len(labels)
+                while len(self._kept) > self._answers_max or self._series > self._series_max:
+                    self._forget(next(iter(self._kept)))
+        return texts
+
+    def _forget(self, key: tuple[int, Labels]) -> None:
+        old = self._kept.pop(key, None)
+        if old is not None:
+            self._series -= len(old[0])
+
+
+_METRICS = MetricTexts(METRIC_TEXT_ANSWERS, METRIC_TEXT_SERIES)
+
+
 def _vector(result: Result) -> Iterator[bytes]:
     stamp = time_text(int(result.times[0])).encode()
     texts = float_texts(result.values[:, 0])
+    metrics = _METRICS.texts(result.labels)
+    if result.hists is None:
+        between = b',"value":[%b,"' % stamp
+        for first in range(0, len(texts), BATCH_CELLS):
+            part = slice(first, first + BATCH_CELLS)
+            flat = [b""] * (4 * len(texts[part]))
+            flat[0::4] = [b'"]},{"metric":'] * len(texts[part])
+            flat[1::4] = metrics[part]
+            flat[2::4] = [between] * len(texts[part])
+            flat[3::4] = texts[part]
+            yield b"".join(flat)[0 if first else 4 :]
+        if texts:
+            yield b'"]}'
+        return
     comma = b""
-    for row, labels in enumerate(result.labels):
-        hist = result.hists[row, 0] if result.hists is not None else None
+    for row, metric in enumerate(metrics):
+        hist = result.hists[row, 0]
         if hist is not None:
             body = b'"histogram":[%b,%b]' % (stamp, _histogram(hist))
         else:
             body = b'"value":[%b,"%b"]' % (stamp, texts[row])
-        yield b'%b{"metric":%b,%b}' % (comma, _metric(labels), body)
+        yield b'%b{"metric":%b,%b}' % (comma, metric, body)
         comma = b","
 
 
 def _matrix(result: Result) -> Iterator[bytes]:
     stamps = [time_text(ts).encode() for ts in result.times.tolist()]
     prefixes = [b'"],[%b,"' % stamp for stamp in stamps]
-    whole: list[bool] = np.logical_and.reduce(result.present, axis=1).tolist()
+    whole = np.logical_and.reduce(result.present, axis=1)
+    if result.hists is not None:
+        whole[:] = False
+    metrics = _METRICS.texts(result.labels)
     comma = b""
-    for row, labels in enumerate(result.labels):
-        parts: list[bytes] = []
-        if whole[row]:
-            texts = float_texts(result.values[row])
-            parts.append(_joined(prefixes, texts))
+    batch = max(1, BATCH_CELLS // max(1, len(stamps)))
+    for lo, hi in _runs(whole, batch):
+        if whole[lo]:
+            rows = _whole_rows(prefixes, metrics[lo:hi], result.values[lo:hi])
         else:
-            at = np.flatnonzero(result.present[row])
-            if at.size:
-                texts = float_texts(result.values[row, at])
-                parts.append(_joined([prefixes[i] for i in at.tolist()], texts))
-        if result.hists is not None:
-            cells = [
-                b"[%b,%b]" % (stamps[step], _histogram(hist))
-                for step, hist in enumerate(result.hists[row])
-                if hist is not None
-            ]
-            if cells:
-                parts.append(b'"histograms":[' + b",".join(cells) + b"]")
-        if not parts:
-            continue
-        yield b'%b{"metric":%b,%b}' % (comma, _metric(labels), b",".join(parts))
-        comma = b","
+            rows = _row(result, lo, stamps, prefixes, metrics[lo])
+        if rows:
+            yield comma + rows
+            comma = b","
+
+
+def _runs(whole: Mask, longest: int) -> Iterator[tuple[int, int]]:
+    """Ranges of rows: whole ones together, others alone."""
+    flags: list[bool] = whole.tolist()
+    lo = 0
+    while lo < len(flags):
+        hi = lo + 1
+        while flags[lo] and hi < len(flags) and flags[hi] and hi - lo < longest:
+            hi += 1
+        yield lo, hi
+        lo = hi
+
+
+def _whole_rows(prefixes: Sequence[bytes], metrics: Sequence[bytes], values: Values) -> bytes:
+    """Rows that have a float at every step, printed, split and joined all at once."""
+    if not prefixes:
+        return b""
+    first = prefixes[0][3:]
+    before = list(prefixes) * len(metrics)
+    before[0 :: len(prefixes)] = [
+        b'"]]},{"metric":%b,"values":[%b' % (metric, first) for metric in metrics
+    ]
+    flat = [b""] * (2 * len(before))
+    flat[0::2] = before
+    flat[1::2] = float_texts(values.ravel())
+    return b"".join(flat)[5:] + b'"]]}'
+
+
+def _row(
+    result: Result, row: int, stamps: Sequence[bytes], prefixes: Sequence[bytes], metric: bytes
+) -> bytes:
+    """A row with gaps or histograms; nothing where it is empty."""
+    parts: list[bytes] = []
+    at = np.flatnonzero(result.present[row])
+    if at.size:
+        texts = float_texts(result.values[row, at])
+        parts.append(_joined([prefixes[i] for i in at.tolist()], texts))
+    if result.hists is not None:
+        cells = [
+            b"[%b,%b]" % (stamps[step], _histogram(hist))
+            for step, hist in enumerate(result.hists[row])
+            if hist is not None
+        ]
+        if cells:
+            parts.append(b'"histograms":[' + b",".join(cells) + b"]")
+    return b'{"metric":%b,%b}' % (metric, b",".join(parts)) if parts else b""
 
 
 def _joined(prefixes: Sequence[bytes], texts: Sequence[bytes]) -> bytes:

@@ -30,6 +30,10 @@ REGEX_CHARS_MAX = 4_096
 
 WINDOW_CELLS_MAX = 4_000_000
 """Samples that order statistics unfold at once (8 bytes each, a few copies)."""
+METRIC_TEXT_ANSWERS = 16
+"""Answers whose label sets are kept as JSON."""
+METRIC_TEXT_SERIES = 50_000
+"""Label sets in all of them: about 150 bytes each."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.query.sources import counters, everything
 
-from vezha.query import Engine
+from vezha.model.labels import metric
+from vezha.query import Engine, Result, ResultKind
 from vezha.query.encode import (
+    BATCH_CELLS,
     CHUNK_BYTES,
+    MetricTexts,
     api_float,
     encode_chunks,
     encode_result,
@@ -108,3 +112,64 @@ def test_big_answers_come_in_pieces() -> None:
     assert len(pieces) > 1
     assert all(len(piece) < 2 * CHUNK_BYTES for piece in pieces)
     assert len(json.loads(b"".join(pieces))["data"]["result"]) == 40
+
+
+def _odd_values(count: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    values = np.random.default_rng(7).normal(size=count) * 10.0 ** (np.arange(count) % 40 - 20)
+    values[::7] = np.arange(count)[::7]
+    values[5::97] = np.nan
+    values[6::97] = np.inf
+    return values
+
+
+def _is_value(text: str, value: float) -> bool:
+    return text == api_float(value) and (float(text) == value or np.isnan(value))
+
+
+@pytest.mark.parametrize("count", [1, 63, 64, 3 * BATCH_CELLS + 1])
+def test_long_vectors_are_printed_in_batches_without_a_seam(count: int) -> None:
+    labels = [metric("up", instance=f'h"{i}') for i in range(count)]
+    values = _odd_values(count)
+    result = Result(
+        ResultKind.VECTOR, np.array([1500]), labels, values[:, None], np.ones((count, 1), np.bool_)
+    )
+    shown = json.loads(encode_result(result))["data"]["result"]
+    assert [row["metric"] for row in shown] == [dict(one) for one in labels]
+    assert all(row["value"][0] == 1.5 for row in shown)
+    assert all(_is_value(row["value"][1], v) for row, v in zip(shown, values, strict=True))
+
+
+@pytest.mark.parametrize("steps", [1, 3, BATCH_CELLS // 2, BATCH_CELLS + 1])
+def test_matrices_mix_whole_rows_gaps_and_empty_rows(steps: int) -> None:
+    rows = 100 if steps < 100 else 6
+    labels = [metric("up", instance=str(i)) for i in range(rows)]
+    values = _odd_values(rows * steps).reshape(rows, steps)
+    present = np.ones((rows, steps), np.bool_)
+    present[1] = False
+    present[4, steps // 2] = False
+    present[-1, 0] = False
+    times = 1000 * np.arange(steps, dtype=np.int64)
+    result = Result(ResultKind.MATRIX, times, labels, values, present)
+    shown = json.loads(encode_result(result))["data"]["result"]
+    kept = [i for i in range(rows) if present[i].any()]
+    assert [row["metric"] for row in shown] == [dict(labels[i]) for i in kept]
+    for row, i in zip(shown, kept, strict=True):
+        at = np.flatnonzero(present[i])
+        assert [ts for ts, _ in row["values"]] == at.tolist()
+        assert all(
+            _is_value(text, v) for (_, text), v in zip(row["values"], values[i, at], strict=True)
+        )
+
+
+def test_kept_texts_are_those_of_the_label_sets_asked_for() -> None:
+    kept = MetricTexts(2, 1_000)
+    many = [metric("up", instance=str(i)) for i in range(200)]
+    assert kept.texts(many) == [
+        json.dumps(dict(one), separators=(",", ":")).encode() for one in many
+    ]
+    assert kept.texts(list(many)) is kept.texts(many)
+    other = [*many[:-1], metric("up", instance="other")]
+    assert kept.texts(other)[-1] == b'{"__name__":"up","instance":"other"}'
+    assert kept.texts(many[:-1]) == kept.texts(many)[:-1]
+    huge = [metric("up", instance=str(i)) for i in range(1_001)]
+    assert kept.texts(huge) is not kept.texts(huge), "too many are not kept"
