@@ -17,6 +17,7 @@ import struct
 import time
 from typing import Any
 
+import asked
 import uvicorn
 from invented import CHARTS, Fleet, value
 from starlette.applications import Starlette
@@ -372,23 +373,6 @@ def create(fleet: Fleet) -> Starlette:
             }
         )
 
-    async def rules(request: Request) -> Response:
-        return JSONResponse(
-            {
-                "status": "success",
-                "data": {
-                    "groups": [
-                        {
-                            "name": "g",
-                            "rules": [
-                                {"name": "DiskWritesSlow", "query": "node_disk_latency_0 > 0.02"}
-                            ],
-                        }
-                    ]
-                },
-            }
-        )
-
     async def query_range(request: Request) -> Response:
         q = request.query_params
         start, end, step = float(q["start"]), float(q["end"]), float(q["step"])
@@ -407,7 +391,7 @@ def create(fleet: Fleet) -> Starlette:
                             },
                         }
                     )
-        return JSONResponse({"status": "success", "data": {"resultType": "matrix", "result": []}})
+        return await asked.query(request)
 
     async def live(socket: WebSocket) -> None:
         await socket.accept()
@@ -496,6 +480,7 @@ def create(fleet: Fleet) -> Starlette:
         yield
         task.cancel()
 
+    silences = asked.Silences(fleet.story)
     all_methods = ["GET", "POST", "PATCH", "DELETE"]
     api = [
         ("session", session),
@@ -514,7 +499,12 @@ def create(fleet: Fleet) -> Starlette:
         ("tokens", tokens),
         ("tokens/{id}", token),
         ("audit", audit),
-        ("rules", rules),
+        ("silences", silences.list_or_make),
+        ("silences/{id}", silences.end),
+        ("rules", asked.rules),
+        ("labels", asked.labels),
+        ("label/{name}/values", asked.label_values),
+        ("query", asked.query),
         ("query_range", query_range),
         ("receivers", receivers),
         ("receivers/{name}/test", receivers),

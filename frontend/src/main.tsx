@@ -9,7 +9,7 @@ import { KeysHelp } from './shell/KeysHelp'
 import { NoticeLine, tell } from './shell/notice'
 import { overlay } from './shell/overlays'
 import { Palette } from './shell/Palette'
-import { Shell } from './shell/Shell'
+import { More, Shell } from './shell/Shell'
 import { firstLanguage, isDark, setTheme } from './state/prefs'
 import { incidents, loadIncidents } from './state/incidents'
 import { type PageName } from './state/paths'
@@ -24,6 +24,7 @@ const PAGES: Record<PageName, () => Promise<{ default: Loaded }>> = {
   host: () => import('./pages/Host'),
   incidents: () => import('./pages/Incidents'),
   incident: () => import('./pages/Incident'),
+  silences: () => import('./pages/Silences'),
   settings: () => import('./pages/Settings'),
   access: () => import('./pages/Access'),
   missing: () => import('./pages/Missing'),
@@ -60,7 +61,8 @@ function App(): JSX.Element {
         'g f': () => go('/fleet'),
         'g i': () => go('/incidents'),
         'g a': () => go('/access'),
-        'g s': () => go('/settings'),
+        'g s': () => go('/silences'),
+        'g ,': () => go('/settings'),
         y: () => void copyLink(),
       }),
     [],
@@ -103,6 +105,7 @@ function App(): JSX.Element {
     <>
       <Shell>{Current ? <Current what={what} key={`${page}/${page === 'host' || page === 'incident' ? what : ''}`} /> : <Waiting />}</Shell>
       {overlay.value === 'palette' && <Palette />}
+      {overlay.value === 'more' && <More />}
       {overlay.value === 'keys' && <KeysHelp />}
       <NoticeLine />
     </>

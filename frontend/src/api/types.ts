@@ -97,6 +97,36 @@ export interface IncidentDetail extends Incident {
   alerts: IncidentAlert[]
 }
 
+export interface Matcher {
+  name: string
+  op: string
+  value: string
+}
+
+/** A weekly window: `start` is HH:MM in `time_zone`. */
+export interface Recurrence {
+  days: string[]
+  start: string
+  minutes: number
+  time_zone: string
+}
+
+export interface Silence {
+  id: number
+  state: string
+  matchers: Matcher[]
+  starts_at: Moment
+  ends_at: Moment
+  author: string
+  comment: string
+  ended_by: string | null
+  recurs: Recurrence | null
+}
+
+export interface Silences {
+  silences: Silence[]
+}
+
 /** A new invitation: token and command are shown this once. */
 export interface Invitation {
   id: number

@@ -9,8 +9,10 @@ import type { Host, Incident as Row, IncidentDetail, TimelineEntry } from '../ap
 import { clock, duration, known, language, moment, t } from '../i18n'
 import { IncidentCharts } from '../parts/IncidentCharts'
 import { useNow } from '../parts/now'
+import { matchersOf } from '../parts/matchers'
 import { place } from '../parts/place'
 import { expressions, inMyWords } from '../parts/rules'
+import { SilenceForm } from '../parts/SilenceForm'
 import { Dialog } from '../shell/Dialog'
 import { bind } from '../shell/keys'
 import { Mark } from '../shell/Mark'
@@ -30,6 +32,7 @@ export default function Incident({ what: id }: { what: string }): JSX.Element {
   const found = useSignal<IncidentDetail | null>(null)
   const trouble = useSignal<unknown>(null)
   const asking = useSignal<Act | null>(null)
+  const silencing = useSignal(false)
 
   const load = async (): Promise<void> => {
     try {
@@ -100,13 +103,16 @@ export default function Incident({ what: id }: { what: string }): JSX.Element {
             <div class="incident-page">
               <Blocks incident={incident} />
               <aside class="card act">
-                <Acts incident={incident} run={run} ask={(what) => (asking.value = what)} />
+                <Acts incident={incident} run={run} ask={(what) => (asking.value = what)} silence={() => (silencing.value = true)} />
                 <h2>{t('incident.happened')}</h2>
                 <Timeline entries={incident.timeline} />
               </aside>
             </div>
           </>
         )
+      )}
+      {silencing.value && incident && (
+        <SilenceForm matchers={matchersOf(incident.alerts)} onClose={() => (silencing.value = false)} onMade={() => void load()} />
       )}
       {asking.value && (
         <Ask
@@ -271,9 +277,10 @@ interface ActsProps {
   incident: IncidentDetail
   run: (what: Act, text: string) => Promise<void>
   ask: (what: Act) => void
+  silence: () => void
 }
 
-function Acts({ incident, run, ask }: ActsProps): JSX.Element {
+function Acts({ incident, run, ask, silence }: ActsProps): JSX.Element {
   const open = incident.state === 'open'
   const over = incident.state === 'resolved'
   const next = inMyWords(incident, 'vezha_next') || incident.next
@@ -294,6 +301,7 @@ function Acts({ incident, run, ask }: ActsProps): JSX.Element {
             </button>
           )}
           <button class="btn" onClick={() => ask('note')}>{t('incident.note')}</button>
+          {!over && incident.alerts.length > 0 && <button class="btn" onClick={silence}>{t('silence.offer')}</button>}
         </div>
       ) : (
         <p class="muted">{t('incident.viewer')}</p>

@@ -7,6 +7,7 @@ import { formatSpan, lengthOf, limit, PRESETS, type Span } from '../draw/span'
 import { clock, day, duration, number, t, unit } from '../i18n'
 import { Icon } from '../shell/icons'
 import { query } from '../state/route'
+import { localTime } from './localtime'
 
 /** A preset's length as it is called: "1 h", not "60 min". */
 function spanLength(seconds: number): string {
@@ -23,12 +24,6 @@ export function spanWords(span: Span): string {
   return `${day(span.from)}, ${clock(span.from)} – ${day(span.to)}, ${clock(span.to)}`
 }
 
-/** For `<input type=datetime-local>`: local time without a zone. */
-function local(at: number): string {
-  const offset = new Date(at * 1000).getTimezoneOffset() * 60
-  return new Date((at - offset) * 1000).toISOString().slice(0, 16)
-}
-
 export function RangeMenu({ span }: { span: Span }): JSX.Element {
   const open = useSignal(false)
   const box = useRef<HTMLDivElement>(null)
@@ -37,8 +32,8 @@ export function RangeMenu({ span }: { span: Span }): JSX.Element {
   const to = useSignal('')
   useEffect(() => {
     if (!open.value) return undefined
-    from.value = local(span.kind === 'fixed' ? span.from : now - lengthOf(span))
-    to.value = local(span.kind === 'fixed' ? span.to : now)
+    from.value = localTime(span.kind === 'fixed' ? span.from : now - lengthOf(span))
+    to.value = localTime(span.kind === 'fixed' ? span.to : now)
     const away = (e: Event): void => {
       if (!box.current?.contains(e.target as Node)) open.value = false
     }

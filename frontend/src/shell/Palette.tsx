@@ -32,15 +32,16 @@ function actions(): Item[] {
   const list: Item[] = [
     { text: t('page.fleet'), aside: 'g f', icon: 'fleet', run: to('/fleet') },
     { text: t('page.incidents'), aside: 'g i', icon: 'incidents', run: to('/incidents') },
+    { text: t('page.silences'), aside: 'g s', icon: 'silences', run: to('/silences') },
     { text: t('page.access'), aside: 'g a', icon: 'access', run: to('/access') },
     { text: t('access.audit'), aside: '', icon: 'access', run: to('/audit') },
-    { text: t('page.settings'), aside: 'g s', icon: 'settings', run: to('/settings') },
+    { text: t('page.settings'), aside: 'g ,', icon: 'settings', run: to('/settings') },
     { text: t('theme.switch'), aside: 'D', icon: isDark() ? 'sun' : 'moon', run: () => setTheme(isDark() ? 'light' : 'dark') },
     { text: language() === 'en' ? t('language.uk') : t('language.en'), aside: '', icon: 'settings', run: () => void setLanguage(language() === 'en' ? 'uk' : 'en') },
     { text: t('keys.title'), aside: '?', icon: 'table', run: () => (overlay.value = 'keys') },
     { text: t('session.out'), aside: '', icon: 'out', run: () => void signOut().catch(complain) },
   ]
-  if (mayOperate.value) list.splice(5, 0, { text: t('enrol.title'), aside: '', icon: 'plus', run: to('/settings/hosts') })
+  if (mayOperate.value) list.splice(-4, 0, { text: t('enrol.title'), aside: '', icon: 'plus', run: to('/settings/hosts') })
   return list
 }
 

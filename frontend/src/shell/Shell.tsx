@@ -7,6 +7,7 @@ import { unresolved, waiting } from '../state/incidents'
 import { isDark, setLanguage, setTheme } from '../state/prefs'
 import { type PageName } from '../state/paths'
 import { route } from '../state/route'
+import { Dialog } from './Dialog'
 import { Icon, Tower, type IconName } from './icons'
 import { LivePill } from './LivePill'
 import { complain } from './notice'
@@ -22,19 +23,22 @@ interface Place {
 const MAIN: Place[] = [
   { href: '/fleet', icon: 'fleet', text: 'page.fleet', pages: ['fleet', 'host'] },
   { href: '/incidents', icon: 'incidents', text: 'page.incidents', pages: ['incidents', 'incident'] },
+  { href: '/silences', icon: 'silences', text: 'page.silences', pages: ['silences'] },
 ]
+/** On a phone these stand below; the others are under "More". */
+const TABS = 3
 const FOOT: Place[] = [
   { href: '/access', icon: 'access', text: 'page.access', pages: ['access'] },
   { href: '/settings', icon: 'settings', text: 'page.settings', pages: ['settings'] },
 ]
 
-function PlaceLink({ place }: { place: Place }): JSX.Element {
+function PlaceLink({ place, tab = false }: { place: Place; tab?: boolean }): JSX.Element {
   const here = place.pages.includes(route.value.page)
   const badge = place.href === '/incidents' ? unresolved.value.length : 0
   const alarm = place.href === '/incidents' && waiting.value.length > 0
   const worst = alarm ? waiting.value[0].severity : ''
   return (
-    <a class="place" href={place.href} title={t(place.text)} aria-current={here ? 'page' : undefined}>
+    <a class={`place ${tab ? '' : 'no-tab'}`} href={place.href} title={t(place.text)} aria-current={here ? 'page' : undefined}>
       <span class="place-icon">
         <Icon name={place.icon} />
         {alarm && <i class={`dot ${worst}`} />}
@@ -63,9 +67,15 @@ function Rail(): JSX.Element {
         <span>{t('brand')}</span>
       </a>
       <div class="places">
-        {MAIN.map((place) => (
-          <PlaceLink key={place.href} place={place} />
+        {MAIN.map((place, i) => (
+          <PlaceLink key={place.href} place={place} tab={i < TABS} />
         ))}
+        <button class="place tab-only" aria-haspopup="dialog" onClick={() => (overlay.value = 'more')}>
+          <span class="place-icon">
+            <Icon name="more" />
+          </span>
+          <span class="place-text">{t('nav.more')}</span>
+        </button>
       </div>
       <div class="places foot">
         {FOOT.map((place) => (
@@ -86,6 +96,28 @@ function Rail(): JSX.Element {
         </div>
       </div>
     </nav>
+  )
+}
+
+/** What a phone has no room for: the other pages. */
+export function More(): JSX.Element {
+  const close = (): void => {
+    overlay.value = null
+  }
+  return (
+    <Dialog label={t('nav.more')} onClose={close} kind="more">
+      <div class="dialog-head">
+        <h3>{t('nav.more')}</h3>
+        <button class="icon-btn" aria-label={t('close')} onClick={close}>
+          <Icon name="close" />
+        </button>
+      </div>
+      <nav aria-label={t('nav.more')} onClick={close}>
+        {[...MAIN.slice(TABS), ...FOOT].map((place) => (
+          <PlaceLink key={place.href} place={place} tab />
+        ))}
+      </nav>
+    </Dialog>
   )
 }
 

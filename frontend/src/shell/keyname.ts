@@ -3,7 +3,7 @@
 export type Press = Pick<KeyboardEvent, 'key' | 'code' | 'ctrlKey' | 'metaKey' | 'shiftKey'>
 
 /** Signs that a Ukrainian layout has letters (or, for the slash, a full stop) in the place of. */
-const SIGNS: Record<string, string> = { Slash: '/', Period: '.', BracketLeft: '[', BracketRight: ']' }
+const SIGNS: Record<string, string> = { Comma: ',', Slash: '/', Period: '.', BracketLeft: '[', BracketRight: ']' }
 
 /** `led` says that `g` was pressed just before. */
 export function keyName(event: Press, led: boolean): string {

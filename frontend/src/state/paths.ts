@@ -1,6 +1,6 @@
 /** Which page an address means, and the addresses of things. Pure. */
 
-export type PageName = 'fleet' | 'host' | 'incidents' | 'incident' | 'settings' | 'access' | 'missing'
+export type PageName = 'fleet' | 'host' | 'incidents' | 'incident' | 'silences' | 'settings' | 'access' | 'missing'
 
 export interface Route {
   page: PageName
@@ -21,7 +21,8 @@ export function parse(path: string): Route {
     case 'incident':
       return what === '' ? { page: 'missing', what: path } : { page: head, what }
     case 'incidents':
-      return { page: 'incidents', what: '' }
+    case 'silences':
+      return { page: head, what: '' }
     case 'settings':
       return { page: 'settings', what: what === '' ? 'hosts' : what }
     case 'access':

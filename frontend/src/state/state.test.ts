@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { UNKNOWN } from '../api/frame'
-import type { ChartPlan, Host, Incident, State } from '../api/types'
+import type { ChartPlan, Host, Incident, IncidentAlert, State } from '../api/types'
 import { exprFor, lines, plansFor } from '../parts/evidence'
+import { matchersOf } from '../parts/matchers'
 import { place, unaffected } from '../parts/place'
 import { keyName, type Press } from '../shell/keyname'
 import { rank } from '../shell/rank'
@@ -86,10 +87,30 @@ describe('evidence', () => {
   })
 })
 
+describe('a silence from an incident', () => {
+  const alert = (alertname: string, instance: string, more: Record<string, string> = {}, state = 'firing'): IncidentAlert => ({
+    name: alertname, state, labels: { alertname, ...(instance && { instance }), ...more },
+  })
+  it('fits its rules and hosts, and only those that still fire', () => {
+    expect(matchersOf([alert('Slow', 'db-1')])).toBe('alertname="Slow", instance="db-1"')
+    expect(matchersOf([alert('Slow', 'db.2'), alert('Slow', 'db-1'), alert('Full', 'web-1', {}, 'resolved')])).toBe('alertname="Slow", instance=~"db-1|db\\\\.2"')
+  })
+
+  it('falls back to what all its alerts share where the hosts cannot be named', () => {
+    expect(matchersOf([alert('A', '', { site: 'x' }), alert('B', '', { site: 'x', role: 'db' })])).toBe('alertname=~"A|B", site="x"')
+    const many = Array.from({ length: 90 }, (_, i) => alert('Slow', `database-${i}`, { role: 'db' }))
+    expect(matchersOf(many)).toBe('alertname="Slow", role="db"')
+  })
+
+  it('quotes what would end a value', () => {
+    expect(matchersOf([alert('Say "hi"\\', 'a')])).toBe('alertname="Say \\"hi\\"\\\\", instance="a"')
+  })
+})
+
 describe('addresses', () => {
   it.each([
     ['/', 'fleet', ''], ['/fleet', 'fleet', ''], ['/sign-in', 'fleet', ''], ['/host/db%2F1', 'host', 'db/1'], ['/host/', 'missing', '/host/'],
-    ['/incident/7', 'incident', '7'], ['/audit', 'access', 'audit'], ['/settings', 'settings', 'hosts'], ['/changes', 'missing', '/changes'],
+    ['/incident/7', 'incident', '7'], ['/audit', 'access', 'audit'], ['/settings', 'settings', 'hosts'], ['/silences', 'silences', ''], ['/changes', 'missing', '/changes'],
   ])('%s', (path, page, what) => {
     expect(parse(path)).toEqual({ page, what })
   })

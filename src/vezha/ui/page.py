@@ -29,6 +29,7 @@ PAGES: dict[str, str] = {
     "/host/{name:path}": "src/pages/Host.tsx",
     "/incidents": "src/pages/Incidents.tsx",
     "/incident/{id}": "src/pages/Incident.tsx",
+    "/silences": "src/pages/Silences.tsx",
     "/settings": "src/pages/Settings.tsx",
     "/settings/{section}": "src/pages/Settings.tsx",
     "/access": "src/pages/Access.tsx",
