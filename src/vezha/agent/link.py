@@ -183,6 +183,7 @@ class Link:
         )
         try:
             session = AgentSession(self._hello())
+            session.offset_ms = self.offset_ms  # until it is measured anew
             channel.send(session.start())
             conversation = _Conversation(self, channel, session)
             while not self._stop.is_set():
@@ -221,8 +222,8 @@ class _Conversation:
         self._send_frames()
         now = self._clock.monotonic()
         if self._welcomed and now - self._status_s >= STATUS_INTERVAL_S:
-            self._status_s = now
-            self._send(m.pack(self._status()))
+            self._tell_status()
+            self._send(m.pack(m.Time(link._now_ms())))
         elif self._welcomed and now - self._said_s >= LINK_HEARTBEAT_S:
             self._send(m.pack(m.Time(link._now_ms())))
         wait = max(0.05, self._said_s + LINK_HEARTBEAT_S - now)
@@ -249,6 +250,8 @@ class _Conversation:
             link.connected = True
             link.connects += 1
             link._say(f"connected to {link._server.host}:{link._server.port} as {said.host}")
+            link.offset_ms = session.offset_ms
+            self._tell_status()  # before any frame: the server corrects stamps by the offset
             self._send(m.pack(m.State(facts=link._facts())))
         elif isinstance(said, m.Desired):
             link.desired = said
@@ -295,6 +298,10 @@ class _Conversation:
     def _send(self, data: bytes) -> None:
         self._channel.send(data)
         self._said_s = self._clock.monotonic()
+
+    def _tell_status(self) -> None:
+        self._status_s = self._clock.monotonic()
+        self._send(m.pack(self._status()))
 
     def _status(self) -> m.Status:
         link, spool = self._link, self._link._spool

@@ -41,6 +41,12 @@ class Stream:
         self.durable = Ranges(stored)
 
 
+def shift_of(skew_ms: int) -> int:
+    """By how much stamps of a host are moved whose clock is *skew_ms* behind ours: whole seconds,
+    so that its grid stays one; nothing while it is nearly right."""
+    return round(skew_ms / 1000) * 1000 if abs(skew_ms) > SKEW_SHIFTED_MS else 0
+
+
 class Connection(WSListener):
     """One WebSocket of one agent."""
 
@@ -113,6 +119,11 @@ class Connection(WSListener):
             self.gateway.intake.sink.put_schema(said.schema_id, series)
             self.gateway.intake.wrote()
         elif isinstance(said, m.Status):
+            if said.offset_ms:
+                # measured by the agent over a short round trip, and told before its first frame:
+                # our own view of a message that was long on its way would take the delay for a
+                # wrong clock
+                self._shift_ms = shift_of(round(said.offset_ms))
             self.gateway.told_status(self, said)
         elif isinstance(said, m.State):
             self.gateway.identities.state_told(self.identity, self._version, said.facts)
@@ -167,8 +178,6 @@ class Connection(WSListener):
             raise ProtocolError("unauthorized", "Hello names another agent")
         self._version = hello.version[:64]
         skew_ms = self.gateway.wall_ms() - hello.time_ms
-        if abs(skew_ms) > SKEW_SHIFTED_MS:
-            self._shift_ms = round(skew_ms / 1000) * 1000
         self.stream = self.gateway.greeted(self, hello, skew_ms)
         sink = self.gateway.intake.sink
         need = [s for s in hello.schemas if not sink.known_schema(s)]

@@ -31,8 +31,9 @@ STATUS_INTERVAL_S = 5.0
 HANDSHAKE_TIMEOUT_S = 30.0
 """At least 2 x agents / handshake rate for 10,000 agents (the channel study)."""
 BACKOFF_MIN_S = 1.0
-BACKOFF_MAX_S = 30.0
-"""Bounds of the full-jitter back-off between connects."""
+BACKOFF_MAX_S = 10.0
+"""Bounds of the full-jitter back-off between connects: 10,000 agents in ten seconds are as many
+handshakes as one core makes; more at once are told to come later."""
 
 TRIPWIRES_CAPABILITY = "tripwires"
 """Stands in the capabilities of agents that watch tripwires; others are sent none."""

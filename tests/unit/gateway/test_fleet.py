@@ -3,6 +3,7 @@
 import numpy as np
 
 from vezha.gateway.admission import Admission
+from vezha.gateway.connection import shift_of
 from vezha.gateway.fleet import SERIES, Fleet
 
 
@@ -67,3 +68,9 @@ def test_admission_spreads_those_it_turns_away() -> None:
     assert all(a > 0 for a in answers[5:])
     assert answers[5:] == sorted(answers[5:])
     assert admission.ask(10.0) == 0.0
+
+
+def test_a_clock_is_corrected_by_whole_seconds_or_not_at_all() -> None:
+    assert [shift_of(ms) for ms in (0, 4_900, -5_000, 5_400, -3_600_700)] == [
+        0, 0, 0, 5_000, -3_601_000,
+    ]  # fmt: skip
