@@ -34,6 +34,15 @@ class Claim:
     at_ms: int
 
 
+OUTCOMES = {
+    "taken": "crossings_taken_total",
+    "late": "crossings_late_total",
+    "repeated": "crossings_repeated_total",
+    "unknown": "crossings_unknown_total",
+    "settling": "crossings_settling_total",
+    "too_many": "crossings_too_many_total",
+}
+"""What may become of a crossing, and the figure that counts it."""
 NO_CLAIMS: Mapping[Labels, Claim] = MappingProxyType({})
 
 
@@ -41,9 +50,7 @@ class Crossings:
     """Crossings of all rules. `outcomes` counts what became of them."""
 
     def __init__(self) -> None:
-        self.outcomes = dict.fromkeys(
-            ("taken", "late", "repeated", "unknown", "settling", "too_many"), 0
-        )
+        self.outcomes = dict.fromkeys(OUTCOMES, 0)
         self.delay_ms_total = 0
         """Between a crossing's stamp and its arrival, summed over those that were taken."""
         self._waiting: deque[tuple[str, Claim, bool]] = deque()

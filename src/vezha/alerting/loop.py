@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from vezha.alerting.ask import Ask, ask_of, check_expression
 from vezha.alerting.book import file_stamps
-from vezha.alerting.crossings import Crossings
+from vezha.alerting.crossings import OUTCOMES, Crossings
 from vezha.alerting.errors import EvaluationError
 from vezha.alerting.journal import Batch, close_rows, host_of, restore, state_row
 from vezha.alerting.limits import (
@@ -214,7 +214,7 @@ class Alerting:
             "crossings_delay_seconds_total": self.crossings.delay_ms_total / 1000,
         }
         for outcome, count in self.crossings.outcomes.items():
-            out[f"crossings_{outcome}_total"] = float(count)
+            out[OUTCOMES[outcome]] = float(count)
         for state in State:
             if state is not State.INACTIVE:
                 out[f"alerts_{state.word}"] = float(
