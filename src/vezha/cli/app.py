@@ -21,6 +21,7 @@ NOUNS: dict[str, str] = {
     "store": "Look at, check, mend, move the stored samples.",
     "promql": "Ask in PromQL; run PromQL test scripts.",
     "rule": "Alert and recording rules: check, test, rehearse.",
+    "check": "Checks from outside: list, run, lint, make tokens.",
     "incident": "Incidents: list, show, acknowledge, resolve.",
     "silence": "Silences: list, add, end.",
     "notify": "Receivers and messages: list, test, outbox.",

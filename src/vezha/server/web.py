@@ -12,7 +12,7 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import uvicorn
 import uvloop
@@ -22,7 +22,7 @@ from vezha import ui
 from vezha.access.certificate import check_given
 from vezha.access.errors import CertificateError
 from vezha.alerting.book import RuleBook
-from vezha.api import alertmanager, alertmanager_silences, incidents, notify, rules
+from vezha.api import alertmanager, alertmanager_silences, heartbeats, incidents, notify, rules
 from vezha.api.app import OWN_ROUTES, make_app
 from vezha.api.fleet import Fleet
 from vezha.api.limits import LIVE_MESSAGE_BYTES_MAX
@@ -38,6 +38,7 @@ from vezha.query.engine import Engine
 from vezha.query.limits import QueryLimits
 from vezha.server import doors
 from vezha.server.bus import Bus, socket_path
+from vezha.server.checking import CheckBook, keep_checking
 from vezha.server.contour import StopSignal
 from vezha.server.door import agent_door, is_loopback
 from vezha.server.errors import SettingError
@@ -51,6 +52,7 @@ ROUTES: tuple[Route, ...] = (
     *incidents.ROUTES,
     *rules.ROUTES,
     *notify.ROUTES,
+    *heartbeats.ROUTES,
     *alertmanager.ROUTES,
     *alertmanager_silences.ROUTES,
 )
@@ -72,6 +74,7 @@ class Parts:
     world: World
     publish: Callable[[str], None]
     doors: Doors | None = None
+    checks: CheckBook = field(default_factory=CheckBook)
 
 
 def run(settings: Settings, ready: Callable[[], None], stop: StopSignal) -> int:
@@ -102,10 +105,14 @@ async def _serve(settings: Settings, ready: Callable[[], None], stop: StopSignal
         scraping = asyncio.create_task(
             keep_scraping(settings.state.path / "scrape.yml", feeding, world)
         )
+        checking = asyncio.create_task(
+            keep_checking(settings.state.path / "checks.yml", feeding, world, parts.checks, ledger)
+        )
         await server.serve()
         ending.cancel()
         scraping.cancel()
-        await asyncio.gather(scraping, return_exceptions=True)
+        checking.cancel()
+        await asyncio.gather(scraping, checking, return_exceptions=True)
         feeding.close()
     finally:
         bus.close()
@@ -144,6 +151,7 @@ def create_app(settings: Settings, parts: Parts) -> tuple[Starlette, Services]:
         extra={
             rules.BOOK: RuleBook(settings.rule_folders, settings.rules.builtin),
             notify.FILE: settings.notify_file,
+            heartbeats.HEARTBEATS: lambda: parts.checks.heartbeats,
             alertmanager.BEGAN: int(parts.world.clock.now() * 1000),
         },
         session_idle_s=settings.web.session_lifetime_s,
