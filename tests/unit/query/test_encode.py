@@ -123,7 +123,7 @@ def _odd_values(count: int) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 def _is_value(text: str, value: float) -> bool:
-    return text == api_float(value) and (float(text) == value or np.isnan(value))
+    return text == api_float(float(value)) and (float(text) == value or math.isnan(value))
 
 
 @pytest.mark.parametrize("count", [1, 63, 64, 3 * BATCH_CELLS + 1])
