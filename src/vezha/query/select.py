@@ -40,9 +40,11 @@ def fetch(
     """Samples of a selector in (first time - before, last time + after], stale markers kept."""
     context = ev.context
     began = time.perf_counter()
+    # `smoothed` and `anchored` look beside their windows: step 0 asks for every sample
+    stepped = ev.steps > 1 and node.extension is Extension.NONE
     selection = Selection(
         node.matchers, int(times[0]) - before_ms, int(times[-1]) + after_ms,
-        ev.grid.step_ms if ev.steps > 1 else 0, range_ms, context.function,
+        ev.grid.step_ms if stepped else 0, range_ms, context.function,
         max(0, context.limits.samples_max - context.stats.samples), newest_only,
     )  # fmt: skip
     try:

@@ -19,8 +19,9 @@ from vezha.store.catalog import Catalog, Known
 from vezha.store.days import SAMPLES, DayFile, Days, day_name
 from vezha.store.errors import StoreCorrupt, StoreInUse
 from vezha.store.limits import SQL_VALUES_MAX
+from vezha.store.rollup import PLANES, TIERS_MS
 from vezha.store.store import lock_for_writing
-from vezha.store.tile import decode
+from vezha.store.tile import Tile, decode
 from vezha.store.wal import Wal, segment_name
 from vezha.world import World
 
@@ -97,24 +98,44 @@ def _check_day(file: DayFile | None, day: int, series: int) -> Iterator[Problem]
                     yield Problem(name, number, "tile", "the tile has no data")
                 except StoreCorrupt as error:
                     yield Problem(name, number, "tile", str(error))
+        yield from _check_roll_ups(file, name, series)
     except sqlite3.DatabaseError as error:
         yield Problem(name, -1, "day", str(error))
 
 
+def _check_roll_ups(file: DayFile, name: str, series: int) -> Iterator[Problem]:
+    for tier in TIERS_MS:
+        for plane in PLANES:
+            for number, _, size in file.roll_ups(tier, plane).values():
+                blob = file.fetch_roll_ups([number]).get(number)
+                try:
+                    if blob is None or len(blob) != size:
+                        raise StoreCorrupt("the roll-up is damaged")
+                    if size:
+                        _check_values(blob, series)
+                except StoreCorrupt as error:
+                    yield Problem(name, number, "roll-up", str(error))
+
+
 def _check_tile(blob: bytes, samples: int, series: int) -> None:
-    tile = decode(blob)
-    tile.values(np.arange(len(tile.refs)))
+    tile = _check_values(blob, series)
     lengths = np.array([len(t) for t in tile.times])
     if int(lengths[tile.groups].sum()) != samples:
         raise StoreCorrupt(f"the tile should have {samples} samples")
+
+
+def _check_values(blob: bytes, series: int) -> Tile:
+    tile = decode(blob)
+    tile.values(np.arange(len(tile.refs)))
     if series and int(tile.refs.max()) >= series:
         raise StoreCorrupt("the tile has series that the catalog does not know")
+    return tile
 
 
 def repair(path: str, world: World) -> list[Problem]:
     """Remove what is damaged, so that nothing stumbles over it again; what was removed.
 
-    A damaged tile goes; a torn WAL segment is cut; a day's file that is no database is renamed to
+    A damaged tile or roll-up goes (roll-ups are made anew); a torn WAL segment is cut; a day's file that is no database is renamed to
     `….damaged`. Raises StoreInUse while another process writes to the store.
     """
     with contextlib.ExitStack() as stack:
@@ -124,10 +145,13 @@ def repair(path: str, world: World) -> list[Problem]:
         days = Days(f"{path}/days", readonly=False)
         stack.callback(days.close)
         tiles: dict[str, list[int]] = {}
+        roll_ups: dict[str, list[int]] = {}
         for problem in problems:
             target = Path(path, problem.file)
             if problem.kind == "tile":
                 tiles.setdefault(problem.file, []).append(problem.part)
+            elif problem.kind == "roll-up":
+                roll_ups.setdefault(problem.file, []).append(problem.part)
             elif problem.kind == "torn":
                 segment = world.disk.open_append(str(target))
                 segment.truncate(problem.part)
@@ -136,10 +160,12 @@ def repair(path: str, world: World) -> list[Problem]:
             elif problem.kind == "day" and target.exists():
                 target.rename(f"{target}.damaged")
         for day in days.days():
-            numbers = tiles.get(f"days/{day_name(day)}")
-            file = days.file(day) if numbers else None
-            if file is not None and numbers:
-                file.remove(numbers)
+            name = f"days/{day_name(day)}"
+            file = days.file(day) if name in tiles or name in roll_ups else None
+            if file is not None and name in tiles:
+                file.remove(tiles[name])
+            if file is not None and name in roll_ups:
+                file.remove_roll_ups(roll_ups[name])
     return problems
 
 

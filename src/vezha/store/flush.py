@@ -18,7 +18,14 @@ from vezha.model.columns import Refs, Times, Values
 from vezha.store import slab as slab_words
 from vezha.store.days import NewTile
 from vezha.store.index import SeriesIndex
-from vezha.store.limits import COLUMNS_PER_TILE, HOSTS_PER_TILE, TILE_SPAN_MS
+from vezha.store.limits import (
+    COLUMNS_PER_TILE,
+    DAY_MS,
+    HOSTS_PER_TILE,
+    SPARSE_DAY_SAMPLES_MAX,
+    SPARSE_SPAN_MS_MIN,
+    TILE_SPAN_MS,
+)
 from vezha.store.slab import LOOSE, Slab
 from vezha.store.tile import TimeTable, encode
 
@@ -188,9 +195,23 @@ def tiles_of_samples(
     yield from tiles_of_sorted(index, refs, ts, values)
 
 
+def _spans(refs: Refs, ts: Times) -> I64:
+    """The hour (its number) that each sample's row is filed under: its own, or the first of its
+    day where the series has so few samples that hours would make many tiny tiles."""
+    hours: I64 = ts // TILE_SPAN_MS
+    if int(ts.max()) - int(ts.min()) < SPARSE_SPAN_MS_MIN:
+        return hours
+    days = ts // DAY_MS
+    starts = np.flatnonzero((np.diff(refs, prepend=-1) != 0) | (np.diff(days, prepend=-1) != 0))
+    counts = np.diff(starts, append=len(refs))
+    length = ts[starts + counts - 1] - ts[starts]
+    sparse = (counts <= SPARSE_DAY_SAMPLES_MAX) & (length >= SPARSE_SPAN_MS_MIN)
+    return np.where(np.repeat(sparse, counts), days * (DAY_MS // TILE_SPAN_MS), hours)
+
+
 def tiles_of_sorted(index: SeriesIndex, refs: Refs, ts: Times, values: Values) -> Iterator[NewTile]:
     """Tiles of samples sorted by series and time, no two equal."""
-    hours = ts // TILE_SPAN_MS
+    hours = _spans(refs, ts)
     starts = np.flatnonzero((np.diff(refs, prepend=-1) != 0) | (np.diff(hours, prepend=-1) != 0))
     counts = np.diff(starts, append=len(refs))
     row_refs, row_hours = refs[starts], hours[starts]

@@ -14,11 +14,18 @@ from typing import TYPE_CHECKING
 import structlog
 
 from vezha.store.catalog import Delta
-from vezha.store.days import NewTile, day_of
+from vezha.store.days import FLUSH, DayFile, NewTile, day_of
 from vezha.store.flush import cut_tiles
 from vezha.store.head import Frozen
 from vezha.store.limits import DAY_MS, MERGE_PASS_S, VACUUM_PAGES
-from vezha.store.merge import due_deletions, due_merges, merge
+from vezha.store.merge import (
+    due_days,
+    due_deletions,
+    due_merges,
+    due_roll_ups,
+    make_roll_ups,
+    merge,
+)
 
 if TYPE_CHECKING:
     from vezha.store.store import Store
@@ -47,7 +54,8 @@ class Flusher:
         self._touched: set[int] = set()
         self._thread: threading.Thread | None = None
         self._counts = {"flushes": 0, "flush_failures": 0, "flushed_samples": 0, "tiles": 0,
-                        "duplicate_samples": 0, "merges": 0, "expired_days": 0}  # fmt: skip
+                        "duplicate_samples": 0, "merges": 0, "roll_ups": 0,
+                        "expired_days": 0}  # fmt: skip
 
     def start(self) -> None:
         """Begin the thread, if the settings want one."""
@@ -193,11 +201,31 @@ class Flusher:
                     return True
                 self._counts["merges"] += merge(file, store._index, due, stones)
                 merged += 1
+            over = (day + 1) * DAY_MS < ended_ms
+            for due in due_days(file.directory(), quiet) if over else ():
+                if self._stopping or clock.monotonic() > until:
+                    return True
+                self._counts["merges"] += merge(file, store._index, due, stones)
+                merged += 1
             if merged:
                 file.vacuum(VACUUM_PAGES)
-            if (day + 1) * DAY_MS < ended_ms:
+            if over and not self._roll_up(file, quiet, until):
+                return True
+            if over:
                 self._touched.discard(day)
         return False
+
+    def _roll_up(self, file: DayFile, quiet: int, until: float) -> bool:
+        """Make the roll-ups of a day that is over, as long as there is time; whether all are."""
+        if not self._store.settings.roll_ups:
+            return True
+        for cell, made_of, rows in due_roll_ups(file):
+            if self._stopping or self._store._world.clock.monotonic() > until:
+                return False
+            if int(rows[:, FLUSH].max()) <= quiet:
+                make_roll_ups(file, cell, made_of, rows)
+                self._counts["roll_ups"] += 1
+        return True
 
     def compact(self) -> int:
         """Merge every hour that has ended; how many tiles went."""
@@ -210,9 +238,14 @@ class Flusher:
                 ended_ms = int(self._store._now_s * 1000)
                 for due in list(due_merges(file.directory(), ended_ms, self.flushed)):
                     merged += merge(file, self._store._index, due, stones)
+                over = (day + 1) * DAY_MS < ended_ms
+                for due in list(due_days(file.directory(), self.flushed)) if over else ():
+                    merged += merge(file, self._store._index, due, stones)
                 # a tile that two stones hit is gone when the second comes to it
                 for due in list(due_deletions(file.directory(), stones)):
                     merge(file, self._store._index, due, stones)
+                if over:
+                    self._roll_up(file, self.flushed, math.inf)
                 file.vacuum()
         self._counts["merges"] += merged
         return merged

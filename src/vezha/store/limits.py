@@ -6,10 +6,19 @@ HOSTS_PER_TILE = 32
 COLUMNS_PER_TILE = 4
 """Shape of a tile; see ADR 0002 for how it was measured."""
 TILE_SPAN_MS = 3_600_000
-"""No tile crosses a multiple of this: it is what merging aims at, and it divides a day."""
+"""No tile crosses a multiple of this, but those of sparse series: what merging aims at first."""
+SPARSE_DAY_SAMPLES_MAX = 8_192
+SPARSE_SPAN_MS_MIN = 6 * 3_600_000
+"""A row of so few samples in a day, reaching so far, is one row for the day."""
+SPARSE_CELL_SAMPLES_MAX = HOSTS_PER_TILE * COLUMNS_PER_TILE * SPARSE_DAY_SAMPLES_MAX
+"""Most samples of a cell in a day that is over at which its hours are merged into the day."""
 TILE_ROWS_MAX = 65_535
 TILE_BYTES_MAX = 256 << 20
 """Most that a tile may unpack to; a larger one is taken for damaged."""
+ROLL_UP_SPAN_MS_MIN = 6 * 3_600_000
+"""Shorter selections read the samples themselves."""
+ROLL_UP_GAIN_MIN = 4
+"""A tier with less than so many samples per bucket is not made."""
 DAY_MS = 86_400_000
 
 FUTURE_MS_MAX = 600_000

@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from vezha.store.days import CELL, FLUSH, HOUR, MAX_TS, MIN_TS, DayFile, Directory
+from vezha.store.days import CELL, FLUSH, HOUR, MAX_TS, MIN_TS, SAMPLES, DayFile, Directory
 from vezha.store.errors import StoreCorrupt
 from vezha.store.flush import tiles_of_sorted
 from vezha.store.gather import Gathering
 from vezha.store.index import SeriesIndex
-from vezha.store.limits import TILE_SPAN_MS
+from vezha.store.limits import SPARSE_CELL_SAMPLES_MAX, TILE_SPAN_MS
+from vezha.store.rollup import LAST, TIERS_MS, Fingerprint, RollUp, fingerprints, roll_up
 from vezha.store.tile import Tile, decode
 from vezha.store.tombstone import Tombstone, deleted
 
@@ -59,6 +60,22 @@ def due_merges(directory: Directory, ended_ms: int, quiet_flush: int) -> Iterato
             yield group
 
 
+def due_days(directory: Directory, quiet_flush: int) -> Iterator[Directory]:
+    """Groups of all rows of a cell in a day that is over, where the cell has few samples.
+
+    Its tiles become one (see `flush`), or are cut by hours again, all of one flush, and so are
+    never due twice.
+    """
+    over = directory[np.lexsort((directory[:, _ID], directory[:, FLUSH], directory[:, CELL]))]
+    starts = np.flatnonzero(np.diff(over[:, CELL], prepend=-1))
+    for first, last in zip(starts.tolist(), [*starts[1:].tolist(), len(over)], strict=True):
+        group = over[first:last]
+        flushes = group[:, FLUSH]
+        few = int(group[:, SAMPLES].sum()) <= SPARSE_CELL_SAMPLES_MAX
+        if few and flushes[0] != flushes[-1] <= quiet_flush:
+            yield group
+
+
 def merge(
     file: DayFile, index: SeriesIndex, due: Directory, tombstones: Sequence[Tombstone] = ()
 ) -> int:
@@ -85,11 +102,39 @@ def merge(
     gone = deleted(tombstones, refs, ts)
     if gone is not None:
         refs, ts, values = refs[~gone], ts[~gone], values[~gone]
-    elif len(whole) < 2:
-        return 0
+    elif len(whole) < 2 or len(np.unique(due[np.isin(due[:, _ID], whole), FLUSH])) < 2:
+        return 0  # or a damaged one beside them would have them merged for ever
     tiles_left = tiles_of_sorted(index, refs, ts, values) if len(refs) else ()
     file.add(tiles_left, int(due[:, FLUSH].max()), replaces=whole)
     return len(whole)
+
+
+def due_roll_ups(file: DayFile) -> Iterator[tuple[int, Fingerprint, Directory]]:
+    """Cells of a day whose roll-ups are not made of its present tiles: what they would be made of."""
+    made = file.roll_ups(TIERS_MS[-1], LAST)
+    directory = file.directory()
+    for cell, present in fingerprints(directory[:, CELL], directory[:, _ID]).items():
+        if cell not in made or made[cell][1] != present:
+            rows = directory[directory[:, CELL] == cell]
+            yield cell, present, rows[np.lexsort((rows[:, _ID], rows[:, FLUSH]))]
+
+
+def make_roll_ups(file: DayFile, cell: int, made_of: Fingerprint, rows: Directory) -> None:
+    """Make a cell's roll-ups of all its tiles. Of a cell with a damaged tile there are none."""
+    tiles: list[Tile] = []
+    blobs = file.fetch(rows[:, _ID].tolist())
+    for number in rows[:, _ID].tolist():
+        blob = blobs.get(number)
+        try:
+            if not isinstance(blob, bytes):
+                raise StoreCorrupt("the tile has no data")
+            tiles.append(decode(blob))
+        except StoreCorrupt:
+            file.put_roll_ups(cell, made_of, [RollUp(t, LAST, b"") for t in TIERS_MS])
+            return
+    refs, ts, values = joined(tiles)
+    made = [row for tier in TIERS_MS for row in roll_up(refs, ts, values, tier)]
+    file.put_roll_ups(cell, made_of, made)
 
 
 def joined(

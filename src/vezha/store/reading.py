@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from vezha.model.columns import Matcher, Refs, Selection, SeriesData, TooManySamples
+from vezha.model.columns import STALE_BITS, Matcher, Refs, Selection, SeriesData, TooManySamples
 from vezha.model.labels import Labels
 from vezha.store import slab as slab_words
 from vezha.store.days import CELL, FLUSH, MAX_TS, MIN_TS, DayFile, Days, day_of
@@ -30,6 +30,7 @@ from vezha.store.newest import (
     newest_in_tiles,
     samples_of_frames,
 )
+from vezha.store.rollup import Choice, fingerprints, plane_for
 from vezha.store.settings import StoreSettings
 from vezha.store.slab import LOOSE, Slab
 from vezha.store.thinning import Thinning, thinning_of
@@ -113,6 +114,7 @@ class Reading:
         self._tombstones = tombstones
         self._index = index
         self._thins = settings.thin_to_steps
+        self._rolls = settings.roll_ups
         self._layout_refs = layout_refs
         self._slabs = slabs
         self._days = days
@@ -164,7 +166,12 @@ class Reading:
         gathering = Gathering(selection.samples_max)
         start, end = selection.start_ms, selection.end_ms
         thinning = thinning_of(selection) if self._thins else None
-        tiles = self._gather_tiles(plan, start, end, gathering, thinning)
+        choice = plane_for(selection) if self._rolls else None
+        if self._hides_any(plan, start, end):
+            choice = None
+        rolled: dict[int, int] = {}
+        spans = _spans_of(slabs) if choice else None
+        tiles = self._gather_tiles(plan, start, end, gathering, thinning, choice, spans, rolled)
         self._gather_head(plan, slabs, start, end, gathering, thinning)
         order = plan.match.sorted(gathering.present())
         data = gathering.result(order, [plan.match.labels(i) for i in order])
@@ -172,11 +179,21 @@ class Reading:
             refs = plan.match.refs[np.array(order)]
             data = without_deleted(data, refs, self._tombstones)
         data.notes["tiles"] = tiles
+        if rolled:
+            data.notes["resolution"] = {f"{t // 1000} s": n for t, n in rolled.items()}
         return data
 
     def _hides(self, start: int, end: int) -> bool:
         """Whether a tombstone lies in (start, end]; then the newest sample may be a deleted one."""
         return any(s.start_ms <= end and s.end_ms > start for s in self._tombstones)
+
+    def _hides_any(self, plan: _Plan, start: int, end: int) -> bool:
+        """Whether a tombstone hides samples of these series on the days of (start, end]."""
+        low, high = start // DAY_MS * DAY_MS, (end // DAY_MS + 1) * DAY_MS
+        return any(
+            s.start_ms < high and s.end_ms >= low and bool(s.covers(plan.refs).any())
+            for s in self._tombstones
+        )
 
     def _select_newest(self, plan: _Plan, slabs: list[Slab], selection: Selection) -> SeriesData:
         start, end = selection.start_ms, selection.end_ms
@@ -222,14 +239,64 @@ class Reading:
     # Tiles
 
     def _gather_tiles(
-        self, plan: _Plan, start: int, end: int, gathering: Gathering, thinning: Thinning | None
+        self,
+        plan: _Plan,
+        start: int,
+        end: int,
+        gathering: Gathering,
+        thinning: Thinning | None,
+        choice: Choice | None,
+        spans: I64 | None,
+        rolled: dict[int, int],
     ) -> int:
         count = 0
         for day in self._days.between(day_of(start), day_of(end)):
-            for tile in self._tiles(plan.cells, day, start, end):
+            cells = plan.cells
+            tiles: list[Tile] = []
+            if choice is not None and spans is not None:
+                low, high = day.day * DAY_MS, (day.day + 1) * DAY_MS
+                # samples in the head may double those of tiles, and a roll-up cannot tell
+                if not ((spans[:, 0] < high) & (spans[:, 1] >= low)).any():
+                    cells, tiles = self._rolled(cells, day, choice, rolled)
+            if len(cells):
+                tiles += self._tiles(cells, day, start, end)
+            for tile in tiles:
                 count += 1
                 _gather_tile(plan, tile, start, end, gathering, thinning)
         return count
+
+    def _rolled(
+        self, cells: I64, day: DayFile, choice: Choice, rolled: dict[int, int]
+    ) -> tuple[I64, list[Tile]]:
+        """Roll-ups of a day, and the cells that have none (that would do)."""
+        opened: list[Tile] = []
+        for tier in choice.tiers_ms:
+            made = day.roll_ups(tier, choice.plane)  # before the directory: never newer than it
+            if not made:
+                continue
+            directory = day.directory()
+            directory = directory[np.isin(directory[:, CELL], cells)]
+            present = fingerprints(directory[:, CELL], directory[:, 0])
+            keys: dict[int, tuple[int, int]] = {}
+            for cell in cells.tolist():
+                number, made_of, size = made.get(cell, (0, None, 0))
+                if size and present.get(cell) == made_of:
+                    keys[cell] = (day.day, -number)  # tiles have the numbers above zero
+            tiles = {cell: self.cache.get(key) for cell, key in keys.items()}
+            missing = [-keys[cell][1] for cell, tile in tiles.items() if tile is None]
+            blobs = day.fetch_roll_ups(missing) if missing else {}
+            done: set[int] = set()
+            for cell, tile in tiles.items():
+                blob = blobs.get(-keys[cell][1])
+                if tile is None and blob is not None:
+                    tile = self._open(day, keys[cell][1], blob)
+                if tile is not None and not (choice.no_stale and tile.holds(STALE_BITS)):
+                    opened.append(tile)
+                    done.add(cell)
+            if done:
+                rolled[tier] = rolled.get(tier, 0) + len(done)
+                cells = np.array([c for c in cells.tolist() if c not in done], np.int64)
+        return cells, opened
 
     def _wanted(self, cells: I64, day: DayFile, start: int, end: int) -> I64:
         """Rows of the day's directory whose tiles may have samples in (start, end]."""
@@ -380,6 +447,14 @@ class Reading:
         """See `SampleSource.label_values`."""
         found = self.series(matchers, start_ms, end_ms)
         return sorted({value for labels in found for n, value in labels if n == name})
+
+
+def _spans_of(slabs: list[Slab]) -> I64:
+    """Lowest and highest time of each block of the head, int64[n, 2]."""
+    found = [d[d[:, slab_words.COUNT] > 0] for _, d in Slab.snapshot(slabs)]
+    if not found:
+        return np.empty((0, 2), np.int64)
+    return np.concatenate(found)[:, [slab_words.LOWEST, slab_words.HIGHEST]]
 
 
 def _positions(plan: _Plan, refs: Refs) -> I64:

@@ -40,10 +40,14 @@ class StoreSettings:
         default=128 << 20, metadata=_about("Memory for unpacked tiles, per process.", "bytes")
     )
     thin_to_steps: bool = field(
-        default=False,
+        default=True,
+        metadata=_about("Leave out samples that no step of a range query looks at. Exact."),
+    )
+    roll_ups: bool = field(
+        default=True,
         metadata=_about(
-            "Leave out samples that no step of a range query looks at. Exact, except for the "
-            "experimental `smoothed` and `anchored` selectors."
+            "Make roll-ups (1 min, 1 h) of days that are over, and answer from them where the "
+            "answer is the same."
         ),
     )
     merge_after_s: float = field(

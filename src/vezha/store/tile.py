@@ -304,6 +304,11 @@ class Tile:
             self._put_back(rows, values)
         return values
 
+    def holds(self, bits: int) -> bool:
+        """Whether a value has just these bits, which are no finite number's."""
+        const = self._firsts[self._kinds == _KIND_CONST]
+        return bool((self._exceptions == bits).any() or (const == bits).any())
+
     def _zigzags(self, picked: I64) -> U64:
         width = self.columns - 1
         octets = np.zeros((len(picked), width, 8), np.uint8)

@@ -1,0 +1,250 @@
+"""Roll-ups answer as the samples do, and count no longer once their tiles change."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.store.conftest import Bench
+
+from vezha.model.columns import STALE_NAN, Matcher, MatchOp, Selection
+from vezha.model.labels import metric
+from vezha.query import Engine
+from vezha.store import Store, StoreReader, StoreSettings
+from vezha.store.check import check, repair
+from vezha.store.days import day_name, day_of
+from vezha.store.limits import DAY_MS
+from vezha.store.rollup import LAST, MAX, Choice, plane_for, roll_up
+from vezha.store.tile import decode
+
+START_MS = 1_790_000_000_000 // DAY_MS * DAY_MS - 2 * DAY_MS
+QUERIES = [
+    "load",
+    "sum by (instance) (load)",
+    "max_over_time(load[2h])",
+    "min_over_time(load[1h])",
+    "sum_over_time(load[1h])",
+    "last_over_time(load[1h])",
+    "max_over_time(load[10m])",
+    "min_over_time(load[1h] offset 1h)",
+    "avg_over_time(load[1h])",
+    "count_over_time(load[1h])",
+    "rate(load[1h])",
+]
+
+
+def _fill(store: Store, start_ms: int, hours: int, gap_ms: int, seed: int = 1) -> None:
+    random = np.random.default_rng(seed)
+    refs = store.resolve([metric("load", instance=f"db-{i}") for i in range(3)])
+    for ref in refs.tolist():
+        ts = start_ms + np.arange(0, hours * 3_600_000, gap_ms) + int(random.integers(0, gap_ms))
+        ts = ts[random.random(len(ts)) < 0.9]
+        values = np.round(random.normal(50, 20, len(ts)), 2)
+        values[random.random(len(ts)) < 0.01] = STALE_NAN
+        values[random.random(len(ts)) < 0.005] = math.nan
+        store.write(np.full(len(ts), ref, np.int64), ts, values)
+    store.commit(store.seal())
+
+
+def _answers(bench: Bench, step_ms: int, roll_ups: bool) -> list[np.ndarray]:
+    """Values of every query, NaN where there is none."""
+    plain = dataclasses.replace(bench.settings, roll_ups=roll_ups, thin_to_steps=roll_ups)
+    reader = StoreReader.open(bench.store.path, plain)
+    found = []
+    for text in QUERIES:
+        end = START_MS + DAY_MS + 6 * 3_600_000
+        result = Engine(reader).range(text, START_MS, end, step_ms)
+        found.append(np.where(result.present, result.values, -1.5))
+    reader.close()
+    return found
+
+
+def _same(bench: Bench, step_ms: int) -> None:
+    rolled, plain = _answers(bench, step_ms, True), _answers(bench, step_ms, False)
+    for text, got, expected in zip(QUERIES, rolled, plain, strict=True):
+        if text.startswith("sum"):
+            np.testing.assert_allclose(got, expected, rtol=1e-12, err_msg=text)
+        else:
+            np.testing.assert_array_equal(got, expected, err_msg=text)
+
+
+def _used(store: Store, function: str = "max_over_time", range_ms: int = 3_600_000) -> object:
+    chosen = Selection(
+        (Matcher("__name__", MatchOp.EQ, "load"),), START_MS, START_MS + DAY_MS - 3_600_000,
+        3_600_000, range_ms, function,
+    )  # fmt: skip
+    return store.select(chosen).notes.get("resolution")
+
+
+def _rolled(bench: Bench) -> Store:
+    _fill(bench.store, START_MS, 30, 10_000)
+    bench.store.compact()
+    return bench.store
+
+
+@pytest.mark.parametrize("step_ms", [3_600_000, 600_000, 90_000])
+def test_queries_answer_as_from_samples(bench: Bench, step_ms: int) -> None:
+    _rolled(bench)
+    assert _used(bench.store) == {"3600 s": 1}
+    _same(bench, step_ms)
+
+
+def test_late_samples_are_seen_at_once_and_rolled_up_later(bench: Bench) -> None:
+    store = _rolled(bench)
+    refs = store.resolve([metric("load", instance="db-0")])
+    at = START_MS + 5 * 3_600_000 + 1
+    store.write(refs, np.array([at]), np.array([1e6]))
+    store.commit(store.seal())
+    for rolled in (False, False, True):
+        assert (_used(store) is not None) == rolled
+        data = store.select(
+            Selection(
+                (Matcher("instance", MatchOp.EQ, "db-0"),), START_MS, START_MS + DAY_MS,
+                3_600_000, 3_600_000, "max_over_time",
+            )
+        )  # fmt: skip
+        assert np.nanmax(data.values) == 1e6
+        store.compact() if store.stats()["flushes"] > 1 else store.flush()
+    _same(bench, 3_600_000)
+
+
+def test_deleted_samples_are_gone_at_once(bench: Bench) -> None:
+    store = _rolled(bench)
+    wanted = (Matcher("instance", MatchOp.EQ, "db-1"),)
+    store.delete(wanted, START_MS + 3_600_000, START_MS + 7_200_000)
+    assert _used(store) is None
+    _same(bench, 3_600_000)
+    store.compact()
+    _same(bench, 3_600_000)
+
+
+def test_roll_ups_survive_a_restart_and_go_with_the_day(bench: Bench) -> None:
+    _rolled(bench)
+    store = bench.restart()
+    assert _used(store) == {"3600 s": 1}
+    bench.clock.time_s += 40 * 86_400
+    store.flush()
+    assert store.stats()["expired_days"] > 0
+    assert _used(store) is None
+
+
+def test_the_day_is_rolled_up_without_being_asked(bench: Bench) -> None:
+    store = bench.store
+    _fill(store, START_MS, 24, 10_000)
+    store.flush()
+    assert _used(store) is None  # late samples may still come
+    for _ in range(12):
+        bench.clock.time_s += 120
+        now_ms = int(bench.clock.time_s * 1000)
+        store.write(store.resolve([metric("up")]), np.array([now_ms]), np.array([1.0]))
+        bench.commit()
+    bench.commit()
+    assert _used(store) == {"3600 s": 1}
+
+
+def test_a_file_from_before_roll_ups_is_read(bench: Bench) -> None:
+    store = _rolled(bench)
+    path = Path(store.path, "days", day_name(day_of(START_MS)))
+    with sqlite3.connect(path) as db:
+        db.executescript("DROP TABLE roll_up; DROP TABLE roll_up_data;")
+    db.close()
+    assert _used(store) is None
+    _same(bench, 3_600_000)
+    assert not list(check(store.path, bench.world))
+
+
+def test_a_damaged_roll_up_costs_nothing_but_itself(bench: Bench) -> None:
+    store = _rolled(bench)
+    path = Path(store.path, "days", day_name(day_of(START_MS)))
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE roll_up_data SET data = zeroblob(length(data))")
+    db.close()
+    assert _used(store) is None
+    _same(bench, 3_600_000)
+    assert {p.kind for p in check(store.path, bench.world)} == {"roll-up"}
+    store.abandon()
+    assert repair(store.path, bench.world)
+    assert not list(check(store.path, bench.world))
+    bench.open().compact()
+    assert _used(bench.store) == {"3600 s": 1}
+
+
+def test_the_setting_turns_them_off(bench: Bench, tmp_path: Path) -> None:
+    bench.store.abandon()
+    bench.settings = StoreSettings(
+        background=False, head_folder=str(tmp_path / "memory"), roll_ups=False
+    )
+    bench.open()
+    assert _used(_rolled(bench)) is None
+    assert bench.store.stats()["roll_ups"] == 0
+
+
+HOUR, MINUTE = 3_600_000, 60_000
+
+
+@pytest.mark.parametrize(
+    ("step", "back", "function", "end", "choice"),
+    [
+        (HOUR, 0, "", 24 * HOUR, Choice(LAST, (HOUR, MINUTE))),
+        (5 * MINUTE, 0, "sum", 24 * HOUR, Choice(LAST, (MINUTE,))),
+        (HOUR, HOUR, "max_over_time", 24 * HOUR, Choice(MAX, (HOUR, MINUTE))),
+        (HOUR, 5 * MINUTE, "max_over_time", 24 * HOUR, Choice(MAX, (MINUTE,))),
+        (0, 24 * HOUR, "max_over_time", 24 * HOUR, Choice(MAX, (HOUR, MINUTE))),
+        (HOUR, HOUR, "max_over_time", 24 * HOUR + 1, None),
+        (HOUR, HOUR, "rate", 24 * HOUR, None),
+        (HOUR, HOUR, "avg_over_time", 24 * HOUR, None),
+        (0, 0, "", 24 * HOUR, None),
+        (15_000, 0, "", 24 * HOUR, None),
+        (HOUR, 0, "", 5 * HOUR, None),
+    ],
+)
+def test_when_a_roll_up_will_do(
+    step: int, back: int, function: str, end: int, choice: Choice | None
+) -> None:
+    assert plane_for(Selection((), 0, end, step, back, function)) == choice
+
+
+_numbers = st.one_of(
+    st.floats(-1e6, 1e6), st.sampled_from([math.nan, math.inf, -math.inf, STALE_NAN, -0.0])
+)
+
+
+@settings(deadline=None)
+@given(
+    samples=st.dictionaries(st.integers(-5_000, 5_000), _numbers, min_size=1, max_size=60),
+    series=st.integers(1, 3),
+)
+def test_planes_are_the_buckets(samples: dict[int, float], series: int) -> None:
+    ts = np.array(sorted(samples), np.int64)
+    values = np.array([samples[t] for t in ts.tolist()])
+    n = len(ts)
+    # each series four times as dense as its buckets, so that the tier is worth the while
+    refs = np.repeat(np.arange(series), n)
+    tier = 10_000
+    made = list(roll_up(refs, np.tile(ts, series), np.tile(values, series), tier))
+    if not made[0].data:
+        assert len(np.unique(-(-ts // tier))) * 4 > n
+        return
+    stale = values.view(np.uint64) == np.array([STALE_NAN]).view(np.uint64)[0]
+    for row in made:
+        tile = decode(row.data)
+        got = tile.values(np.arange(series))
+        for at, bucket in enumerate(np.unique(-(-ts // tier)).tolist()):
+            inside = -(-ts // tier) == bucket
+            real = values[inside & ~stale]
+            assert tile.times[0][at] == ts[inside][-1]
+            with np.errstate(invalid="ignore"):
+                expected = {
+                    0: values[inside][-1],
+                    1: np.fmin.reduce(real) if len(real) else STALE_NAN,
+                    2: np.fmax.reduce(real) if len(real) else STALE_NAN,
+                    3: real.sum() if len(real) else STALE_NAN,
+                    4: float(len(real)),
+                }[row.plane]
+            np.testing.assert_allclose(got[:, at], np.full(series, expected), rtol=1e-9, atol=1e-9)
