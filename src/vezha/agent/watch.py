@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
-from vezha.agent.collect.collector import NotHere, Series
+from vezha.agent.collect.collector import Series
 from vezha.agent.config import AgentConfig
 from vezha.agent.limits import WATCH_CROSSINGS_PER_S, WATCH_INTERVAL_S, WATCH_START_AGAIN_S
 from vezha.agent.watch_sources import WATCHED, Source, open_busy, open_source, source_name
@@ -53,7 +53,8 @@ class _Opened:
                 self.wants_told = True
             self.changed = self.source.look(now_s)
             self.trouble = ""
-        except (OSError, ValueError, LookupError, NotHere) as error:
+        except Exception as error:
+            # Whatever a source raises is its own business; the others go on.
             self.trouble = f"{error}"
             self.again_s = now_s + WATCH_START_AGAIN_S
             self.close()

@@ -344,3 +344,21 @@ def test_what_a_server_may_send() -> None:
     assert from_json(bad) == [], "what we do not know we do not watch"
     with pytest.raises(ProtocolError):
         from_json([to_json(good)] * (TRIPWIRES_MAX + 1))
+
+
+def test_a_source_that_breaks_harms_no_other(
+    tmp_path: Path, config: AgentConfig, world: World, clock: Clock
+) -> None:
+    (tmp_path / "proc" / "meminfo").write_text("MemAvailable: 1 kB\n")
+    write(tmp_path, "queue 1\n")
+    memory = Condition("<", 1.0, Selector("node_memory_MemAvailable_bytes"))
+    wires = Wires(config, world)
+    wires.set([Tripwire("m", (memory,)), Tripwire("t", (gauge(),))])
+    assert wires.look() == []
+    (tmp_path / "proc" / "meminfo").write_text("nonsense\n")
+    write(tmp_path, "queue 7\n")
+    assert [c.tripwire for c in wires.look()] == ["t"]
+    (tmp_path / "proc" / "meminfo").write_text("MemAvailable: 0 kB\n")
+    clock.at_s += 60
+    assert [c.tripwire for c in wires.look()] == ["m"]
+    wires.close()
