@@ -160,8 +160,12 @@ def test_a_host_is_added_by_the_command_on_the_page(
     command = page.get_by_label("Command that adds a host").inner_text()
     server_at = shlex.split(command)
     address = server_at[server_at.index("--server") + 1]
-    # As written, but for the name, which other machines know this one by.
+    # As written, but for the name, which other machines know this one by, and for the folder: a
+    # test leaves nothing on its machine, least of all a service. Then what it says to start it.
     local = command.replace(address, f"127.0.0.1:{server.channel_port}")
+    if Path("/run/systemd/system").is_dir() and os.geteuid() == 0:
+        pytest.skip("as root under systemd the command would make a service of this machine")
+    local += " --folder agent && exec python3 -I agent/vezha-agent.pyz run --state agent"
     log = tmp_path / "log"
     with log.open("w") as out:
         host = subprocess.Popen(
@@ -312,8 +316,15 @@ def test_hands_stay_on_the_keyboard(at_work: Visit) -> None:
     page.keyboard.press("f")
     expect(page).to_have_url(re.compile("/fleet$"))
     expect(page.get_by_role("link", name=HOST, exact=True)).to_be_visible()
-    page.keyboard.press("2")
-    expect(page).to_have_url(re.compile("by=cpu"))
+    # the page listens once its own part has arrived, which a busy machine shows before
+    for patience_ms in (1_000, 3_000, SOON_MS):
+        page.keyboard.press("2")
+        try:
+            expect(page).to_have_url(re.compile("by=cpu"), timeout=patience_ms)
+            break
+        except AssertionError:
+            if patience_ms == SOON_MS:
+                raise
     page.keyboard.press("/")
     page.keyboard.type("no such host")
     expect(page.get_by_text("No host matches")).to_be_visible()
@@ -344,7 +355,7 @@ def test_the_language_and_the_colours_change_at_once_and_stay(at_work: Visit) ->
 
 PATHS = (
     "/fleet", f"/host/{HOST}", "/incidents?state=all", "/incident/1", "/settings/hosts",
-    "/settings/receivers", "/settings/browser", "/silences", "/access", "/access/tokens", "/audit",
+    "/settings/receivers", "/settings/browser", "/silences", "/rules", "/access", "/access/tokens", "/audit",
 )  # fmt: skip
 
 
