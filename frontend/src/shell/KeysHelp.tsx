@@ -14,6 +14,7 @@ const GROUPS: { title: Key; keys: [string, Key][] }[] = [
       ['g f', 'page.fleet'],
       ['g i', 'page.incidents'],
       ['g s', 'page.silences'],
+      ['g r', 'page.rules'],
       ['g a', 'page.access'],
       ['g ,', 'page.settings'],
       ['y', 'keys.copyLink'],

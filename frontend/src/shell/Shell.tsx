@@ -24,6 +24,7 @@ const MAIN: Place[] = [
   { href: '/fleet', icon: 'fleet', text: 'page.fleet', pages: ['fleet', 'host'] },
   { href: '/incidents', icon: 'incidents', text: 'page.incidents', pages: ['incidents', 'incident'] },
   { href: '/silences', icon: 'silences', text: 'page.silences', pages: ['silences'] },
+  { href: '/rules', icon: 'rules', text: 'page.rules', pages: ['rules'] },
 ]
 /** On a phone these stand below; the others are under "More". */
 const TABS = 3

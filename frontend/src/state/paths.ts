@@ -1,6 +1,6 @@
 /** Which page an address means, and the addresses of things. Pure. */
 
-export type PageName = 'fleet' | 'host' | 'incidents' | 'incident' | 'silences' | 'settings' | 'access' | 'missing'
+export type PageName = 'fleet' | 'host' | 'incidents' | 'incident' | 'silences' | 'rules' | 'settings' | 'access' | 'missing'
 
 export interface Route {
   page: PageName
@@ -22,6 +22,7 @@ export function parse(path: string): Route {
       return what === '' ? { page: 'missing', what: path } : { page: head, what }
     case 'incidents':
     case 'silences':
+    case 'rules':
       return { page: head, what: '' }
     case 'settings':
       return { page: 'settings', what: what === '' ? 'hosts' : what }

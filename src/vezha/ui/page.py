@@ -30,6 +30,7 @@ PAGES: dict[str, str] = {
     "/incidents": "src/pages/Incidents.tsx",
     "/incident/{id}": "src/pages/Incident.tsx",
     "/silences": "src/pages/Silences.tsx",
+    "/rules": "src/pages/Rules.tsx",
     "/settings": "src/pages/Settings.tsx",
     "/settings/{section}": "src/pages/Settings.tsx",
     "/access": "src/pages/Access.tsx",
