@@ -58,7 +58,8 @@ class Flusher:
                         "expired_days": 0}  # fmt: skip
 
     def start(self) -> None:
-        """Begin the thread, if the settings want one."""
+        """Begin the thread, if the settings want one. Days may have ended while we were off."""
+        self._touched.update(self._days.days())
         if self._store.settings.background:
             self._thread = threading.Thread(target=self._loop, name="vezha-flusher", daemon=True)
             self._thread.start()
@@ -211,7 +212,7 @@ class Flusher:
                 file.vacuum(VACUUM_PAGES)
             if over and not self._roll_up(file, quiet, until):
                 return True
-            if over:
+            if over and not (file.directory()[:, FLUSH] > quiet).any():
                 self._touched.discard(day)
         return False
 

@@ -148,6 +148,34 @@ def test_the_day_is_rolled_up_without_being_asked(bench: Bench) -> None:
     assert _used(store) == {"3600 s": 1}
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_days_long_over_are_merged_and_rolled_up_when_quiet(bench: Bench, restart: bool) -> None:
+    store = bench.store
+    _fill(store, START_MS, 24, 10_000, seed=2)
+    store.flush()
+    _fill(store, START_MS, 24, 10_000, seed=3)
+    store.flush()
+    bench.clock.time_s += 6 * 86_400
+    for day in range(3):  # so that the day is none of the last two
+        store.write(
+            store.resolve([metric("up")]),
+            np.array([START_MS + (4 + day) * DAY_MS]),
+            np.array([1.0]),
+        )
+    store.flush()
+    if restart:
+        store = bench.restart()
+    for _ in range(12):
+        bench.clock.time_s += 120
+        now_ms = int(bench.clock.time_s * 1000)
+        store.write(store.resolve([metric("up")]), np.array([now_ms]), np.array([1.0]))
+        bench.commit()
+    bench.commit()
+    assert store.stats()["merges"] > 0
+    assert _used(store) == {"3600 s": 1}
+    _same(bench, 3_600_000)
+
+
 def test_a_file_from_before_roll_ups_is_read(bench: Bench) -> None:
     store = _rolled(bench)
     path = Path(store.path, "days", day_name(day_of(START_MS)))
