@@ -10,6 +10,10 @@ from vezha import __version__
 from vezha.access import Action
 from vezha.api.errors import UnavailableError
 from vezha.api.route import Call, Route
+from vezha.incidents.rows import read_cursor
+
+WELL_UNTIL = "deadman.well_until"
+"""Row of `cursor`: until when the ops contour's last word that all is well holds (ms)."""
 
 
 class HealthView(msgspec.Struct):
@@ -29,6 +33,15 @@ def health(call: Call) -> HealthView:
     return HealthView("ok", __version__)
 
 
+def flow(call: Call) -> HealthView:
+    """200 where the ops contour found lately that all is well, else 503."""
+    with call.services.ledger.read() as connection:
+        until_ms = read_cursor(connection, WELL_UNTIL)
+    if call.services.now_ms() > until_ms:
+        raise UnavailableError("The way from hosts to people was not found open lately.")
+    return HealthView("ok", __version__)
+
+
 def metrics(call: Call) -> Response:
     """The web contour's own metrics."""
     return Response(
@@ -39,6 +52,8 @@ def metrics(call: Call) -> Response:
 ROUTES = (
     Route("GET", "/healthz", Action.HEALTH_READ, health, "Whether the server is well.",
           result=HealthView),
+    Route("GET", "/healthz/flow", Action.HEALTH_READ, flow,
+          "Whether samples are taken, rules evaluated and messages sent.", result=HealthView),
     Route("GET", "/metrics", Action.OWN_METRICS_READ, metrics,
           "The web contour's own metrics, as Prometheus reads them."),
 )  # fmt: skip

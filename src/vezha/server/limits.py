@@ -54,3 +54,13 @@ OPEN_FILES_WANTED = 65_536
 SCRAPE_FILE_BYTES_MAX = 4 << 20
 SCRAPE_FILE_LOOK_S = 5.0
 """How often `scrape.yml` is looked at for changes."""
+RULES_STUCK_MS = 120_000
+"""When the newest evaluation of any rule is older, the heartbeat is withheld."""
+OUTBOX_STUCK_MS = 300_000
+"""When a message was due so long ago and nobody tried, the heartbeat is withheld."""
+PEER_MISSES_MAX = 3
+"""Looks at the peer without an answer before it is an alert."""
+DEADMAN_FIRST_S = 10.0
+"""How long after its start the server beats for the first time."""
+DEADMAN_INTERVAL_LEAST_S = 1.0
+"""Heartbeats come no faster."""

@@ -13,11 +13,14 @@ from collections.abc import Callable
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from vezha.alerting.book import RuleBook
 from vezha.incidents.loop import Desk
 from vezha.ledger import Ledger
+from vezha.legacy.doors import Doors
 from vezha.notify.loop import Notifier
-from vezha.server.bus import Bus
+from vezha.server.bus import Bus, socket_path
 from vezha.server.contour import StopSignal
+from vezha.server.deadman import Deadman
 from vezha.server.settings import Settings
 from vezha.world import World
 
@@ -53,9 +56,16 @@ async def _serve(
         loop.call_soon_threadsafe(wake.set)
 
     stop.on_set(wake_up)
+    doors = Doors(socket_path(settings.state.run, "feed"), world)
+    book = RuleBook(settings.rule_folders, settings.rules.builtin)
+    deadman = Deadman(
+        settings.deadman, ledger, book, doors, lambda: list(notifier.plan.receivers), world
+    )
+    beating: asyncio.Task[None] | None = None
     try:
         await notifier.start()
         ready()
+        beating = asyncio.create_task(deadman.run())
         while not stop.is_set():
             wake.clear()
             try:
@@ -69,6 +79,10 @@ async def _serve(
             except TimeoutError:
                 continue
     finally:
+        if beating is not None:
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+        doors.close()
         await notifier.close()
         bus.close()
 

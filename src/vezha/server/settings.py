@@ -185,6 +185,30 @@ class NotifySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadmanSettings:
+    """The dead man's switch: who is told, by our silence, that this server does not work."""
+
+    url: str = field(
+        default="",
+        metadata=_about(
+            "Address that is asked for (GET) once per interval while samples are taken, rules "
+            "evaluated and messages sent; whoever is behind it notices when that ends.",
+            secret=True,
+        ),
+    )
+    interval_s: float = field(
+        default=60.0, metadata=_about("Time between two heartbeats.", unit="s")
+    )
+    peer_url: str = field(
+        default="",
+        metadata=_about(
+            "Address of another Vezha's pages. Where it does not answer three times in a row, or "
+            "says that its data does not flow, there is an alert."
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """What the server says about itself."""
 
@@ -222,6 +246,7 @@ class Settings:
     query: QuerySettings = field(default_factory=QuerySettings)
     rules: RulesSettings = field(default_factory=RulesSettings)
     notify: NotifySettings = field(default_factory=NotifySettings)
+    deadman: DeadmanSettings = field(default_factory=DeadmanSettings)
     log: LogSettings = field(default_factory=LogSettings)
 
     @property
@@ -286,6 +311,7 @@ SECTIONS: dict[str, type[Any]] = {
     "query": QuerySettings,
     "rules": RulesSettings,
     "notify": NotifySettings,
+    "deadman": DeadmanSettings,
     "log": LogSettings,
 }
 
