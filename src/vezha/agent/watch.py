@@ -37,6 +37,9 @@ class _Opened:
         self.wants_told = False
         self.source: Source | None = None
         self.changed = False
+        self.epoch = 0
+        """Counts the lists of series that it has announced."""
+        self._series: Series | None = None
         self.again_s = 0.0
         self.trouble = ""
 
@@ -53,6 +56,9 @@ class _Opened:
                 self.wants_told = True
             self.changed = self.source.look(now_s)
             self.trouble = ""
+            if self.source.series is not self._series:
+                self._series = self.source.series
+                self.epoch += 1
         except Exception as error:
             # Whatever a source raises is its own business; the others go on.
             self.trouble = f"{error}"
@@ -63,7 +69,8 @@ class _Opened:
         if self.source is not None:
             with contextlib.suppress(OSError):
                 self.source.close()
-            self.source = None
+            self.source = self._series = None
+            self.epoch += 1
 
 
 class _Term(NamedTuple):
@@ -132,7 +139,7 @@ class _Wire:
         both = [t.of for t in terms] + [t.per for t in terms if t.per is not None]
         self.opened = list({id(opened): opened for opened in both}.values())
         self.across: set[Labels] = set()
-        self._bound: list[Series | None] = []
+        self._epoch = -1
         self._rows: list[tuple[Labels, list[_Check]]] = []
 
     def _bind(self) -> None:
@@ -149,12 +156,11 @@ class _Wire:
 
         What vanished did not recover: the ordinary samples say what became of it.
         """
-        series = [None if o.source is None else o.source.series for o in self.opened]
-        if len(series) != len(self._bound) or any(
-            new is not old
-            for new, old in zip(series, self._bound)  # noqa: B905
-        ):
-            self._bound = series
+        epoch = 0
+        for opened in self.opened:
+            epoch += opened.epoch
+        if epoch != self._epoch:
+            self._epoch = epoch
             self._bind()
         out = []
         across = self.across
@@ -240,9 +246,13 @@ class Wires:
             opened.look(now_s)
         out = []
         for wire in self._wires:
-            if any(opened.changed for opened in wire.opened):
-                for labels, active, value in wire.crossings():
-                    out.append(self._crossing(wire, labels, active, value))
+            for opened in wire.opened:
+                if opened.changed:
+                    break
+            else:
+                continue
+            for labels, active, value in wire.crossings():
+                out.append(self._crossing(wire, labels, active, value))
         return out
 
     def _crossing(self, wire: _Wire, labels: Labels, active: bool, value: float) -> Crossing:
