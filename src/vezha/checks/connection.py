@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -165,7 +166,7 @@ async def note_refused_certificate(
         async with connected(host, port, seen, world, lenient):
             pass
     for (name, labels), value in seen.figures.items():
-        if name.startswith("probe_ssl"):
+        if name.startswith(("probe_ssl", "vezha_check_certificate")):
             report.set(name, value, **dict(labels))
 
 
@@ -173,6 +174,9 @@ def why(error: BaseException) -> str:
     """An operating system's error in words."""
     if isinstance(error, ssl.SSLError):
         return str(error.reason or error)
+    if isinstance(error, OSError) and (error.errno or 0) > 0:
+        # asyncio's own texts tell the call that failed, and not why
+        return os.strerror(error.errno or 0)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__

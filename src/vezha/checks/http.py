@@ -219,7 +219,10 @@ async def _event(machine: h11.Connection, connection: Connection) -> object:
         event = machine.next_event()
         if event is not h11.NEED_DATA:
             return event
-        machine.receive_data(await connection.reader.read(_READ_BYTES))
+        data = await connection.reader.read(_READ_BYTES)
+        if not data and machine.their_state is h11.SEND_RESPONSE:
+            raise ProbeFailed("the server closed the connection without a whole answer")
+        machine.receive_data(data)
 
 
 async def _body(machine: h11.Connection, connection: Connection) -> tuple[bytes, int]:
