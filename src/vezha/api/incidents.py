@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from vezha.access import Action
+from vezha.api import incident_times
 from vezha.api.errors import ConflictError, InvalidError, NotFoundError
 from vezha.api.route import Call, Route, path_id, seconds
 from vezha.incidents.errors import NoSuchIncident, OperatorError, SilenceError, WrongState
@@ -366,6 +367,7 @@ _INCIDENT = "/api/v1/incidents/{id}"
 ROUTES = (
     Route("GET", "/api/v1/incidents", Action.INCIDENT_READ, list_all,
           "Incidents: open ones, or all.", query=IncidentsQuery, result=IncidentsView),
+    *incident_times.ROUTES,
     Route("GET", _INCIDENT, Action.INCIDENT_READ, read,
           "One incident with its timeline and alerts.", result=IncidentDetailView),
     Route("POST", f"{_INCIDENT}/acknowledge", Action.INCIDENT_ACKNOWLEDGE, acknowledge,

@@ -1,4 +1,4 @@
-"""`vezha incident`: list, show, acknowledge, resolve, note."""
+"""`vezha incident`: list, show, acknowledge, resolve, note, times."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ from vezha.cli.opened import (
     show_ms,
 )
 from vezha.incidents.export import as_markdown
+from vezha.incidents.limits import TIMES_DAYS_MAX
 from vezha.incidents.loop import act_in
 from vezha.incidents.state import Act
+from vezha.incidents.times import BY, Spread, read_incidents, summarise
 from vezha.incidents.views import get_incident, get_members, get_timeline, list_incidents
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
@@ -110,6 +112,47 @@ def note(
 ) -> None:
     """A note."""
     _act(state, number, Act.NOTE, Action.INCIDENT_NOTE, text)
+
+
+@app.command(help="How long detection, response and recovery take.")
+def times(
+    state: StateOption = "state",
+    days: Annotated[int, typer.Option(help="So many days back.", min=1, max=TIMES_DAYS_MAX)] = 84,
+    by: Annotated[str, typer.Option(help="Some of week,team,severity.")] = ",".join(BY),
+    json: JsonOption = False,
+) -> None:
+    """A table, the newest week first: median / 95th percentile."""
+    with opened_ledger(state) as (_, ledger), ledger.read() as connection:
+        found = read_incidents(connection, now_ms() - days * 86_400_000)
+    names = [name for name in by.split(",") if name]
+    rows = summarise(found, names)
+    if json:
+        typer.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+        return
+    if not rows:
+        typer.echo(f"No incidents within {days} days.")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in (*names, "incidents", "detection", "acknowledge", "recovery"):
+        table.add_column(name.capitalize(), justify="left" if name in names else "right")
+    for row in rows:
+        spreads = (row.detection, row.acknowledge, row.recovery)
+        keys = [getattr(row, name) or "–" for name in names]
+        table.add_row(*keys, str(row.incidents), *(_spread(s) for s in spreads))
+    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+
+
+def _spread(spread: Spread) -> str:
+    if spread.median_s is None or spread.p95_s is None:
+        return "–"
+    return f"{_duration(spread.median_s)} / {_duration(spread.p95_s)}"
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds / size:.1f}{unit}"
+    return f"{seconds:.1f}s"
 
 
 def _act(state: str, number: int, act: Act, action: Action, text: str) -> None:

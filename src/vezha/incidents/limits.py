@@ -45,3 +45,7 @@ EXTERNAL_LABELS_MAX = 64
 EXTERNAL_LABEL_CHARS_MAX = 1_024
 EXTERNAL_TEXT_CHARS_MAX = 16_384
 """Characters of an annotation, or of the address of the rule."""
+TIMES_INCIDENTS_MAX = 100_000
+"""Incidents that the figures of times are made from."""
+TIMES_DAYS_MAX = 3_660
+"""Days that the figures of times may reach back."""

@@ -196,3 +196,13 @@ def test_a_test_message_can_be_watched_and_dropped_and_shows_no_secret(web: Web)
     assert client.get("/api/v1/outbox").json()["counts"] == {"waiting": 1}
     assert "s3cret" not in answer.text + client.get("/api/v1/outbox").text
     assert web.nudges == ["outbox"] * 3
+
+
+def test_how_long_things_take(web: Web) -> None:
+    client = web.client(Role.VIEWER)
+    (row,) = client.get("/api/v1/incidents/times?by=severity").json()["times"]
+    assert (row["severity"], row["week"], row["incidents"]) == ("critical", "", 1)
+    assert row["detection"]["count"] == 1
+    assert row["recovery"] == {"count": 0, "median_s": None, "p95_s": None}
+    refused = client.get("/api/v1/incidents/times?by=month")
+    assert (refused.status_code, refused.json()["error"]["field"]) == (400, "by")
