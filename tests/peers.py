@@ -17,6 +17,7 @@ PACKAGES: Mapping[str, str] = {
     "chromium": "chromium",
     "postgres": "postgresql",
     "promtool": "prometheus",
+    "redis-server": "redis-server",
     "amtool": "prometheus-alertmanager",
 }
 """The program's name, and the Debian package that brings it."""
