@@ -37,17 +37,17 @@ CREATE TABLE IF NOT EXISTS tile (
   min_ts INTEGER NOT NULL, max_ts INTEGER NOT NULL,
   flush INTEGER NOT NULL, samples INTEGER NOT NULL, crc INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS tile_data (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS roll_up (
+CREATE TABLE IF NOT EXISTS rolled (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   cell INTEGER NOT NULL, tier INTEGER NOT NULL, plane INTEGER NOT NULL,
-  tiles INTEGER NOT NULL, last_tile INTEGER NOT NULL,
+  until INTEGER NOT NULL, tiles INTEGER NOT NULL, last_tile INTEGER NOT NULL,
   crc INTEGER NOT NULL, size INTEGER NOT NULL, UNIQUE (cell, tier, plane));
-CREATE TABLE IF NOT EXISTS roll_up_data (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS rolled_data (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
 INSERT OR IGNORE INTO meta VALUES ('format', 1), ('epoch', 0);
 COMMIT;
 """
 _FETCH = "SELECT d.id, t.crc, d.data FROM tile_data d JOIN tile t ON t.id = d.id WHERE d.id"
-_FETCH_ROLL_UP = _FETCH.replace("tile_data", "roll_up_data").replace("tile t", "roll_up t")
+_FETCH_ROLL_UP = _FETCH.replace("tile_data", "rolled_data").replace("tile t", "rolled t")
 CELL, HOUR, MIN_TS, MAX_TS, FLUSH, SAMPLES = 1, 2, 3, 4, 5, 6
 Directory = npt.NDArray[np.int64]
 
@@ -216,15 +216,15 @@ class DayFile:
             self._remove_roll_ups(cell)
             for row in rows:
                 cursor = self._db.execute(
-                    "INSERT INTO roll_up (cell, tier, plane, tiles, last_tile, crc, size) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO rolled (cell, tier, plane, until, tiles, last_tile, crc, size) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                     (
-                        cell, row.tier_ms, row.plane, made_of.tiles, made_of.last,
+                        cell, row.tier_ms, row.plane, made_of.until, made_of.tiles, made_of.last,
                         zlib.crc32(row.data), len(row.data),
                     ),
                 )  # fmt: skip
                 self._db.execute(
-                    "INSERT INTO roll_up_data VALUES (?, ?)", (cursor.lastrowid, row.data)
+                    "INSERT INTO rolled_data VALUES (?, ?)", (cursor.lastrowid, row.data)
                 )
             self._roll_ups.clear()
 
@@ -232,16 +232,16 @@ class DayFile:
         """Delete the roll-ups of the cells that those with these numbers belong to."""
         with self._lock, self._db:
             for number in ids:
-                found = self._db.execute("SELECT cell FROM roll_up WHERE id = ?", (number,))
+                found = self._db.execute("SELECT cell FROM rolled WHERE id = ?", (number,))
                 for (cell,) in found.fetchall():
                     self._remove_roll_ups(cell)
             self._roll_ups.clear()
 
     def _remove_roll_ups(self, cell: int) -> None:
         self._db.execute(
-            "DELETE FROM roll_up_data WHERE id IN (SELECT id FROM roll_up WHERE cell = ?)", (cell,)
+            "DELETE FROM rolled_data WHERE id IN (SELECT id FROM rolled WHERE cell = ?)", (cell,)
         )
-        self._db.execute("DELETE FROM roll_up WHERE cell = ?", (cell,))
+        self._db.execute("DELETE FROM rolled WHERE cell = ?", (cell,))
 
     def roll_ups(self, tier_ms: int, plane: int) -> dict[int, tuple[int, Fingerprint, int]]:
         """(number, what it is made of, bytes) by cell. None in files from before roll-ups."""
@@ -251,13 +251,13 @@ class DayFile:
             if known is None or known[0] != version:
                 try:
                     rows = self._db.execute(
-                        "SELECT cell, id, tiles, last_tile, size FROM roll_up "
+                        "SELECT cell, id, until, tiles, last_tile, size FROM rolled "
                         "WHERE tier = ? AND plane = ?",
                         (tier_ms, plane),
                     ).fetchall()
                 except sqlite3.DatabaseError:
                     rows = []
-                found = {c: (i, Fingerprint(n, last), size) for c, i, n, last, size in rows}
+                found = {c: (i, Fingerprint(*of), size) for c, i, *of, size in rows}
                 known = self._roll_ups[tier_ms, plane] = (version, found)
             return known[1]
 

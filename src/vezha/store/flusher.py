@@ -17,7 +17,7 @@ from vezha.store.catalog import Delta
 from vezha.store.days import FLUSH, DayFile, NewTile, day_of
 from vezha.store.flush import cut_tiles
 from vezha.store.head import Frozen
-from vezha.store.limits import DAY_MS, MERGE_PASS_S, VACUUM_PAGES
+from vezha.store.limits import DAY_MS, MERGE_PASS_S, TILE_SPAN_MS, VACUUM_PAGES
 from vezha.store.merge import (
     due_days,
     due_deletions,
@@ -210,22 +210,23 @@ class Flusher:
                 merged += 1
             if merged:
                 file.vacuum(VACUUM_PAGES)
-            if over and not self._roll_up(file, quiet, until):
+            if not self._roll_up(file, ended_ms, quiet, until):
                 return True
             if over and not (file.directory()[:, FLUSH] > quiet).any():
                 self._touched.discard(day)
         return False
 
-    def _roll_up(self, file: DayFile, quiet: int, until: float) -> bool:
-        """Make the roll-ups of a day that is over, as long as there is time; whether all are."""
+    def _roll_up(self, file: DayFile, ended_ms: int, quiet: int, until: float) -> bool:
+        """Make the roll-ups of a day's hours that are over, as long as there is time; whether
+        all are."""
         if not self._store.settings.roll_ups:
             return True
-        for cell, made_of, rows in due_roll_ups(file):
+        end = min((file.day + 1) * DAY_MS, ended_ms // TILE_SPAN_MS * TILE_SPAN_MS)
+        for cell, made_of, rows in due_roll_ups(file, end, quiet):
             if self._stopping or self._store._world.clock.monotonic() > until:
                 return False
-            if int(rows[:, FLUSH].max()) <= quiet:
-                make_roll_ups(file, cell, made_of, rows)
-                self._counts["roll_ups"] += 1
+            make_roll_ups(file, cell, made_of, rows)
+            self._counts["roll_ups"] += 1
         return True
 
     def compact(self) -> int:
@@ -245,8 +246,7 @@ class Flusher:
                 # a tile that two stones hit is gone when the second comes to it
                 for due in list(due_deletions(file.directory(), stones)):
                     merge(file, self._store._index, due, stones)
-                if over:
-                    self._roll_up(file, self.flushed, math.inf)
+                self._roll_up(file, ended_ms, self.flushed, math.inf)
                 file.vacuum()
         self._counts["merges"] += merged
         return merged

@@ -252,51 +252,65 @@ class Reading:
         count = 0
         for day in self._days.between(day_of(start), day_of(end)):
             cells = plan.cells
-            tiles: list[Tile] = []
+            tiles: list[tuple[Tile, int]] = []
             if choice is not None and spans is not None:
-                low, high = day.day * DAY_MS, (day.day + 1) * DAY_MS
-                # samples in the head may double those of tiles, and a roll-up cannot tell
-                if not ((spans[:, 0] < high) & (spans[:, 1] >= low)).any():
-                    cells, tiles = self._rolled(cells, day, choice, rolled)
+                for until, done, rolls in self._rolled(cells, day, choice, spans, rolled):
+                    tiles += ((tile, start) for tile in rolls)
+                    cells = np.setdiff1d(cells, done)
+                    if until < (day.day + 1) * DAY_MS and until <= end:
+                        rest = max(start, until - 1)
+                        tiles += ((tile, rest) for tile in self._tiles(done, day, rest, end))
             if len(cells):
-                tiles += self._tiles(cells, day, start, end)
-            for tile in tiles:
+                tiles += ((tile, start) for tile in self._tiles(cells, day, start, end))
+            for tile, low in tiles:
                 count += 1
-                _gather_tile(plan, tile, start, end, gathering, thinning)
+                _gather_tile(plan, tile, low, end, gathering, thinning)
         return count
 
     def _rolled(
-        self, cells: I64, day: DayFile, choice: Choice, rolled: dict[int, int]
-    ) -> tuple[I64, list[Tile]]:
-        """Roll-ups of a day, and the cells that have none (that would do)."""
-        opened: list[Tile] = []
+        self, cells: I64, day: DayFile, choice: Choice, spans: I64, rolled: dict[int, int]
+    ) -> list[tuple[int, I64, list[Tile]]]:
+        """Roll-ups of a day: until when they reach, of which cells, and their planes."""
+        found: list[tuple[int, I64, list[Tile]]] = []
         for tier in choice.tiers_ms:
             made = day.roll_ups(tier, choice.plane)  # before the directory: never newer than it
-            if not made:
-                continue
             directory = day.directory()
             directory = directory[np.isin(directory[:, CELL], cells)]
-            present = fingerprints(directory[:, CELL], directory[:, 0])
-            keys: dict[int, tuple[int, int]] = {}
-            for cell in cells.tolist():
-                number, made_of, size = made.get(cell, (0, None, 0))
-                if size and present.get(cell) == made_of:
-                    keys[cell] = (day.day, -number)  # tiles have the numbers above zero
-            tiles = {cell: self.cache.get(key) for cell, key in keys.items()}
-            missing = [-keys[cell][1] for cell, tile in tiles.items() if tile is None]
-            blobs = day.fetch_roll_ups(missing) if missing else {}
-            done: set[int] = set()
-            for cell, tile in tiles.items():
-                blob = blobs.get(-keys[cell][1])
-                if tile is None and blob is not None:
-                    tile = self._open(day, keys[cell][1], blob)
-                if tile is not None and not (choice.no_stale and tile.holds(STALE_BITS)):
-                    opened.append(tile)
-                    done.add(cell)
-            if done:
-                rolled[tier] = rolled.get(tier, 0) + len(done)
-                cells = np.array([c for c in cells.tolist() if c not in done], np.int64)
-        return cells, opened
+            for until in sorted({made[c][1].until for c in cells.tolist() if c in made}):
+                # samples in the head may double those of tiles, and a roll-up cannot tell
+                if ((spans[:, 0] < until) & (spans[:, 1] >= day.day * DAY_MS)).any():
+                    continue
+                before = directory[directory[:, MIN_TS] < until]
+                present = fingerprints(before[:, CELL], before[:, 0], until)
+                numbers: dict[int, int] = {}
+                for cell in cells.tolist():
+                    number, made_of, size = made.get(cell, (0, None, 0))
+                    if size and present.get(cell) == made_of:
+                        numbers[cell] = number
+                opened = self._open_roll_ups(day, numbers, choice.no_stale)
+                if opened:
+                    rolled[tier] = rolled.get(tier, 0) + len(opened)
+                    done = np.array(sorted(opened), np.int64)
+                    found.append((until, done, list(opened.values())))
+                    cells = np.setdiff1d(cells, done)
+        return found
+
+    def _open_roll_ups(
+        self, day: DayFile, numbers: dict[int, int], no_stale: bool
+    ) -> dict[int, Tile]:
+        """Planes by cell, as far as they are whole; *numbers* of them by cell."""
+        # in the cache, tiles have the numbers above zero
+        known = {cell: self.cache.get((day.day, -number)) for cell, number in numbers.items()}
+        missing = [numbers[cell] for cell, tile in known.items() if tile is None]
+        blobs = day.fetch_roll_ups(missing) if missing else {}
+        opened: dict[int, Tile] = {}
+        for cell, tile in known.items():
+            blob = blobs.get(numbers[cell])
+            if tile is None and blob is not None:
+                tile = self._open(day, -numbers[cell], blob)
+            if tile is not None and not (no_stale and tile.holds(STALE_BITS)):
+                opened[cell] = tile
+        return opened
 
     def _wanted(self, cells: I64, day: DayFile, start: int, end: int) -> I64:
         """Rows of the day's directory whose tiles may have samples in (start, end]."""

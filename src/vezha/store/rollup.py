@@ -1,18 +1,18 @@
 """Roll-ups: what a minute or an hour of a series comes to, so that long spans read little.
 
-A roll-up covers one cell on one day and one tier. Per series and bucket (left open, right closed,
+A roll-up covers one cell on one day, or as much of it as is over, and one tier. Per series and bucket (left open, right closed,
 aligned to the epoch) it has the last, the smallest and the largest value, their sum and their
 number: five planes, each a tile of the usual codec, whose samples carry the time of the bucket's
 LAST sample. So a plane is read like any tile, and a selector that looks along the edges of
 buckets sees in them exactly what it would see in the samples (`plane_for` says when).
 
 A roll-up stands for exactly the tiles that it was made of, which its fingerprint names; once there
-is another tile of its cell, or one less, it counts no longer and is made anew.
+is another tile of its cell in its time, or one less, it counts no longer and is made anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,9 +36,10 @@ _PLANE_OF = {
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """Which tiles of a cell: how many and the highest number. As numbers are never used twice,
-    equal fingerprints mean equal tiles."""
+    """Which tiles of a cell: all that begin before `until` (ms), how many and the highest number.
+    As numbers are never used twice, equal fingerprints mean equal tiles."""
 
+    until: int
     tiles: int
     last: int
 
@@ -82,18 +83,35 @@ def plane_for(selection: Selection) -> Choice | None:
     return Choice(plane, tiers, plane == LAST and back > 0) if tiers else None
 
 
-def roll_up(refs: Refs, ts: Times, values: Values, tier_ms: int) -> Iterator[RollUp]:
-    """The planes of one cell's samples: three columns, sorted by series and time."""
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """Some samples by bucket: columns, one row per series and bucket. `samples` is how many."""
+
+    refs: Refs
+    stamps: Times
+    planes: dict[int, Values]
+    samples: int
+
+
+def buckets_of(refs: Refs, ts: Times, values: Values, tier_ms: int) -> Buckets:
+    """The buckets of samples: three columns, sorted by series and time."""
     buckets = -(-ts // tier_ms)
     starts = np.flatnonzero((np.diff(refs, prepend=-1) != 0) | (np.diff(buckets, prepend=-1) != 0))
-    if len(starts) * ROLL_UP_GAIN_MIN > len(ts):
+    ends = np.append(starts[1:], len(ts)) - 1
+    return Buckets(refs[starts], ts[ends], _planes(values, starts, ends), len(ts))
+
+
+def roll_up(parts: Sequence[Buckets], tier_ms: int) -> Iterator[RollUp]:
+    """The planes of one cell. A bucket may be in several parts, a sample in one only."""
+    refs = np.concatenate([p.refs for p in parts])
+    if len(refs) * ROLL_UP_GAIN_MIN > sum(p.samples for p in parts):
         yield RollUp(tier_ms, LAST, b"")
         return
-    ends = np.append(starts[1:], len(ts)) - 1
-    planes = _planes(values, starts, ends)
-    rows = np.flatnonzero(np.diff(refs[starts], prepend=-1) != 0)
-    counts = np.diff(rows, append=len(starts))
-    stamps = ts[ends]
+    stamps = np.concatenate([p.stamps for p in parts])
+    order = np.lexsort((stamps, refs))
+    refs, stamps = refs[order], stamps[order]
+    rows = np.flatnonzero(np.diff(refs, prepend=-1) != 0)
+    counts = np.diff(rows, append=len(refs))
     times: list[Times] = []
     known: dict[bytes, int] = {}
     groups = np.empty(len(rows), np.int64)
@@ -106,9 +124,9 @@ def roll_up(refs: Refs, ts: Times, values: Values, tier_ms: int) -> Iterator[Rol
         groups[i] = known[key]
     table = TimeTable.of(times)
     places = rows[:, None] + np.minimum(np.arange(int(counts.max())), counts[:, None] - 1)
-    for plane, column in planes.items():
-        data = encode(refs[starts[rows]], groups, table, column[places])
-        yield RollUp(tier_ms, plane, data)
+    for plane in PLANES:
+        column = np.concatenate([p.planes[plane] for p in parts])[order]
+        yield RollUp(tier_ms, plane, encode(refs[rows], groups, table, column[places]))
 
 
 def _planes(values: Values, starts: I64, ends: I64) -> dict[int, Values]:
@@ -129,8 +147,8 @@ def _planes(values: Values, starts: I64, ends: I64) -> dict[int, Values]:
     return {LAST: values[ends], **planes, COUNT: counts}
 
 
-def fingerprints(cells: I64, ids: I64) -> dict[int, Fingerprint]:
-    """By cell, from a day's directory: `cells`, `ids` int64[n]."""
+def fingerprints(cells: I64, ids: I64, until: int) -> dict[int, Fingerprint]:
+    """By cell, of tiles that begin before *until*: `cells`, `ids` int64[n]."""
     if not len(cells):
         return {}
     order = np.lexsort((ids, cells))
@@ -138,7 +156,7 @@ def fingerprints(cells: I64, ids: I64) -> dict[int, Fingerprint]:
     counts = np.diff(starts, append=len(order))
     lasts = ids[order][starts + counts - 1]
     return {
-        cell: Fingerprint(count, last)
+        cell: Fingerprint(until, count, last)
         for cell, count, last in zip(
             cells[order][starts].tolist(), counts.tolist(), lasts.tolist(), strict=True
         )

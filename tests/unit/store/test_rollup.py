@@ -20,7 +20,7 @@ from vezha.store import Store, StoreReader, StoreSettings
 from vezha.store.check import check, repair
 from vezha.store.days import day_name, day_of
 from vezha.store.limits import DAY_MS
-from vezha.store.rollup import LAST, MAX, Choice, plane_for, roll_up
+from vezha.store.rollup import LAST, MAX, Choice, buckets_of, plane_for, roll_up
 from vezha.store.tile import decode
 
 START_MS = 1_790_000_000_000 // DAY_MS * DAY_MS - 2 * DAY_MS
@@ -148,6 +148,20 @@ def test_the_day_is_rolled_up_without_being_asked(bench: Bench) -> None:
     assert _used(store) == {"3600 s": 1}
 
 
+def test_a_day_that_runs_is_rolled_up_as_far_as_it_is_over(bench: Bench) -> None:
+    store = bench.store
+    bench.clock.time_s = (START_MS + 18 * 3_600_000 + 1_800_000) / 1000
+    _fill(store, START_MS, 18, 10_000)
+    store.compact()
+    assert _used(store) == {"3600 s": 1}
+    _fill(store, START_MS + 18 * 3_600_000, 1, 10_000, seed=5)
+    for _ in range(3):  # in the head, in tiles beside the roll-up, and in a longer roll-up
+        assert _used(store) == {"3600 s": 1}
+        _same(bench, 3_600_000)
+        bench.clock.time_s += 3_600
+        store.compact() if store.stats()["flushes"] > 1 else store.flush()
+
+
 @pytest.mark.parametrize("restart", [False, True])
 def test_days_long_over_are_merged_and_rolled_up_when_quiet(bench: Bench, restart: bool) -> None:
     store = bench.store
@@ -180,7 +194,7 @@ def test_a_file_from_before_roll_ups_is_read(bench: Bench) -> None:
     store = _rolled(bench)
     path = Path(store.path, "days", day_name(day_of(START_MS)))
     with sqlite3.connect(path) as db:
-        db.executescript("DROP TABLE roll_up; DROP TABLE roll_up_data;")
+        db.executescript("DROP TABLE rolled; DROP TABLE rolled_data;")
     db.close()
     assert _used(store) is None
     _same(bench, 3_600_000)
@@ -191,7 +205,7 @@ def test_a_damaged_roll_up_costs_nothing_but_itself(bench: Bench) -> None:
     store = _rolled(bench)
     path = Path(store.path, "days", day_name(day_of(START_MS)))
     with sqlite3.connect(path) as db:
-        db.execute("UPDATE roll_up_data SET data = zeroblob(length(data))")
+        db.execute("UPDATE rolled_data SET data = zeroblob(length(data))")
     db.close()
     assert _used(store) is None
     _same(bench, 3_600_000)
@@ -255,7 +269,8 @@ def test_planes_are_the_buckets(samples: dict[int, float], series: int) -> None:
     # each series four times as dense as its buckets, so that the tier is worth the while
     refs = np.repeat(np.arange(series), n)
     tier = 10_000
-    made = list(roll_up(refs, np.tile(ts, series), np.tile(values, series), tier))
+    buckets = buckets_of(refs, np.tile(ts, series), np.tile(values, series), tier)
+    made = list(roll_up([buckets], tier))
     if not made[0].data:
         assert len(np.unique(-(-ts // tier))) * 4 > n
         return
