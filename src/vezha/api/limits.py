@@ -19,6 +19,22 @@ HANDLER_THREADS = 8
 """Threads for handlers that talk to the ledger."""
 QUERY_THREADS = 2
 """Queries evaluated at the same time; more wait."""
+QUERY_WORKERS = 2
+"""Processes for heavy queries; more queries wait."""
+LIGHT_SAMPLES_MAX = 150_000
+"""Samples read, and values made, up to which a query is evaluated in the serving process."""
+LIGHT_SECONDS_MAX = 0.25
+"""Time after which such a query is handed to a worker, too."""
+HEAVY_REMEMBERED = 1_000
+"""Queries known to be heavy, which are not tried in the serving process first."""
+LISTING_SERIES_MAX = 50_000
+"""Series of the store up to which names and values are listed in the serving process."""
+WORKER_POLL_S = 0.05
+"""How soon a withdrawn question is noticed."""
+WORKER_GRACE_S = 2.0
+"""How long a worker may go on with a withdrawn question before it is killed."""
+WORKER_NICENESS = 10
+"""Ingest, detection and pages come before heavy queries."""
 QUERIES_WAITING_MAX = 64
 """Queries that may wait for a thread before new ones are refused with 503."""
 QUERY_TIMEOUT_S = 30.0
@@ -53,3 +69,7 @@ SLOW_LOADS_SHARED_S = 5.0
 """How old the slowly moving part of the map (space, sizes, speeds of links) may be."""
 EXTERNAL_BODY_BYTES_MAX = 4 * 1024 * 1024
 """Body of alerts that another program sends; Prometheus sends 64 to 256 alerts at a time."""
+STAGE_ROWS_MAX = 10_000
+"""Transitions, and messages, that one scrape takes into the histograms of stages."""
+STAGE_SETTLE_MS = 1_000
+"""How old a row must be for that: what commits just now is left for the next scrape."""

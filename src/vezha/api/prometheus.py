@@ -7,12 +7,9 @@ https://prometheus.io/docs/prometheus/latest/querying/api/
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from typing import Annotated, Any
 
 import msgspec
-import orjson
 from starlette.responses import Response
 
 from vezha import __version__
@@ -20,7 +17,7 @@ from vezha.access import Action
 from vezha.api import limits
 from vezha.api.charts import wait_gone
 from vezha.api.errors import ApiError
-from vezha.api.packing import Packed, accepts_gzip, pack
+from vezha.api.packing import accepts_gzip
 from vezha.api.prometheus_times import (
     MS_MAX,
     bad_parameter,
@@ -29,16 +26,14 @@ from vezha.api.prometheus_times import (
     parse_time_ms,
 )
 from vezha.api.querying import Querying
+from vezha.api.question import Listing, Question
 from vezha.api.route import Call, Route
-from vezha.model.columns import Matcher, SampleSource
-from vezha.model.labels import METRIC_NAME, Labels
-from vezha.query import Engine, ParseError, Result, ResultKind
-from vezha.query.encode import encode_result
+from vezha.model.columns import Matcher
+from vezha.query import ParseError
 from vezha.query.parser import parse_selector
 
 PROMETHEUS_VERSION = "3.5.0"
 """Which Prometheus clients may take us for: it decides what they dare to ask."""
-TRUNCATED = "results truncated due to limit"
 
 _Limit = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
 
@@ -91,13 +86,7 @@ async def instant(call: Call) -> Response:
     wish: InstantQuery = call.query
     querying = _querying(call)
     time_ms = parse_time_ms(wish.time, "time") if wish.time else call.services.now_ms()
-    engine = _engine(querying, wish.lookback_delta)
-    explain = _is_on(wish.explain)
-
-    def ask(cancelled: Callable[[], bool]) -> Result:
-        return engine.instant(wish.query, time_ms, cancelled=cancelled, explain=explain)
-
-    return await _answer(call, querying, wish, ask)
+    return await _answer(call, querying, wish, time_ms, time_ms, 0)
 
 
 async def range_(call: Call) -> Response:
@@ -120,15 +109,7 @@ async def range_(call: Call) -> Response:
             f"exceeded maximum resolution of {limits.RANGE_POINTS_MAX:,} points per timeseries. "
             "Try decreasing the query resolution (?step=XX)", error_type="bad_data",
         )  # fmt: skip
-    engine = _engine(querying, wish.lookback_delta)
-    explain = _is_on(wish.explain)
-
-    def ask(cancelled: Callable[[], bool]) -> Result:
-        return engine.range(
-            wish.query, start_ms, end_ms, step_ms, cancelled=cancelled, explain=explain
-        )
-
-    return await _answer(call, querying, wish, ask)
+    return await _answer(call, querying, wish, start_ms, end_ms, step_ms)
 
 
 async def series(call: Call) -> Response:
@@ -136,64 +117,29 @@ async def series(call: Call) -> Response:
     wish: SeriesQuery = call.query
     if not wish.match:
         raise ApiError(400, "bad_data", "no match[] parameter provided", error_type="bad_data")
-    start_ms, end_ms = _span(wish)
-    selectors = _selectors(wish)
-
-    def find(source: SampleSource) -> list[Any]:
-        found: dict[Labels, None] = {}
-        for matchers in selectors:
-            found.update(dict.fromkeys(source.series(matchers, start_ms, end_ms, 0)))
-        return [dict(labels) for labels in sorted(found)]
-
-    return await _listed(call, "series", find, wish.limit)
+    return await _listed(call, wish, "series", _selectors(wish))
 
 
 async def labels(call: Call) -> Response:
     """Names of labels."""
     wish: SeriesQuery = call.query
-    start_ms, end_ms = _span(wish)
-    selectors = _selectors(wish) or [()]
-
-    def find(source: SampleSource) -> list[Any]:
-        found: set[str] = set()
-        for matchers in selectors:
-            found.update(source.label_names(matchers, start_ms, end_ms))
-        return sorted(found)
-
-    return await _listed(call, "labels", find, wish.limit)
+    return await _listed(call, wish, "labels", _selectors(wish) or [()])
 
 
 async def label_values(call: Call) -> Response:
     """Values of one label."""
     wish: SeriesQuery = call.query
-    start_ms, end_ms = _span(wish)
-    selectors = _selectors(wish) or [()]
     name = decode_label_name(call.path["name"])
-
-    def find(source: SampleSource) -> list[Any]:
-        found: set[str] = set()
-        for matchers in selectors:
-            found.update(source.label_values(name, matchers, start_ms, end_ms))
-        return sorted(found)
-
-    return await _listed(call, f"values of {name}", find, wish.limit)
+    return await _listed(call, wish, "values", _selectors(wish) or [()], name)
 
 
 async def metadata(call: Call) -> Response:
     """Kinds of metrics, as far as their names tell: counters end in `_total`."""
     wish: MetadataQuery = call.query
-    querying = _querying(call)
-
-    def find(_cancelled: Callable[[], bool]) -> Packed:
-        names = querying.source.label_values(METRIC_NAME, (), 0, MS_MAX)
-        if wish.metric:
-            names = [name for name in names if name == wish.metric]
-        kept = names[: wish.limit] if wish.limit else names
-        told = {name: [{"type": _kind_of(name), "help": "", "unit": ""}] for name in kept}
-        return pack(orjson.dumps({"status": "success", "data": told}), accepts_gzip(call.request))
-
-    packed = await querying.run(find, "metadata", gone=lambda: wait_gone(call))
-    return packed.response()
+    listing = Listing(
+        "metadata", (), 0, MS_MAX, wish.metric, wish.limit, accepts_gzip(call.request)
+    )
+    return (await _querying(call).names(listing, gone=lambda: wait_gone(call))).response()
 
 
 async def build_info(_call: Call) -> dict[str, Any]:
@@ -220,24 +166,20 @@ async def _answer(
     call: Call,
     querying: Querying,
     wish: InstantQuery | RangeQuery,
-    ask: Callable[[Callable[[], bool]], Result],
+    start_ms: int,
+    end_ms: int,
+    step_ms: int,
 ) -> Response:
     timeout_s = parse_duration_ms(wish.timeout, "timeout") / 1000 if wish.timeout else None
     if timeout_s is not None and timeout_s <= 0:
         raise bad_parameter("timeout", "the time-out must be positive")
-    gzip, explain = accepts_gzip(call.request), _is_on(wish.explain)
-
-    def work(cancelled: Callable[[], bool]) -> Packed:
-        result = ask(cancelled)
-        if wish.limit:
-            truncate(result, wish.limit)
-        stats = "all" if wish.stats == "all" else ("1" if wish.stats else "")
-        return pack(encode_result(result, stats, explain), gzip)
-
+    question = Question(
+        wish.query, start_ms, end_ms, step_ms, _lookback_ms(wish.lookback_delta), wish.limit,
+        "all" if wish.stats == "all" else ("1" if wish.stats else ""),
+        _is_on(wish.explain), accepts_gzip(call.request),
+    )  # fmt: skip
     try:
-        packed = await querying.run(
-            work, wish.query, timeout_s=timeout_s, gone=lambda: wait_gone(call)
-        )
+        packed = await querying.answer(question, timeout_s=timeout_s, gone=lambda: wait_gone(call))
     except ApiError as error:
         if isinstance(error.__cause__, ParseError):
             raise bad_parameter("query", error.message) from error
@@ -246,30 +188,16 @@ async def _answer(
 
 
 async def _listed(
-    call: Call, what: str, find: Callable[[SampleSource], list[Any]], limit: int
+    call: Call,
+    wish: SeriesQuery,
+    what: str,
+    selectors: list[tuple[Matcher, ...]],
+    name: str = "",
 ) -> Response:
-    querying, gzip = _querying(call), accepts_gzip(call.request)
-
-    def work(_cancelled: Callable[[], bool]) -> Packed:
-        found = find(querying.source)
-        shown: dict[str, Any] = {"status": "success", "data": found}
-        if limit and len(found) > limit:
-            shown["data"] = found[:limit]
-            shown["warnings"] = [TRUNCATED]
-        return pack(orjson.dumps(shown), gzip)
-
-    return (await querying.run(work, what, gone=lambda: wait_gone(call))).response()
-
-
-def truncate(result: Result, limit: int) -> None:
-    """Keep the first *limit* series and warn."""
-    if result.kind not in (ResultKind.VECTOR, ResultKind.MATRIX) or len(result.labels) <= limit:
-        return
-    result.labels = result.labels[:limit]
-    result.values, result.present = result.values[:limit], result.present[:limit]
-    if result.hists is not None:
-        result.hists = result.hists[:limit]
-    result.warnings = [*result.warnings, TRUNCATED]
+    start_ms, end_ms = _span(wish)
+    gzip = accepts_gzip(call.request)
+    listing = Listing(what, tuple(selectors), start_ms, end_ms, name, wish.limit, gzip)
+    return (await _querying(call).names(listing, gone=lambda: wait_gone(call))).response()
 
 
 def _querying(call: Call) -> Querying:
@@ -278,15 +206,13 @@ def _querying(call: Call) -> Querying:
     return call.services.querying
 
 
-def _engine(querying: Querying, lookback: str) -> Engine:
+def _lookback_ms(lookback: str) -> int:
     if not lookback:
-        return querying.engine
+        return 0
     lookback_ms = parse_duration_ms(lookback, "lookback_delta")
     if lookback_ms <= 0:
         raise bad_parameter("lookback_delta", "the duration must be positive")
-    engine = querying.engine
-    options = replace(engine.options, lookback_ms=lookback_ms)
-    return Engine(engine.source, engine.limits, options)
+    return lookback_ms
 
 
 def _span(wish: SeriesQuery) -> tuple[int, int]:
@@ -302,10 +228,6 @@ def _selectors(wish: SeriesQuery) -> list[tuple[Matcher, ...]]:
         return [parse_selector(text) for text in wish.match]
     except ParseError as error:
         raise bad_parameter("match[]", str(error)) from error
-
-
-def _kind_of(name: str) -> str:
-    return "counter" if name.endswith("_total") else "unknown"
 
 
 def _is_on(text: str) -> bool:

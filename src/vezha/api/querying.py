@@ -1,15 +1,19 @@
-"""Queries in threads: few at a time, bounded in number and time, cancelled when nobody waits.
+"""Queries: few at a time, bounded in number and time, cancelled when nobody waits.
 
-The event loop never evaluates PromQL. A query waits for one of `QUERY_THREADS`; where too many
-wait already, the next is refused at once with 503, which is kinder than a time-out. The limits
-of one query (samples, series, memory) are the engine's own.
+The event loop never evaluates PromQL. There are two lanes. A query is first tried in one of
+`QUERY_THREADS` with small limits; one that goes beyond them is handed to a worker process, and
+is known from then on. So what is heavy waits only for what is heavy, and the interpreter that
+serves pages and the live stream is never busy with it. In each lane, where too many wait already,
+the next is refused at once with 503, which is kinder than a time-out. The limits of one query
+(samples, series, memory) are the engine's own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -19,14 +23,30 @@ import structlog
 from vezha.api import limits
 from vezha.api.errors import ApiError
 from vezha.api.metrics import ApiMetrics
+from vezha.api.packing import Packed
+from vezha.api.question import Listing, Question, answer, listed
+from vezha.api.workers import Workers
 from vezha.model.columns import SampleSource, TooManySamples, Values
 from vezha.model.labels import Labels
 from vezha.query.engine import Engine
-from vezha.query.errors import ParseError, QueryCancelled, QueryError, QueryTimeout
+from vezha.query.errors import LimitExceeded, ParseError, QueryCancelled, QueryError, QueryTimeout
 from vezha.world import World
 
 _log = structlog.get_logger("vezha.api.query")
 T = TypeVar("T")
+
+
+class _Lane:
+    """Threads, and how many queries are in them or wait for them."""
+
+    def __init__(self, threads: int, waiting_max: int, name: str) -> None:
+        self.pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self.open = 0
+        self._open_max = threads + waiting_max
+
+    @property
+    def is_full(self) -> bool:
+        return self.open >= self._open_max
 
 
 class Querying:
@@ -42,7 +62,9 @@ class Querying:
         threads: int = limits.QUERY_THREADS,
         timeout_s: float = limits.QUERY_TIMEOUT_S,
         waiting_max: int = limits.QUERIES_WAITING_MAX,
+        workers: Workers | None = None,
     ) -> None:
+        """Without *workers* everything is evaluated in this process."""
         self.engine = engine
         options = replace(engine.options, lookback_ms=int(limits.RECENT_S * 1000))
         self._recent = Engine(source, engine.limits, options)
@@ -50,10 +72,64 @@ class Querying:
         self.timeout_s = timeout_s
         self._world = world
         self._metrics = metrics
-        self._threads = threads
-        self._waiting_max = waiting_max
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="query")
-        self._open = 0
+        self._light = _Lane(threads, waiting_max, "query")
+        self._heavy = _Lane(workers.count, waiting_max, "heavy") if workers else self._light
+        self._workers = workers
+        self._known_heavy: OrderedDict[Hashable, None] = OrderedDict()
+        self._light_limits = replace(
+            engine.limits,
+            samples_max=min(limits.LIGHT_SAMPLES_MAX, engine.limits.samples_max),
+            cells_max=min(limits.LIGHT_SAMPLES_MAX, engine.limits.cells_max),
+            seconds_max=min(limits.LIGHT_SECONDS_MAX, engine.limits.seconds_max),
+        )
+
+    async def answer(
+        self,
+        question: Question,
+        *,
+        timeout_s: float | None = None,
+        gone: Callable[[], Any] | None = None,
+    ) -> Packed:
+        """The answer to a query. Raises `ApiError`, see `run`."""
+        text, workers = question.text, self._workers
+        if workers is None:
+            return await self.run(
+                lambda cancelled: answer(self.engine, question, cancelled),
+                text, timeout_s=timeout_s, gone=gone,
+            )  # fmt: skip
+        limit_s = min(timeout_s or self.timeout_s, self.timeout_s)
+        began_s = self._world.clock.monotonic()
+        if question.shape not in self._known_heavy:
+            found = await self.run(
+                lambda cancelled: self._try_light(question, cancelled),
+                text, timeout_s=limit_s, gone=gone,
+            )  # fmt: skip
+            if found is not None:
+                return found
+            self._known_heavy[question.shape] = None
+            if len(self._known_heavy) > limits.HEAVY_REMEMBERED:
+                self._known_heavy.popitem(last=False)
+        left_s = limit_s - (self._world.clock.monotonic() - began_s)
+        return await self.run(
+            lambda cancelled: workers.ask(question, cancelled),
+            text, timeout_s=max(0.001, left_s), gone=gone, heavy=True,
+        )  # fmt: skip
+
+    def _try_light(self, question: Question, cancelled: Callable[[], bool]) -> Packed | None:
+        """The answer, or None where it would cost too much to find it here."""
+        try:
+            return answer(self.engine, question, cancelled, self._light_limits)
+        except (LimitExceeded, QueryTimeout):
+            return None
+
+    async def names(self, listing: Listing, *, gone: Callable[[], Any] | None = None) -> Packed:
+        """Names, values or label sets. Raises `ApiError`, see `run`."""
+        workers, text = self._workers, f"{listing.what} {listing.name}".strip()
+        if workers is None or _series_of(self.source) <= limits.LISTING_SERIES_MAX:
+            return await self.run(lambda _: listed(self.source, listing), text, gone=gone)
+        return await self.run(
+            lambda cancelled: workers.ask(listing, cancelled), text, gone=gone, heavy=True
+        )
 
     async def run(
         self,
@@ -62,14 +138,16 @@ class Querying:
         *,
         timeout_s: float | None = None,
         gone: Callable[[], Any] | None = None,
+        heavy: bool = False,
     ) -> T:
-        """Run *work(cancelled)* in a thread; *text* is for the log.
+        """Run *work(cancelled)* in a thread of the lane; *text* is for the log.
 
         *gone* is an awaitable function that returns when the client hung up; then, or when time
         is up, `cancelled()` becomes true and the thread ends soon. Raises `ApiError` in the
         words of Prometheus's API.
         """
-        if self._open >= self._threads + self._waiting_max:
+        lane = self._heavy if heavy else self._light
+        if lane.is_full:
             self._metrics.queries.labels("refused").inc()
             raise ApiError(
                 503, "busy", "Too many queries are waiting; try again in a moment.",
@@ -78,12 +156,12 @@ class Querying:
         stop = threading.Event()
         limit_s = min(timeout_s or self.timeout_s, self.timeout_s)
         began_s = self._world.clock.monotonic()
-        self._open += 1
+        lane.open += 1
         outcome = "failed"
         watch: asyncio.Task[Any] | None = None
         try:
             loop = asyncio.get_running_loop()
-            future = loop.run_in_executor(self._pool, self._guarded, work, stop)
+            future = loop.run_in_executor(lane.pool, self._guarded, work, stop)
             watch = None if gone is None else asyncio.ensure_future(gone())
             waited = {future} if watch is None else {future, watch}
             done, _ = await asyncio.wait(
@@ -91,7 +169,7 @@ class Querying:
             )
             if future in done:
                 result = future.result()
-                outcome = "answered"
+                outcome = "handed over" if result is None else "answered"
                 return result
             outcome = "timeout" if not done else "cancelled"
             # The thread notices soon; nobody waits for what it says.
@@ -109,7 +187,7 @@ class Querying:
         except (QueryError, TooManySamples) as error:
             raise api_error(error) from error
         finally:
-            self._open -= 1
+            lane.open -= 1
             if watch is not None:
                 watch.cancel()
             self._note(text, outcome, self._world.clock.monotonic() - began_s)
@@ -124,7 +202,10 @@ class Querying:
 
     def close(self) -> None:
         """Let running queries end, take no more."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._workers is not None:
+            self._workers.close()
+        for lane in (self._light, self._heavy):
+            lane.pool.shutdown(wait=True, cancel_futures=True)
 
     def _guarded(self, work: Callable[[Callable[[], bool]], T], stop: threading.Event) -> T:
         # One that waited until nobody wanted it any more is not begun.
@@ -137,6 +218,12 @@ class Querying:
         self._metrics.query_seconds.observe(took_s)
         if took_s >= limits.QUERY_SLOW_S:
             _log.warning("query_slow", query=text[:1_000], outcome=outcome, took_s=round(took_s, 3))
+
+
+def _series_of(source: SampleSource) -> float:
+    """How many series a source has, as far as it tells."""
+    stats = getattr(source, "stats", None)
+    return stats().get("series", 0.0) if stats is not None else 0.0
 
 
 def _vector(engine: Engine, text: str, time_ms: int) -> tuple[list[Labels], Values]:

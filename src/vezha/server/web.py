@@ -25,11 +25,12 @@ from vezha.alerting.book import RuleBook
 from vezha.api import alertmanager, alertmanager_silences, heartbeats, incidents, notify, rules
 from vezha.api.app import OWN_ROUTES, make_app
 from vezha.api.fleet import Fleet
-from vezha.api.limits import LIVE_MESSAGE_BYTES_MAX
+from vezha.api.limits import LIVE_MESSAGE_BYTES_MAX, QUERY_WORKERS
 from vezha.api.live import Hub
 from vezha.api.querying import Querying
 from vezha.api.route import Route
 from vezha.api.services import Services
+from vezha.api.workers import Workers
 from vezha.ledger import Ledger
 from vezha.legacy.doors import Doors
 from vezha.model.columns import SampleSource
@@ -42,6 +43,7 @@ from vezha.server.checking import CheckBook, keep_checking
 from vezha.server.contour import StopSignal
 from vezha.server.door import agent_door, is_loopback
 from vezha.server.errors import SettingError
+from vezha.server.query_worker import argv_of
 from vezha.server.scraping import keep_scraping
 from vezha.server.settings import Settings
 from vezha.store.reader import StoreReader
@@ -75,6 +77,8 @@ class Parts:
     publish: Callable[[str], None]
     doors: Doors | None = None
     checks: CheckBook = field(default_factory=CheckBook)
+    query_workers: int = 0
+    """Processes for heavy queries; 0 evaluates everything in this one."""
 
 
 def run(settings: Settings, ready: Callable[[], None], stop: StopSignal) -> int:
@@ -91,7 +95,7 @@ async def _serve(settings: Settings, ready: Callable[[], None], stop: StopSignal
         await asyncio.to_thread(ledger.migrate)
         world = World()
         feeding = Doors(socket_path(settings.state.run, "feed"), world)
-        parts = Parts(ledger, source, world, bus.publish, feeding)
+        parts = Parts(ledger, source, world, bus.publish, feeding, query_workers=QUERY_WORKERS)
         app, services = create_app(settings, parts)
         assert services.hub is not None
         bus.subscribe(services.hub.nudge)
@@ -160,9 +164,14 @@ def create_app(settings: Settings, parts: Parts) -> tuple[Starlette, Services]:
     if parts.doors is not None:
         services.extra["doors"] = parts.doors
         routes = (*ROUTES, *doors.ROUTES)
+    workers = None
+    if parts.query_workers:
+        argv = argv_of(str(settings.state.store), limits, options)
+        workers = Workers(argv, parts.world, parts.query_workers)
     querying = Querying(
-        engine, parts.source, parts.world, services.metrics, timeout_s=settings.query.timeout_s
-    )
+        engine, parts.source, parts.world, services.metrics,
+        timeout_s=settings.query.timeout_s, workers=workers,
+    )  # fmt: skip
     services.querying = querying
     services.fleet = Fleet(parts.ledger, parts.world, querying.vector, querying.recent)
     services.hub = Hub(

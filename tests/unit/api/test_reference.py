@@ -33,7 +33,9 @@ def test_tables_are_those_of_the_code(page: str, name: str, table: str) -> None:
 def test_figures_in_the_text_are_the_limits() -> None:
     api, access = ((REFERENCE / page).read_text() for page in ("api.md", "access.md"))
     assert f"{limits.QUERIES_WAITING_MAX} wait" in api
-    assert limits.QUERY_THREADS == 2
+    assert limits.QUERY_THREADS == limits.QUERY_WORKERS == 2
+    assert f"{limits.LIGHT_SAMPLES_MAX:,} samples".replace(",", " ") in api
+    assert f"{limits.LISTING_SERIES_MAX:,} series".replace(",", " ") in api
     assert f"{limits.LIVE_VIEWERS_MAX} viewers" in api
     assert limits.LIVE_QUEUE_FRAMES_MAX == 4
     assert limits.BODY_BYTES_MAX == 256 * 1024

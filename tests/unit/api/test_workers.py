@@ -1,0 +1,213 @@
+"""Heavy queries in processes of their own: handed over, cancelled, killed, replaced."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vezha.api import limits
+from vezha.api.errors import ApiError
+from vezha.api.metrics import ApiMetrics
+from vezha.api.packing import Packed
+from vezha.api.querying import Querying
+from vezha.api.question import Listing, Question
+from vezha.api.workers import Workers
+from vezha.model.labels import metric
+from vezha.query import Engine
+from vezha.query.errors import EvaluationError, QueryCancelled
+from vezha.server.query_worker import argv_of
+from vezha.store import Store, StoreReader, StoreSettings
+from vezha.world import World
+
+NOW_MS = 1_700_000_000_000
+HANGS = """
+import sys, time
+from multiprocessing.connection import Connection
+connection = Connection(int(sys.argv[-1]))
+connection.recv()
+{}
+"""
+
+
+def never() -> bool:
+    return False
+
+
+def rows_of(packed: Packed) -> Any:
+    return json.loads(packed.data)["data"]
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = str(tmp_path_factory.mktemp("workers") / "store")
+    store = Store.open(folder, World(), StoreSettings(retention_s=1e10))
+    refs = store.resolve([metric("up", instance=f"h{i}") for i in range(40)])
+    for second in range(60):
+        ts = np.full(40, NOW_MS - 1000 * second, np.int64)
+        store.write(refs, ts, np.full(40, float(second)))
+    store.commit(store.seal())
+    yield folder
+    store.close()
+
+
+@pytest.fixture
+def pool() -> Iterator[Callable[[list[str]], Workers]]:
+    made: list[Workers] = []
+
+    def make(argv: list[str]) -> Workers:
+        made.append(Workers(argv, World(), 1))
+        return made[-1]
+
+    yield make
+    for workers in made:
+        workers.close()
+
+
+def argv(path: str) -> list[str]:
+    engine = Engine(StoreReader.open(path))
+    return argv_of(path, engine.limits, engine.options)
+
+
+def test_a_worker_answers_as_this_process_would_and_is_used_again(
+    path: str, pool: Callable[[list[str]], Workers]
+) -> None:
+    workers = pool(argv(path))
+    sums = rows_of(workers.ask(Question("sum(up)", 0, NOW_MS), never))
+    assert sums["result"] == [{"metric": {}, "value": [NOW_MS / 1000, "0"]}]
+    asked = Question("count(up)", NOW_MS - 5000, NOW_MS, 1000, explain=True)
+    assert [v for _, v in rows_of(workers.ask(asked, never))["result"][0]["values"]] == ["40"] * 6
+    values = workers.ask(Listing("values", ((),), 0, NOW_MS, "__name__"), never)
+    assert rows_of(values) == ["up"]
+    with pytest.raises(EvaluationError, match="many-to-many"):
+        workers.ask(Question("up * on() up", 0, NOW_MS), never)
+    assert rows_of(workers.ask(Question("count(up)", 0, NOW_MS), never))["result"]
+    assert len(workers._all) == 1
+
+
+def test_a_withdrawn_question_ends_soon_and_the_worker_goes_on(
+    path: str, pool: Callable[[list[str]], Workers]
+) -> None:
+    workers = pool(argv(path))
+    workers.ask(Question("1", 0, NOW_MS), never)
+    # so many steps of a subquery that only cancelling ends it soon
+    text = " + ".join(["sum(max_over_time(up[1h:1s]))"] * 200)
+    with pytest.raises(QueryCancelled):
+        workers.ask(Question(text, NOW_MS - 10_000_000, NOW_MS, 1000), lambda: True)
+    assert len(workers._idle) in (0, 1)
+    assert rows_of(workers.ask(Question("count(up)", 0, NOW_MS), never))["result"]
+
+
+def test_one_that_hangs_is_killed(
+    pool: Callable[[list[str]], Workers], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "WORKER_GRACE_S", 0.1)
+    workers = pool([sys.executable, "-c", HANGS.format("time.sleep(600)")])
+    with pytest.raises(QueryCancelled):
+        workers.ask(Question("1", 0, 0), lambda: True)
+    assert workers._all == set()
+
+
+def test_one_that_dies_is_an_error_of_the_query(pool: Callable[[list[str]], Workers]) -> None:
+    workers = pool([sys.executable, "-c", HANGS.format("sys.exit(1)")])
+    with pytest.raises(EvaluationError, match="memory"):
+        workers.ask(Question("1", 0, 0), never)
+    assert workers._all == set()
+
+
+def test_closing_ends_what_is_asked(pool: Callable[[list[str]], Workers]) -> None:
+    workers = pool([sys.executable, "-c", HANGS.format("time.sleep(600)")])
+    errors: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            workers.ask(Question("1", 0, 0), never)
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    while not workers._all:
+        time.sleep(0.01)
+    workers.close()
+    thread.join(20)
+    assert len(errors) == 1
+    with pytest.raises(QueryCancelled):
+        workers.ask(Question("1", 0, 0), never)
+
+
+class Noted(Workers):
+    """Counts what is handed over."""
+
+    asked = 0
+
+    def ask(self, wish: Question | Listing, cancelled: Callable[[], bool]) -> Packed:
+        self.asked += 1
+        return super().ask(wish, cancelled)
+
+
+@pytest.fixture
+def querying(path: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Querying, Noted]]:
+    monkeypatch.setattr(limits, "LIGHT_SAMPLES_MAX", 500)
+    source = StoreReader.open(path)
+    workers = Noted(argv(path), World(), 1)
+    made = Querying(Engine(source), source, World(), ApiMetrics(), workers=workers)
+    yield made, workers
+    made.close()
+    source.close()
+
+
+def test_light_queries_stay_and_heavy_ones_are_handed_over(
+    querying: tuple[Querying, Noted],
+) -> None:
+    made, workers = querying
+
+    async def ask() -> None:
+        small = await made.answer(Question("count(up)", 0, NOW_MS))
+        assert rows_of(small)["result"][0]["value"][1] == "40"
+        assert workers.asked == 0
+        for turn in (1, 2):
+            wide = await made.answer(Question("sum(sum_over_time(up[1m]))", 0, NOW_MS + turn))
+            assert rows_of(wide)["result"][0]["value"][1] == str(40 * sum(range(60)))
+            assert workers.asked == turn
+        assert len(made._known_heavy) == 1
+
+    asyncio.run(ask())
+
+
+def test_errors_of_a_handed_query_are_those_of_the_api(querying: tuple[Querying, Noted]) -> None:
+    made, workers = querying
+
+    async def ask(text: str) -> ApiError:
+        with pytest.raises(ApiError) as raised:
+            await made.answer(Question(text, 0, NOW_MS))
+        return raised.value
+
+    error = asyncio.run(ask("sum_over_time(up[1m]) * on() sum_over_time(up[1m])"))
+    assert (error.status, workers.asked) == (422, 1)
+    assert asyncio.run(ask("sum(")).status == 400
+    assert workers.asked == 1
+
+
+def test_who_hangs_up_frees_the_worker(querying: tuple[Querying, Noted]) -> None:
+    made, _ = querying
+
+    async def hang_up() -> None:
+        await asyncio.sleep(0.05)
+
+    async def ask() -> None:
+        text = " + ".join(["sum(max_over_time(up[1h:1s]))"] * 200)
+        with pytest.raises(ApiError) as raised:
+            await made.answer(Question(text, NOW_MS - 10_000_000, NOW_MS, 1000), gone=hang_up)
+        assert raised.value.status == 499
+        again = await made.answer(Question("sum(sum_over_time(up[1m]))", 0, NOW_MS))
+        assert rows_of(again)["result"]
+
+    asyncio.run(ask())
