@@ -61,7 +61,10 @@ def test_an_admin_may_everything_and_nobody_only_what_is_open(action: Action) ->
 
 def test_what_is_open_to_anyone_is_this_and_no_more() -> None:
     opened = {action for action, rule in ACTIONS.items() if rule.role is None}
-    assert opened == {Action.HEALTH_READ, Action.DESCRIPTION_READ, Action.SESSION_OPEN}
+    assert opened == {
+        Action.HEALTH_READ, Action.DESCRIPTION_READ, Action.SESSION_OPEN,
+        Action.HEARTBEAT_BEAT,  # by a token of its own
+    }  # fmt: skip
 
 
 def test_viewers_change_nothing_but_their_own_session() -> None:
@@ -73,7 +76,7 @@ def test_the_first_password_has_to_be_changed_before_anything_else() -> None:
     may = {a for a in Action if decide(person(Role.ADMIN, fresh=True), a).allowed}
     assert may == {
         Action.HEALTH_READ, Action.DESCRIPTION_READ, Action.SESSION_OPEN, Action.SESSION_READ,
-        Action.SESSION_CLOSE, Action.PASSWORD_CHANGE_OWN,
+        Action.SESSION_CLOSE, Action.PASSWORD_CHANGE_OWN, Action.HEARTBEAT_BEAT,
     }  # fmt: skip
     refused = decide(person(Role.ADMIN, fresh=True), Action.HOST_READ)
     assert refused.reason is Reason.MUST_CHANGE_PASSWORD
