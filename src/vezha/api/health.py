@@ -43,7 +43,9 @@ def flow(call: Call) -> HealthView:
 
 
 def metrics(call: Call) -> Response:
-    """The web contour's own metrics."""
+    """The web contour's own metrics, and how long the stages from sample to message take."""
+    with call.services.ledger.read() as connection:
+        call.services.metrics.stages.follow(connection, call.services.now_ms())
     return Response(
         call.services.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8"
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from vezha.api.stage_times import StageTimes
+
 
 class ApiMetrics:
     """Counters of the API."""
@@ -52,6 +54,7 @@ class ApiMetrics:
             buckets=(0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1),
             registry=self.registry,
         )
+        self.stages = StageTimes(self.registry)
 
     def text(self) -> bytes:
         """All of them in the Prometheus text format."""
