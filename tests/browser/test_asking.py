@@ -68,3 +68,39 @@ def test_an_incident_is_silenced_and_heard_again(at_work: Visit, firing: None) -
     expect(form.get_by_role("alert")).to_contain_text("is not a matcher")
     # The browser tells of each refusal; that is not a fault of the page.
     person.complaints[:] = [c for c in person.complaints if "400" not in c]
+
+
+def test_a_query_is_written_asked_and_mended(at_work: Visit) -> None:
+    person = at_work()
+    page = person.open("/explore")
+    field = page.get_by_label("PromQL expression")
+    field.press_sequentially("node_memory_MemAv")
+    expect(page.get_by_role("option").first).to_have_text("node_memory_MemAvailable_bytes")
+    field.press("Tab")
+    expect(field).to_have_value("node_memory_MemAvailable_bytes")
+    field.press("Enter")
+    expect(page.get_by_role("table")).to_contain_text("node_memory_MemAvailable_bytes")
+    expect(page.locator(".result .now b")).to_have_text(re.compile(r"^\d"), timeout=SOON_MS)
+    expect(page).to_have_url(re.compile(r"q=node_memory_MemAvailable_bytes"))
+
+    field.fill("sum(up up)")
+    page.get_by_role("button", name="Run").click()
+    expect(page.get_by_role("alert")).to_contain_text("parse error")
+    expect(page.locator(".fault mark")).to_have_text("up")
+    expect(page.get_by_role("table")).to_have_count(0)
+    page.go_back()
+    expect(page.get_by_role("table")).to_be_visible()
+    expect(field).to_have_value("node_memory_MemAvailable_bytes")
+    person.complaints[:] = [c for c in person.complaints if "400" not in c]
+
+
+def test_a_rule_leads_to_its_expression(at_work: Visit, firing: None) -> None:
+    person = at_work()
+    page = person.open("/rules")
+    rule = page.locator(".item").filter(has_text="AskingTest")
+    expect(rule).to_contain_text("1 fires", timeout=SOON_MS)
+    rule.locator("summary").click()
+    expect(rule.locator("code")).to_have_text("node_load1 >= 0")
+    rule.get_by_role("link", name="Open in Explore").click()
+    expect(page.get_by_label("PromQL expression")).to_have_value("node_load1 >= 0")
+    expect(page.get_by_role("table")).to_contain_text("node_load1")

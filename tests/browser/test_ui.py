@@ -355,7 +355,7 @@ def test_the_language_and_the_colours_change_at_once_and_stay(at_work: Visit) ->
 
 PATHS = (
     "/fleet", f"/host/{HOST}", "/incidents?state=all", "/incident/1", "/settings/hosts",
-    "/settings/receivers", "/settings/browser", "/silences", "/rules", "/access", "/access/tokens", "/audit",
+    "/settings/receivers", "/settings/browser", "/silences", "/rules", "/explore", "/access", "/access/tokens", "/audit",
 )  # fmt: skip
 
 

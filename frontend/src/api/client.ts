@@ -53,8 +53,16 @@ export async function call<T>(method: string, path: string, body?: unknown): Pro
   const value = text === '' ? null : parse(text)
   if (answer.ok) return value as T
   if (answer.status === 401 && !path.startsWith('/session')) signedOut.value = true
-  const error = (value as { error?: { code?: string; message?: string; field?: string } } | null)?.error
+  const told = (value as { error?: Told | string } | null)?.error
+  // The routes that answer as Prometheus does tell it in one string.
+  const error = typeof told === 'string' ? { code: undefined, message: told, field: undefined } : told
   throw new ApiError(answer.status, error?.code ?? `http_${answer.status}`, error?.message ?? answer.statusText, error?.field)
+}
+
+interface Told {
+  code?: string
+  message?: string
+  field?: string
 }
 
 function parse(text: string): unknown {

@@ -54,6 +54,11 @@ export class Chart {
     return this.box.querySelector<HTMLElement>('.plot')!
   }
 
+  /** Pixels of the plot; a chart that stands alone may be taller. */
+  private get height(): number {
+    return this.frame.clientHeight || PLOT_PX
+  }
+
   get kind(): string {
     return this.data.plan.id.replace(/@.*$/, '')
   }
@@ -104,7 +109,7 @@ export class Chart {
   resize(): void {
     const width = this.frame.clientWidth
     if (this.plot && width > 0 && width !== this.plot.width) {
-      this.plot.setSize({ width, height: PLOT_PX })
+      this.plot.setSize({ width, height: this.height })
     }
   }
 
@@ -123,7 +128,7 @@ export class Chart {
     this.lines.forEach((line, i) => {
       const value = line.values[slot]
       if (value === null || value === undefined) return
-      const y = PLOT_PX - ((value - this.bottom) / (this.top - this.bottom)) * PLOT_PX
+      const y = this.height - ((value - this.bottom) / (this.top - this.bottom)) * this.height
       this.dots[i].hidden = false
       this.dots[i].style.transform = `translate(${x.toFixed(1)}px, ${y.toFixed(1)}px)`
     })
@@ -160,7 +165,7 @@ export class Chart {
     this.plot = new uPlot(
       {
         width,
-        height: PLOT_PX,
+        height: this.height,
         padding: [1, 0, 1, 0],
         legend: { show: false },
         cursor: { show: false },

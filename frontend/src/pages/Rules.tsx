@@ -128,6 +128,7 @@ function Rule({ rule }: { rule: RuleRow }): JSX.Element {
             <b>{rule.name}</b> <span class="muted">{facts.join(' · ')}</span>
           </summary>
           <pre class="expr" tabIndex={0}><code>{rule.query}</code></pre>
+          <a class="link" href={`/explore?q=${encodeURIComponent(rule.query)}`}>{t('explore.open')}</a>
         </details>
         {rule.lastError && <p class="wrong">{rule.lastError}</p>}
       </div>

@@ -24,7 +24,7 @@ export function spanWords(span: Span): string {
   return `${day(span.from)}, ${clock(span.from)} – ${day(span.to)}, ${clock(span.to)}`
 }
 
-export function RangeMenu({ span }: { span: Span }): JSX.Element {
+export function RangeMenu({ span, name = 't' }: { span: Span; name?: string }): JSX.Element {
   const open = useSignal(false)
   const box = useRef<HTMLDivElement>(null)
   const now = serverNow()
@@ -53,7 +53,7 @@ export function RangeMenu({ span }: { span: Span }): JSX.Element {
   }, [open.value])
   const choose = (next: Span): void => {
     open.value = false
-    query({ t: formatSpan(next), at: null }, false)
+    query({ [name]: formatSpan(next), at: null }, false)
   }
   return (
     <div class="range" ref={box}>

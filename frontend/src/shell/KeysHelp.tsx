@@ -15,6 +15,7 @@ const GROUPS: { title: Key; keys: [string, Key][] }[] = [
       ['g i', 'page.incidents'],
       ['g s', 'page.silences'],
       ['g r', 'page.rules'],
+      ['g e', 'page.explore'],
       ['g a', 'page.access'],
       ['g ,', 'page.settings'],
       ['y', 'keys.copyLink'],

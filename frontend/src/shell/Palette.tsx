@@ -34,6 +34,7 @@ function actions(): Item[] {
     { text: t('page.incidents'), aside: 'g i', icon: 'incidents', run: to('/incidents') },
     { text: t('page.silences'), aside: 'g s', icon: 'silences', run: to('/silences') },
     { text: t('page.rules'), aside: 'g r', icon: 'rules', run: to('/rules') },
+    { text: t('page.explore'), aside: 'g e', icon: 'explore', run: to('/explore') },
     { text: t('page.access'), aside: 'g a', icon: 'access', run: to('/access') },
     { text: t('access.audit'), aside: '', icon: 'access', run: to('/audit') },
     { text: t('page.settings'), aside: 'g ,', icon: 'settings', run: to('/settings') },

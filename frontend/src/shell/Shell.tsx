@@ -25,6 +25,7 @@ const MAIN: Place[] = [
   { href: '/incidents', icon: 'incidents', text: 'page.incidents', pages: ['incidents', 'incident'] },
   { href: '/silences', icon: 'silences', text: 'page.silences', pages: ['silences'] },
   { href: '/rules', icon: 'rules', text: 'page.rules', pages: ['rules'] },
+  { href: '/explore', icon: 'explore', text: 'page.explore', pages: ['explore'] },
 ]
 /** On a phone these stand below; the others are under "More". */
 const TABS = 3

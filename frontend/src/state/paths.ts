@@ -1,6 +1,6 @@
 /** Which page an address means, and the addresses of things. Pure. */
 
-export type PageName = 'fleet' | 'host' | 'incidents' | 'incident' | 'silences' | 'rules' | 'settings' | 'access' | 'missing'
+export type PageName = 'fleet' | 'host' | 'incidents' | 'incident' | 'silences' | 'rules' | 'explore' | 'settings' | 'access' | 'missing'
 
 export interface Route {
   page: PageName
@@ -23,6 +23,7 @@ export function parse(path: string): Route {
     case 'incidents':
     case 'silences':
     case 'rules':
+    case 'explore':
       return { page: head, what: '' }
     case 'settings':
       return { page: 'settings', what: what === '' ? 'hosts' : what }

@@ -31,6 +31,7 @@ PAGES: dict[str, str] = {
     "/incident/{id}": "src/pages/Incident.tsx",
     "/silences": "src/pages/Silences.tsx",
     "/rules": "src/pages/Rules.tsx",
+    "/explore": "src/pages/Explore.tsx",
     "/settings": "src/pages/Settings.tsx",
     "/settings/{section}": "src/pages/Settings.tsx",
     "/access": "src/pages/Access.tsx",

@@ -19,7 +19,7 @@ def client(static: Path) -> Client:
 
 
 ADDRESSES = (
-    "/", "/fleet?by=cpu&q=web", "/host/web-1", "/host/a%2Fb", "/incidents", "/incident/412", "/silences", "/rules",
+    "/", "/fleet?by=cpu&q=web", "/host/web-1", "/host/a%2Fb", "/incidents", "/incident/412", "/silences", "/rules", "/explore",
     "/settings", "/settings/receivers", "/access", "/access/tokens", "/audit", "/sign-in",
 )  # fmt: skip
 
