@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import msgspec
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import Response
 
 from vezha import __version__
@@ -44,7 +47,8 @@ def flow(call: Call) -> HealthView:
 
 def metrics(call: Call) -> Response:
     """The web contour's own metrics, and how long the stages from sample to message take."""
-    with call.services.ledger.read() as connection:
+    # a ledger that is away must not hide the rest; its rows are counted when it is back
+    with suppress(SQLAlchemyError), call.services.ledger.read() as connection:
         call.services.metrics.stages.follow(connection, call.services.now_ms())
     return Response(
         call.services.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8"
