@@ -17,7 +17,7 @@ from vezha.store.catalog import Delta
 from vezha.store.days import FLUSH, DayFile, NewTile, day_of
 from vezha.store.flush import cut_tiles
 from vezha.store.head import Frozen
-from vezha.store.limits import DAY_MS, MERGE_PASS_S, TILE_SPAN_MS, VACUUM_PAGES
+from vezha.store.limits import DAY_MS, MERGE_PASS_S, ROLL_UP_EVERY_MS, VACUUM_PAGES
 from vezha.store.merge import (
     due_days,
     due_deletions,
@@ -217,11 +217,11 @@ class Flusher:
         return False
 
     def _roll_up(self, file: DayFile, ended_ms: int, quiet: int, until: float) -> bool:
-        """Make the roll-ups of a day's hours that are over, as long as there is time; whether
+        """Make the roll-ups of a day's quarters that are over, as long as there is time; whether
         all are."""
         if not self._store.settings.roll_ups:
             return True
-        end = min((file.day + 1) * DAY_MS, ended_ms // TILE_SPAN_MS * TILE_SPAN_MS)
+        end = min((file.day + 1) * DAY_MS, ended_ms // ROLL_UP_EVERY_MS * ROLL_UP_EVERY_MS)
         for cell, made_of, rows in due_roll_ups(file, end, quiet):
             if self._stopping or self._store._world.clock.monotonic() > until:
                 return False

@@ -17,6 +17,8 @@ TILE_BYTES_MAX = 256 << 20
 """Most that a tile may unpack to; a larger one is taken for damaged."""
 ROLL_UP_SPAN_MS_MIN = 6 * 3_600_000
 """Shorter selections read the samples themselves."""
+ROLL_UP_EVERY_MS = 6 * 3_600_000
+"""How often a day's roll-ups are made anew, with what is over since; it divides a day."""
 ROLL_UP_GAIN_MIN = 4
 """A tier with less than so many samples per bucket is not made."""
 DAY_MS = 86_400_000

@@ -46,7 +46,7 @@ class StoreSettings:
     roll_ups: bool = field(
         default=True,
         metadata=_about(
-            "Make roll-ups (1 min, 1 h) of hours that are over, and answer from them where the "
+            "Make roll-ups (1 min, 1 h) of time that is over, and answer from them where the "
             "answer is the same."
         ),
     )
