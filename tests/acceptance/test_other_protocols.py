@@ -180,3 +180,27 @@ def test_who_may_not_is_refused_and_nonsense_is_400(asked: Asked) -> None:
             asked.call(path, body, {"Content-Type": kind})
         assert caught.value.code == 400
         caught.value.close()
+
+
+def test_what_an_admin_deletes_is_gone(asked: Asked) -> None:
+    asked.call("/api/v1/import/prometheus?job=gone", b"to_delete 1\nto_keep 2\n")
+    asked.wait_for('{job="gone",__name__="to_delete"}')
+    path = "/api/v1/admin/tsdb/delete_series?" + urlencode({"match[]": 'to_delete{job="gone"}'})
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        asked.call(path, b"")
+    assert caught.value.code == 403  # an operator may not
+    caught.value.close()
+    made = subprocess.run(
+        [sys.executable, "-m", "vezha", "token", "create", "eraser", "--role", "admin",
+         "--state", str(asked.state), "--json"],
+        check=True, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    admin = Asked(asked.url, json.loads(made.stdout)["token"], asked.state)
+    admin.call(path, b"")
+    until = time.monotonic() + 10
+    while admin.query('{job="gone",__name__="to_delete"}'):
+        assert time.monotonic() < until, "still there"
+        time.sleep(0.2)
+    assert admin.query('{job="gone",__name__="to_keep"}')
+    rows = admin.call("/api/v1/audit?limit=20")["audit"]
+    assert any(row["action"] == "samples.delete" for row in rows)

@@ -31,6 +31,7 @@ class Action(Enum):
 
     SAMPLES_READ = "samples.read"
     SAMPLES_WRITE = "samples.write"
+    SAMPLES_DELETE = "samples.delete"
     HEARTBEAT_BEAT = "heartbeat.beat"
     RULE_READ = "rule.read"
     RULE_CHANGE = "rule.change"
@@ -98,6 +99,7 @@ def _rules() -> tuple[ActionRule, ...]:
         rule(a.ENROLMENT_REVOKE, operator, "withdraw an invitation", changes=True),
         rule(a.SAMPLES_READ, viewer, "query samples"),
         rule(a.SAMPLES_WRITE, operator, "send samples from other tools"),
+        rule(a.SAMPLES_DELETE, admin, "delete samples", changes=True),
         rule(a.HEARTBEAT_BEAT, anyone, "say that a job ran, by its own token"),
         rule(a.RULE_READ, viewer, "see rules"),
         rule(a.RULE_CHANGE, admin, "change rules", changes=True),

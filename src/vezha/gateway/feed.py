@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -14,11 +14,14 @@ import structlog
 from vezha.gateway.intake import Intake
 from vezha.gateway.limits import FEED_NUMBERS_MAX
 from vezha.gateway.sink import SeriesRefused
-from vezha.model.columns import Refs
+from vezha.model.columns import Matcher, MatchOp, Refs
 from vezha.wire import feed
 from vezha.wire.errors import ProtocolError
 
 log = structlog.get_logger("vezha.feed")
+
+
+Delete = Callable[[Sequence[Matcher], "int | None", "int | None"], int]
 
 
 class Feed:
@@ -30,8 +33,11 @@ class Feed:
         path: str,
         refusals: tuple[type[Exception], ...] = (SeriesRefused,),
         on_written: Callable[[], None] | None = None,
+        delete: Delete | None = None,
     ) -> None:
-        """*refusals* are what `FrameSink.resolve` raises where a series is over a limit."""
+        """*refusals* are what `FrameSink.resolve` raises where a series is over a limit; *delete*
+        takes matchers and bounds (ms) and gives how many series lost samples."""
+        self.delete = delete
         self.intake = intake
         self.refusals = refusals
         self.on_written = on_written
@@ -85,6 +91,8 @@ class _Feeder(asyncio.Protocol):
             self._learn(message)
         elif isinstance(message, feed.SamplesFed):
             self._write(message)
+        elif isinstance(message, feed.DeleteAsked):
+            self._delete(message)
         else:
             raise ProtocolError("unexpected", f"feed: {type(message).__name__}")
 
@@ -128,6 +136,18 @@ class _Feeder(asyncio.Protocol):
         intake.when_durable(lambda: self._answer(feed.pack_durable(batch, refused)))
         if self._owner.on_written is not None:
             self._owner.on_written()
+
+    def _delete(self, message: feed.DeleteAsked) -> None:
+        if self._owner.delete is None:
+            self._answer(feed.pack_refused(message.batch, False, "nothing can be deleted here"))
+            return
+        try:
+            matchers = [Matcher(n, MatchOp(o), v) for n, o, v in message.matchers]
+            series = self._owner.delete(matchers, message.start_ms, message.end_ms)
+        except (ValueError, OSError) as error:
+            self._answer(feed.pack_refused(message.batch, False, str(error)))
+            return
+        self._answer(feed.pack_deleted(message.batch, series))
 
     def _answer(self, data: bytes) -> None:
         if self._transport is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from vezha.legacy.batch import SampleBatch
 from vezha.legacy.errors import NotNow
 from vezha.legacy.limits import FEED_IN_FLIGHT_SAMPLES_MAX, FEED_TIMEOUT_S
 from vezha.legacy.series import SeriesTable
+from vezha.model.columns import Matcher
 from vezha.wire import feed
 from vezha.wire.errors import ProtocolError
 
@@ -83,6 +85,24 @@ class FeedClient:
             self._in_flight -= count
             self._waiting.pop(batch, None)
 
+    async def delete(
+        self, matchers: Sequence[Matcher], start_ms: int | None, end_ms: int | None
+    ) -> int:
+        """Delete samples of the series that fit in [start, end]; how many series. Raises NotNow."""
+        transport = await self._connected()
+        self._batch += 1
+        batch = self._batch
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting[batch] = future
+        rows = [(m.name, m.op.value, m.value) for m in matchers]
+        transport.write(feed.pack_delete(feed.DeleteAsked(batch, rows, start_ms, end_ms)))
+        try:
+            return await asyncio.wait_for(future, self._timeout_s)
+        except TimeoutError:
+            raise NotNow("the store did not answer in time") from None
+        finally:
+            self._waiting.pop(batch, None)
+
     def _announce(self, transport: asyncio.Transport, numbers: npt.NDArray[np.uint32]) -> None:
         if self._generation != self._table.generation:
             # numbers mean other series now; the other side overwrites what it knew
@@ -118,6 +138,10 @@ class FeedClient:
             future = self._waiting.get(message.batch)
             if future is not None and not future.done():
                 future.set_result(message.refused)
+        elif isinstance(message, feed.SeriesDeleted):
+            future = self._waiting.get(message.batch)
+            if future is not None and not future.done():
+                future.set_result(message.series)
         elif isinstance(message, feed.BatchRefused):
             future = self._waiting.get(message.batch)
             if future is not None and not future.done():

@@ -129,6 +129,7 @@ class DataContour:
             socket_path(settings.state.run, "feed"),
             (TooManySeries,),
             on_written=self._nudge_rules,
+            delete=store.delete,
         )
         self._rules_wake = threading.Event()
         self._rules_urgent = threading.Event()

@@ -5,11 +5,17 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import anyio
 from starlette.responses import Response
 
 from vezha.access import Action
+from vezha.api.errors import InvalidError, UnavailableError
+from vezha.api.prometheus_times import parse_time_ms
 from vezha.api.route import Call, Route
 from vezha.legacy.doors import Answer, Doors
+from vezha.legacy.errors import NotNow
+from vezha.query.errors import ParseError
+from vezha.query.parser import parse_selector
 
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,63}")
 
@@ -45,7 +51,44 @@ async def text(call: Call) -> Any:
     return _response(await _doors(call).text(call.request.headers, call.request.stream(), extra))
 
 
+async def delete_series(call: Call) -> Any:
+    """`POST /api/v1/admin/tsdb/delete_series`, as Prometheus has it."""
+    asked = call.request.query_params
+    selectors = asked.getlist("match[]")
+    if not selectors:
+        raise InvalidError('Name what to delete: match[]=up{instance="db-1"}.', "match[]")
+    try:
+        wanted = [parse_selector(text) for text in selectors]
+    except ParseError as error:
+        raise InvalidError(f"match[]: {error}", "match[]") from None
+    start_ms, end_ms = (
+        parse_time_ms(asked[name], name) if name in asked else None for name in ("start", "end")
+    )
+    count = 0
+    try:
+        for matchers in wanted:
+            count += await _doors(call).feed.delete(matchers, start_ms, end_ms)
+    except NotNow as error:
+        raise UnavailableError(str(error)) from None
+    await anyio.to_thread.run_sync(_note_deleted, call, selectors, count)
+    return Response(status_code=204)
+
+
+def _note_deleted(call: Call, selectors: list[str], count: int) -> None:
+    bounds = {k: v for k, v in call.request.query_params.items() if k in ("start", "end")}
+    with call.services.ledger.begin() as connection:
+        detail = {"match": selectors, "series": count, **bounds}
+        call.audit(connection, target="samples", detail=detail)
+
+
 ROUTES: tuple[Route, ...] = (
+    *(
+        Route(
+            method, "/api/v1/admin/tsdb/delete_series", Action.SAMPLES_DELETE, delete_series,
+            "Delete samples of the series that match.", status=204,
+        )
+        for method in ("POST", "PUT")
+    ),
     Route(
         "POST", "/api/v1/write", Action.SAMPLES_WRITE, remote_write,
         "Prometheus remote write, 1.0 and 2.0.", status=204,

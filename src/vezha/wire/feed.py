@@ -8,6 +8,10 @@ durable, or refused as a whole with a reason. Messages, little-endian, each behi
     2 SAMPLES  u64 batch, u32 count, u32 number[count], i64 ts_ms[count], f64 value[count]
     3 DURABLE  u64 batch, u32 refused samples
     4 REFUSED  u64 batch, u8 retry (0 never, 1 later), UTF-8 text
+    5 DELETE   u64 batch, then JSON {"matchers": [[name, operator, value], …], "start_ms", "end_ms"}
+    6 DELETED  u64 batch, u32 series
+
+A DELETE is answered by DELETED, or REFUSED; what it names is gone for every reader by then.
 """
 
 from __future__ import annotations
@@ -24,11 +28,12 @@ FEED_MESSAGE_BYTES_MAX = 64 << 20
 FEED_SAMPLES_MAX = 1_000_000
 """Samples in one batch."""
 
-SERIES, SAMPLES, DURABLE, REFUSED = 1, 2, 3, 4
+SERIES, SAMPLES, DURABLE, REFUSED, DELETE, DELETED = 1, 2, 3, 4, 5, 6
 _LENGTH = struct.Struct("<I")
 _SAMPLES = struct.Struct("<BQI")
 _DURABLE = struct.Struct("<BQI")
 _REFUSED = struct.Struct("<BQB")
+_BATCH = struct.Struct("<BQ")
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,27 @@ class BatchRefused:
     text: str
 
 
-FeedMessage = SeriesAnnounced | SamplesFed | BatchDurable | BatchRefused
+@dataclass(frozen=True)
+class DeleteAsked:
+    """Samples of the series that fit, in [start, end] (ms; None: all) are to go."""
+
+    batch: int
+    matchers: list[tuple[str, str, str]]
+    start_ms: int | None
+    end_ms: int | None
+
+
+@dataclass(frozen=True)
+class SeriesDeleted:
+    """So many series lost samples."""
+
+    batch: int
+    series: int
+
+
+FeedMessage = (
+    DeleteAsked | SeriesDeleted | SeriesAnnounced | SamplesFed | BatchDurable | BatchRefused
+)
 
 
 def pack_series(series: Iterable[tuple[int, Labels]]) -> bytes:
@@ -93,6 +118,17 @@ def pack_refused(batch: int, retry: bool, text: str) -> bytes:
     return _framed(_REFUSED.pack(REFUSED, batch, retry) + text.encode("utf-8", "replace"))
 
 
+def pack_delete(ask: DeleteAsked) -> bytes:
+    """A DELETE message with its length."""
+    body = {"matchers": ask.matchers, "start_ms": ask.start_ms, "end_ms": ask.end_ms}
+    return _framed(_BATCH.pack(DELETE, ask.batch) + json.dumps(body).encode())
+
+
+def pack_deleted(batch: int, series: int) -> bytes:
+    """A DELETED message with its length."""
+    return _framed(_DURABLE.pack(DELETED, batch, series))
+
+
 def _framed(body: bytes) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
@@ -117,6 +153,10 @@ def unpack_feed(body: bytes) -> FeedMessage:
             )
         if kind == DURABLE:
             return BatchDurable(*_DURABLE.unpack(body)[1:])
+        if kind == DELETED:
+            return SeriesDeleted(*_DURABLE.unpack(body)[1:])
+        if kind == DELETE:
+            return _unpack_delete(_BATCH.unpack_from(body)[1], body[_BATCH.size :])
         if kind == REFUSED:
             _, batch, retry = _REFUSED.unpack_from(body)
             return BatchRefused(
@@ -140,6 +180,16 @@ def _unpack_series(body: bytes) -> SeriesAnnounced:
     except (ValueError, TypeError, RecursionError):
         raise ProtocolError("bad_message", "feed: series are not JSON") from None
     return SeriesAnnounced(series)
+
+
+def _unpack_delete(batch: int, body: bytes) -> DeleteAsked:
+    try:
+        told = json.loads(body)
+        matchers = [(str(n), str(o), str(v)) for n, o, v in told["matchers"]]
+        bounds = [None if told[k] is None else int(told[k]) for k in ("start_ms", "end_ms")]
+    except (ValueError, TypeError, KeyError, RecursionError, OverflowError):
+        raise ProtocolError("bad_message", "feed: a delete is malformed") from None
+    return DeleteAsked(batch, matchers, bounds[0], bounds[1])
 
 
 class FeedInbox:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from vezha.gateway.feed import Feed
 from vezha.gateway.intake import Intake
 from vezha.gateway.sink import SeriesRefused
-from vezha.model.columns import Refs
+from vezha.model.columns import Matcher, MatchOp, Refs
 from vezha.model.labels import Labels, metric
 from vezha.testing.sink import MemorySink
 from vezha.wire import feed
@@ -33,7 +33,13 @@ async def _columns(tmp_path: Path) -> None:
     sink = Picky()
     sink.fail_commits = 1
     intake = Intake(sink, lambda: 0, interval_s=0.01)
-    receiver = Feed(intake, str(tmp_path / "f.sock"))
+    deleted: list[object] = []
+
+    def delete(matchers: object, start_ms: int | None, end_ms: int | None) -> int:
+        deleted.append((matchers, start_ms, end_ms))
+        return 2
+
+    receiver = Feed(intake, str(tmp_path / "f.sock"), delete=delete)
     await receiver.start()
     assert (tmp_path / "f.sock").stat().st_mode & 0o077 == 0
     task = asyncio.create_task(intake.run())
@@ -49,6 +55,10 @@ async def _columns(tmp_path: Path) -> None:
     assert answer == feed.BatchDurable(9, 1)
     assert sink.columns == {metric("a"): [(1, 1.5), (2, 4.5)], metric("b"): [(1, 2.5)]}
     assert intake.counters.commit_failures == 1
+    writer.write(feed.pack_delete(feed.DeleteAsked(11, [("__name__", "=~", "a|b")], 5, None)))
+    length = int.from_bytes(await reader.readexactly(4), "little")
+    assert feed.unpack_feed(await reader.readexactly(length)) == feed.SeriesDeleted(11, 2)
+    assert deleted == [([Matcher("__name__", MatchOp.RE, "a|b")], 5, None)]
     # a number that was never announced: the peer is broken, hang up
     writer.write(feed.pack_samples(10, 1, b"\xff\xff\xff\x00", ts_ms[:8], values[:8]))
     assert await reader.read() == b""
