@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from vezha.access import limits as access_limits
-from vezha.api import heartbeats, limits
+from vezha.api import limits
 from vezha.api.app import check_table
 from vezha.api.reference import actions_table, charts_table, routes_table
 from vezha.server import doors, web
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference"
-ALL_ROUTES = (*web.ROUTES, *heartbeats.ROUTES, *doors.ROUTES)
+ALL_ROUTES = (*web.ROUTES, *doors.ROUTES)
 
 
 @pytest.mark.parametrize(
