@@ -44,7 +44,8 @@ def fill(folder: str, hosts: int, start_ms: int, days: int) -> None:
         ts = start_ms + hour * HOUR_MS + 1000 * np.arange(3_600)
         for ref in refs.tolist():
             walk = 30 + np.cumsum(random.normal(0, 0.1, 3_600)) + random.normal(0, 3, 3_600)
-            store.write(np.full(3_600, ref, np.int64), ts, np.round(np.clip(walk, 0, 100), 1))
+            values = np.round(np.clip(walk, 0, 100), 1).astype(np.float64)
+            store.write(np.full(3_600, ref, np.int64), ts, values)
         if hour % 12 == 11:
             store.flush()
     store.compact()

@@ -1,6 +1,6 @@
 """The web contour's own work over a whole fleet: the live tick, and answers of 10,000 series.
 
-    python benchmarks/web.py [--hosts 1000 5000 10000] [--seconds 10]
+    python -m benchmarks.web [--hosts 1000 5000 10000] [--seconds 10]
 
 A store is filled as agents fill it and read through a `StoreReader`, as the web contour does.
 Nothing else runs in this process, so CPU is of that work alone.
@@ -15,9 +15,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-import rules
+from benchmarks import rules
+
 from vezha.api.fleet import Fleet
 from vezha.api.metrics import ApiMetrics
 from vezha.api.querying import Querying
@@ -107,7 +109,7 @@ def measure(hosts: int, seconds: int) -> None:
         ):  # fmt: skip
             result = work()
             show(f"evaluate {name}", [cost(work) for _ in range(5)])
-            show(f"encode {name}", [cost(lambda r=result: encode_result(r)) for _ in range(5)])
+            show(f"encode {name}", [cost(partial(encode_result, result)) for _ in range(5)])
         querying.close()
         reader.close()
         store.close()
