@@ -25,7 +25,7 @@ from vezha.api.metrics import ApiMetrics
 from vezha.api.querying import Querying
 from vezha.ledger import Ledger
 from vezha.ledger.tables import host
-from vezha.query import Engine
+from vezha.query import Engine, Result
 from vezha.query.encode import encode_result
 from vezha.store import Store, StoreReader, StoreSettings
 from vezha.world import World
@@ -102,11 +102,15 @@ def measure(hosts: int, seconds: int) -> None:
         show("first tick", [first])
         show("tick", ticks)
         now_ms = int(clock.at * 1000)
-        for name, work in (
+        start_ms = now_ms - 1000 * HISTORY_S
+        tries: list[tuple[str, Callable[[], Result]]] = [
             ("node_load1 instant", lambda: engine.instant("node_load1", now_ms)),
-            ("node_load1 over a minute", lambda: engine.range(
-                "node_load1", now_ms - 1000 * HISTORY_S, now_ms, 1000)),
-        ):  # fmt: skip
+            (
+                "node_load1 over a minute",
+                lambda: engine.range("node_load1", start_ms, now_ms, 1000),
+            ),
+        ]
+        for name, work in tries:
             result = work()
             show(f"evaluate {name}", [cost(work) for _ in range(5)])
             show(f"encode {name}", [cost(partial(encode_result, result)) for _ in range(5)])
