@@ -46,7 +46,9 @@ def listen(page: Page) -> Traffic:
         traffic.paths[str(event["requestId"])] = re.sub(r"^\w+://[^/]+", "", request["url"])
 
     def done(event: dict[str, object]) -> None:
-        path = traffic.paths[str(event["requestId"])]
+        path = traffic.paths.get(str(event["requestId"]))
+        if path is None:
+            return  # asked before we counted
         size = event["encodedDataLength"]
         assert isinstance(size, int | float)
         traffic.bytes[path] = traffic.bytes.get(path, 0) + int(size)

@@ -148,5 +148,7 @@ describe('the palette', () => {
     expect(rank(items, 'lviv').map((i) => i.text)).toEqual(['lviv-gate', 'db-lviv-07'])
     expect(rank(items, 'lviv db').map((i) => i.text)).toEqual(['db-lviv-07'])
     expect(rank(items, '')).toHaveLength(3)
+    const same = [{ text: 'vm: disk full', aside: '' }, { text: 'vm', aside: '' }]
+    expect(rank(same, 'vm')[0].text).toBe('vm')
   })
 })
