@@ -117,6 +117,25 @@ def note_seen(ledger: Ledger, seen_ms: Mapping[str, int]) -> None:
         connection.execute(first, rows)
 
 
+def note_facts_of(ledger: Ledger, facts: Mapping[str, Mapping[str, Any]], now_ms: int) -> None:
+    """Keep what agents say of their hosts (name → facts), which were therefore seen now: one
+    transaction for many, since ten thousand that come back at once would be as many syncs. Facts
+    over the limit are left out."""
+    rows = [
+        {"facts_name": name, "told": dict(told)}
+        for name, told in facts.items()
+        if len(json.dumps(dict(told), default=str)) <= limits.FACTS_BYTES_MAX
+    ]
+    if not rows:
+        return
+    wanted = host.update().where(host.c.name == bindparam("facts_name"))
+    first = wanted.where(host.c.first_seen_ms.is_(None))
+    with ledger.begin() as connection:
+        connection.execute(wanted.values(facts=bindparam("told")), rows)
+        names = [{"facts_name": row["facts_name"]} for row in rows]
+        connection.execute(first.values(first_seen_ms=now_ms, last_seen_ms=now_ms), names)
+
+
 def note_facts(ledger: Ledger, name: str, facts: Mapping[str, Any], now_ms: int) -> None:
     """Keep what an agent says of its host, which was therefore seen now.
 

@@ -117,18 +117,18 @@ class Fleet:
         self._history[:, self._history_at, 0] = self.column("received")
         self._history[:, self._history_at, 1] = self.column("lost")
 
-    def completeness(self) -> Values:
+    def completeness(self, part: slice | None = None) -> Values:
         """float64[hosts]: share of the last hour's frames that arrived; 1 where none was made.
 
         What waits in a spool is missing until it comes, what was dropped for an hour.
         """
-        n = len(self.names)
-        oldest = self._history[:n, (self._history_at + 1) % _STEPS]
-        received = self.column("received")[:n] - oldest[:, 0]
-        lost = self.column("lost")[:n] - oldest[:, 1]
-        waiting = self.column("backlog_frames")[:n]
+        part = part or slice(0, len(self.names))
+        oldest = self._history[part, (self._history_at + 1) % _STEPS]
+        received = self.column("received")[part] - oldest[:, 0]
+        lost = self.column("lost")[part] - oldest[:, 1]
+        waiting = self.column("backlog_frames")[part]
         made = received + lost + np.where(waiting > WAITING_USUAL_FRAMES, waiting, 0.0)
-        ratio: Values = np.divide(received, made, out=np.ones(n), where=made > 0)
+        ratio: Values = np.divide(received, made, out=np.ones(len(made)), where=made > 0)
         return ratio
 
     def told_dropped(self, row: int, dropped_frames: int) -> None:
@@ -143,10 +143,13 @@ class Fleet:
         known[row] = True
         self.column("dropped_frames")[row] = dropped_frames
 
-    def samples(self, now_s: float, wall_ms: int) -> tuple[npt.NDArray[np.int64], Values]:
-        """The rows to report (int64[k]) and their values (float64[k, len(SERIES)])."""
-        n = len(self.names)
-        c = {name: self.column(name)[:n] for name in _COLUMNS}
+    def samples(
+        self, now_s: float, wall_ms: int, only: int | None = None
+    ) -> tuple[npt.NDArray[np.int64], Values]:
+        """The rows to report (int64[k]) and their values (float64[k, len(SERIES)]); of one row
+        where *only* names it, so that a storm of connects costs a row each."""
+        part = slice(0, len(self.names)) if only is None else slice(only, only + 1)
+        c = {name: self.column(name)[part] for name in _COLUMNS}
         heard = now_s - c["heard_s"] <= SILENCE_S
         up = c["connected"] & heard
         settled = c["seen"] | (now_s - self.started_s > SETTLE_S)
@@ -158,14 +161,14 @@ class Fleet:
                 up.astype(np.float64),
                 absent.astype(np.float64),
                 np.maximum(behind, 0.0),
-                self.completeness(),
+                self.completeness(part),
                 c["backlog_frames"],
                 c["spool_bytes"],
                 c["dropped_frames"],
                 c["offset_s"],
             ]
         )
-        return rows, table[rows]
+        return rows + part.start, table[rows]
 
 
 class FleetSeries:

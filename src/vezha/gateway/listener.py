@@ -349,10 +349,7 @@ class Gateway:
         missing = self._series.missing(self.fleet)
         if missing:
             self._series.learn(sink.resolve(missing))
-        rows, table = self.fleet.samples(self._clock.monotonic(), self.wall_ms())
-        if only is not None:
-            keep = rows == only
-            rows, table = rows[keep], table[keep]
+        rows, table = self.fleet.samples(self._clock.monotonic(), self.wall_ms(), only)
         if not len(rows):
             return
         refs = self._series.of(rows)

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from vezha.access.enrolment import enrol_agent
 from vezha.access.errors import AccessError
-from vezha.access.host import note_facts, note_seen
+from vezha.access.host import note_facts_of, note_seen
 from vezha.access.secret import secret_fits
 from vezha.gateway.sink import EnrolmentRefused, Identity
 from vezha.ledger import Ledger
@@ -104,10 +104,11 @@ class LedgerIdentities:
         Raises SQLAlchemyError; nothing is lost then but the facts, which are told again."""
         with self._lock:
             told, self._told = self._told, {}
-        for name, (version, facts) in told.items():
-            note_facts(
-                self._ledger, name, {**_bounded(facts), "agent_version": version}, self._now_ms()
-            )
+        news = {
+            name: {**_bounded(facts), "agent_version": version}
+            for name, (version, facts) in told.items()
+        }
+        note_facts_of(self._ledger, news, self._now_ms())
         note_seen(self._ledger, seen_ms)
         if told:
             self.on_hosts()

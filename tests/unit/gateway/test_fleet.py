@@ -61,6 +61,19 @@ def test_many_hosts_grow_the_columns() -> None:
     assert table.shape == (999, len(SERIES))
 
 
+def test_one_row_is_told_as_among_all() -> None:
+    fleet = Fleet(started_s=0.0)
+    for i in range(5):
+        row = fleet.row(f"h{i}")
+        fleet.column("received")[row] = 10 + i
+        fleet.column("backlog_frames")[row] = 5 * i
+    rows, table = fleet.samples(100.0, 1_000)
+    for row in rows.tolist():
+        one, single = fleet.samples(100.0, 1_000, row)
+        assert one.tolist() == [row]
+        assert np.array_equal(single[0], table[row], equal_nan=True)
+
+
 def test_admission_spreads_those_it_turns_away() -> None:
     admission = Admission(per_s=10.0, burst=5.0)
     answers = [admission.ask(0.0) for _ in range(25)]
