@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import shlex
+import signal
 import tempfile
 import time
 import urllib.error
@@ -227,11 +228,15 @@ class _Play:
 def _run(play: _Play) -> None:
     import uvloop
 
-    with contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
         uvloop.run(_act(play))
 
 
 async def _act(play: _Play) -> None:
+    # SIGTERM ends the play as Ctrl-C does, or the server that was started would go on alone
+    playing = asyncio.current_task()
+    assert playing is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, playing.cancel)
     fleet = SocketFleet(play.hosts, play.credentials, play.address, ca_pem=play.ca_pem)
     fleet.start(connects_per_s=200.0)
     tasks = [asyncio.ensure_future(_watch(play))]
