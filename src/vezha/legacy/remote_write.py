@@ -24,12 +24,11 @@ from vezha.legacy.errors import BadBody, BodyTooLarge, UnknownFormat
 from vezha.legacy.limits import UNPACKED_BYTES_MAX
 from vezha.legacy.protobuf import RawWrite, Request2, TimeSeries
 from vezha.legacy.series import SeriesTable, sorted_labels
+from vezha.store.remote_encode import TS_MAX, TS_MIN, varint
 
 VALUE_TAIL = 18
 ZERO_TAIL = 9
 _F64 = struct.Struct("<d")
-_TS_MIN, _TS_MAX = 1 << 35, (1 << 42) - 1
-"""Times (ms) whose varint has six bytes: 1971 to 2109."""
 PROTO_1 = "prometheus.WriteRequest"
 PROTO_2 = "io.prometheus.write.v2.Request"
 
@@ -155,7 +154,7 @@ class RemoteWrite:
 
     def _learn(self, blob: bytes, value: float, timestamp: int, number: int) -> None:
         """Remember the labels' bytes if the sample is the tail, whole, and nothing else is."""
-        if not _TS_MIN <= timestamp <= _TS_MAX:
+        if not TS_MIN <= timestamp <= TS_MAX:
             return
         stamp = b"\x10" + varint(timestamp)
         for tail in (b"\x12\x10\x09" + _F64.pack(value) + stamp, b"\x12\x07" + stamp):
@@ -202,16 +201,6 @@ class RemoteWrite:
         batch = batch_of(numbers, stamps, values)
         batch.left_out = left_out
         return batch
-
-
-def varint(number: int) -> bytes:
-    """A protobuf varint of a number >= 0."""
-    out = bytearray()
-    while number >= 0x80:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
 
 
 Good = npt.NDArray[np.bool_]

@@ -16,7 +16,7 @@ from vezha.model.columns import Refs, Times, Values
 from vezha.model.labels import Labels
 
 SAMPLE_BYTES = 18
-_TS_MIN, _TS_MAX = 1 << 35, (1 << 42) - 1
+TS_MIN, TS_MAX = 1 << 35, (1 << 42) - 1
 """Times (ms) whose varint has six bytes: 1971 to 2109."""
 
 
@@ -60,7 +60,7 @@ def write_request(
 
     *refs*, *ts_ms* and *values* are equally long columns in any order.
     """
-    good = (ts_ms >= _TS_MIN) & (ts_ms <= _TS_MAX)
+    good = (ts_ms >= TS_MIN) & (ts_ms <= TS_MAX)
     left_out = int(len(good) - np.count_nonzero(good))
     if left_out:
         refs, ts_ms, values = refs[good], ts_ms[good], values[good]
