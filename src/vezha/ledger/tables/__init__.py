@@ -10,6 +10,8 @@ from vezha.ledger.tables.agent import agent, enrolment
 from vezha.ledger.tables.alert import alert_state, alert_transition, rule_group_state
 from vezha.ledger.tables.audit import audit
 from vezha.ledger.tables.base import metadata
+from vezha.ledger.tables.change import approval, change, change_event, freeze, plan
+from vezha.ledger.tables.directive import directive, progress, running
 from vezha.ledger.tables.external_alert import external_alert
 from vezha.ledger.tables.host import host
 from vezha.ledger.tables.incident import (
@@ -20,6 +22,8 @@ from vezha.ledger.tables.incident import (
     silence,
 )
 from vezha.ledger.tables.notify import message, message_thread
+from vezha.ledger.tables.release import quarantine, release
+from vezha.ledger.tables.rollout import attempt, attempt_event, rollout, verdict
 from vezha.ledger.tables.session import session, throttle
 from vezha.ledger.tables.setting import setting
 from vezha.ledger.tables.token import api_token
@@ -30,10 +34,17 @@ __all__ = [
     "alert_state",
     "alert_transition",
     "api_token",
+    "approval",
+    "attempt",
+    "attempt_event",
     "audit",
+    "change",
+    "change_event",
     "cursor",
+    "directive",
     "enrolment",
     "external_alert",
+    "freeze",
     "host",
     "incident",
     "incident_alert",
@@ -41,10 +52,17 @@ __all__ = [
     "message",
     "message_thread",
     "metadata",
+    "plan",
+    "progress",
+    "quarantine",
+    "release",
+    "rollout",
     "rule_group_state",
+    "running",
     "session",
     "setting",
     "silence",
     "throttle",
     "user",
+    "verdict",
 ]
