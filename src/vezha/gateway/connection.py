@@ -131,7 +131,9 @@ class Connection(WSListener):
             self.send(m.pack(m.TimeReply(said.agent_ms, self.gateway.wall_ms())))
         elif isinstance(said, m.Crossing):
             self.gateway.crossed(self, said)
-        else:
+        elif isinstance(said, m.Fetch):
+            self.send(m.pack(m.Chunk(said.request, m.CHUNK_ABSENT, 0, 0, b"")))
+        elif isinstance(said, m.Bye):
             self.said_bye = True
             self.gateway.told_bye(self, said)
 

@@ -46,9 +46,12 @@ class SpoolView(Protocol):
 
 
 ServerSaid = Union[  # noqa: UP007
-    m.Welcome, m.Ack, m.Desired, m.Tripwires, m.SendState, m.TimeReply, m.Error
-]
-_OPEN_ONLY = (m.Ack, m.Desired, m.Tripwires, m.SendState, m.TimeReply)
+    m.Welcome, m.Ack, m.Desired, m.Tripwires, m.SendState, m.TimeReply, m.Chunk, m.ProgressAck,
+    m.Error,
+]  # fmt: skip
+_OPEN_ONLY = (
+    m.Ack, m.Desired, m.Tripwires, m.SendState, m.TimeReply, m.Chunk, m.ProgressAck,
+)  # fmt: skip
 
 
 class AgentSession:

@@ -46,3 +46,17 @@ CROSSING_PATTERN_CHARS_MAX = 2_048
 CROSSING_AGE_MAX_S = 2.0
 """A crossing that is older when it could be sent, or when it arrives, is history: the ordinary
 samples tell of it, and it fires nothing."""
+
+CHUNK_BYTES_MAX = 64 << 10
+"""A piece of a published file; live frames go between two of them."""
+FETCH_PATH_CHARS_MAX = 512
+DIRECTIVES_MAX = 64
+"""Directives that one agent is sent: one release, one configuration, the rest scripts to run."""
+DIRECTIVE_LENGTH_MAX = 64 << 20
+"""Longest file that a directive may name; an agent's own limits are lower for what is not code."""
+PROGRESS_TEXT_CHARS_MAX = 1_000
+"""Longest reason of a Progress."""
+PROGRESS_DETAIL_BYTES_MAX = 96 << 10
+"""A script's output and what else is told with a Progress."""
+RELEASE_CAPABILITY, CONFIG_CAPABILITY, SCRIPT_CAPABILITY = "release", "config", "script"
+"""Stand in the capabilities of agents that act on directives of that kind; others are sent none."""

@@ -15,6 +15,7 @@ from typing import Any, Dict, List, Tuple, Type, TypeVar, Union, get_type_hints 
 
 from vezha.wire.errors import ProtocolError
 from vezha.wire.limits import (
+    CHUNK_BYTES_MAX,
     JSON_BYTES_MAX,
     MESSAGE_BYTES_MAX,
     RANGES_PER_MESSAGE_MAX,
@@ -31,6 +32,8 @@ CROSSING = 0x14
 BYE = 0x15
 TIME = 0x16
 ENROL = 0x17
+FETCH = 0x18
+PROGRESS = 0x19
 WELCOME = 0x20
 ACK = 0x21
 DESIRED = 0x22
@@ -38,7 +41,12 @@ TRIPWIRES = 0x23
 SEND_STATE = 0x24
 TIME_REPLY = 0x26
 ENROLLED = 0x27
+CHUNK = 0x28
+PROGRESS_ACK = 0x29
 ERROR = 0x2F
+
+CHUNK_HERE, CHUNK_ABSENT, CHUNK_LATER = 0, 1, 2
+"""A chunk's status."""
 
 LIVE_PREFIX = bytes([LIVE])
 BACKLOG_PREFIX = bytes([BACKLOG])
@@ -48,6 +56,8 @@ _RANGE = struct.Struct("<QQ")
 _SCHEMA_HEAD = struct.Struct("<BQ")
 _TIME = struct.Struct("<Bq")
 _TIME_REPLY = struct.Struct("<Bqq")
+_CHUNK_HEAD = struct.Struct("<BBHIQQ")
+_PROGRESS_ACK = struct.Struct("<BQ")
 
 RangeList = List[Tuple[int, int]]  # noqa: UP006  evaluated at run time on Python 3.10
 
@@ -103,10 +113,19 @@ class Status:
 
 @dataclass(frozen=True)
 class State:
-    """Everything that the agent tells of itself; sent at first and when asked for."""
+    """Everything that the agent tells of itself; sent at first and when asked for.
+
+    `release`: build, version, slot, sha256 (of the running file), generation. `config`: sha256 (of
+    the signed configuration in use, or empty), effective_sha256, text, generation, drift (keys that
+    differ from the signed one). `quarantined`: hashes that it went back from. `capabilities`: which
+    kinds of directives it acts on.
+    """
 
     facts: Dict[str, Any]  # noqa: UP006
     config: Dict[str, Any] = field(default_factory=dict)  # noqa: UP006
+    release: Dict[str, Any] = field(default_factory=dict)  # noqa: UP006
+    quarantined: List[str] = field(default_factory=list)  # noqa: UP006
+    capabilities: List[str] = field(default_factory=list)  # noqa: UP006
 
 
 @dataclass(frozen=True)
@@ -155,12 +174,56 @@ class Ack:
 
 @dataclass(frozen=True)
 class Desired:
-    """What the agent should run, as generation and hash; it never accepts an older generation."""
+    """All that the host should run now; one entry is a `directive.Directive` as JSON. It takes the
+    place of what was desired before, and an agent never accepts an older generation."""
 
-    config_generation: int = 0
-    config_hash: str = ""
-    release_generation: int = 0
-    release_hash: str = ""
+    directives: List[Dict[str, Any]] = field(default_factory=list)  # noqa: UP006
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """The agent wants *length* bytes at *offset* of a published file. One at a time; `request`
+    comes back with the answer."""
+
+    request: int
+    path: str
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The answer to a Fetch: a piece of a file of *total* bytes, which may be shorter than asked.
+    `status`: 0 here it is, 1 there is no such file, 2 come again later."""
+
+    request: int
+    status: int
+    offset: int
+    total: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What became of a directive. `number` counts up per agent, for ever; kept on the agent's disk
+    until a ProgressAck says that it is in the ledger. Steps: `directive.STEPS`."""
+
+    number: int
+    kind: str
+    generation: int
+    sha256: str
+    step: str
+    time_ms: int
+    run: str = ""
+    reason: str = ""
+    detail: Dict[str, Any] = field(default_factory=dict)  # noqa: UP006
+
+
+@dataclass(frozen=True)
+class ProgressAck:
+    """Every Progress up to this number is in the ledger."""
+
+    number: int
 
 
 @dataclass(frozen=True)
@@ -186,12 +249,15 @@ class Enrol:
 
 @dataclass(frozen=True)
 class Enrolled:
-    """The new agent's identity. `secret` is stored by the agent with mode 0600, never logged."""
+    """The new agent's identity. `secret` is stored by the agent with mode 0600, never logged.
+    `root` is the signed metadata of the keys that changes must come from (JSON text; empty: this
+    server delivers none)."""
 
     agent_id: str
     secret: str
     host: str
     ca_pem: str = ""
+    root: str = ""
 
 
 @dataclass(frozen=True)
@@ -210,6 +276,8 @@ _JSON_TYPES: dict[int, type[Any]] = {
     CROSSING: Crossing,
     BYE: Bye,
     ENROL: Enrol,
+    FETCH: Fetch,
+    PROGRESS: Progress,
     WELCOME: Welcome,
     DESIRED: Desired,
     TRIPWIRES: Tripwires,
@@ -222,7 +290,7 @@ _HINTS = {cls: get_type_hints(cls) for cls in _JSON_TYPES.values()}
 
 Message = Union[  # noqa: UP007  evaluated at run time on Python 3.10
     Hello, Welcome, Schema, Status, State, Crossing, Bye, Time, TimeReply, Ack, Desired,
-    Tripwires, SendState, Enrol, Enrolled, Error,
+    Tripwires, SendState, Enrol, Enrolled, Error, Fetch, Chunk, Progress, ProgressAck,
 ]  # fmt: skip
 
 
@@ -237,6 +305,13 @@ def pack(message: Message) -> bytes:
         return _TIME.pack(TIME, message.agent_ms)
     if isinstance(message, TimeReply):
         return _TIME_REPLY.pack(TIME_REPLY, message.agent_ms, message.server_ms)
+    if isinstance(message, Chunk):
+        head = _CHUNK_HEAD.pack(
+            CHUNK, message.status, 0, message.request, message.offset, message.total
+        )
+        return head + message.data
+    if isinstance(message, ProgressAck):
+        return _PROGRESS_ACK.pack(PROGRESS_ACK, message.number)
     body = json.dumps(vars(message), separators=(",", ":"), allow_nan=False)
     return bytes([_KIND_OF[type(message)]]) + body.encode()
 
@@ -258,6 +333,10 @@ def unpack(data: bytes) -> Message:
             return Time(_TIME.unpack(data)[1])
         if kind == TIME_REPLY:
             return TimeReply(*_TIME_REPLY.unpack(data)[1:])
+        if kind == CHUNK:
+            return _unpack_chunk(data)
+        if kind == PROGRESS_ACK:
+            return ProgressAck(_PROGRESS_ACK.unpack(data)[1])
     except struct.error as error:
         raise ProtocolError("bad_message", f"kind {kind:#04x}: {error}") from None
     cls = _JSON_TYPES.get(kind)
@@ -281,6 +360,18 @@ def _unpack_ack(data: bytes) -> Ack:
         raise ProtocolError("bad_message", "an ack's length does not fit")
     ranges = [_RANGE.unpack_from(data, _ACK_HEAD.size + i * _RANGE.size) for i in range(count)]
     return Ack(window, time_ms, _checked_ranges(ranges))
+
+
+def _unpack_chunk(data: bytes) -> Chunk:
+    _, status, _, request, offset, total = _CHUNK_HEAD.unpack_from(data)
+    piece = data[_CHUNK_HEAD.size :]
+    if len(piece) > CHUNK_BYTES_MAX:
+        raise ProtocolError("too_large", f"a chunk of {len(piece)} bytes")
+    if status > CHUNK_LATER or (status != CHUNK_HERE and piece):
+        raise ProtocolError("bad_message", f"a chunk of status {status}")
+    if offset + len(piece) > total and status == CHUNK_HERE:
+        raise ProtocolError("bad_message", "a chunk goes beyond its file's end")
+    return Chunk(request, status, offset, total, piece)
 
 
 def _checked_ranges(ranges: Sequence[Any]) -> RangeList:

@@ -16,8 +16,10 @@ from vezha.wire.errors import ProtocolError
 from vezha.wire.limits import PROTOCOL_GENERATION, PROTOCOL_GENERATION_MIN, RANGES_PER_MESSAGE_MAX
 from vezha.wire.ranges import Ranges
 
-AgentSaid = m.Hello | m.Schema | m.Status | m.State | m.Crossing | m.Bye | m.Time
-_OPEN_ONLY = (m.Schema, m.Status, m.State, m.Crossing, m.Bye, m.Time)
+AgentSaid = (
+    m.Hello | m.Schema | m.Status | m.State | m.Crossing | m.Bye | m.Time | m.Fetch | m.Progress
+)
+_OPEN_ONLY = (m.Schema, m.Status, m.State, m.Crossing, m.Bye, m.Time, m.Fetch, m.Progress)
 
 
 class ServerSession:
