@@ -10,7 +10,9 @@ from vezha.ledger.tables.agent import agent, enrolment
 from vezha.ledger.tables.alert import alert_state, alert_transition, rule_group_state
 from vezha.ledger.tables.audit import audit
 from vezha.ledger.tables.base import metadata
+from vezha.ledger.tables.blame import blame
 from vezha.ledger.tables.change import approval, change, change_event, freeze, plan
+from vezha.ledger.tables.diary import diary_page
 from vezha.ledger.tables.directive import directive, progress, running
 from vezha.ledger.tables.external_alert import external_alert
 from vezha.ledger.tables.host import host
@@ -38,9 +40,11 @@ __all__ = [
     "attempt",
     "attempt_event",
     "audit",
+    "blame",
     "change",
     "change_event",
     "cursor",
+    "diary_page",
     "directive",
     "enrolment",
     "external_alert",
