@@ -49,3 +49,31 @@ TIMES_INCIDENTS_MAX = 100_000
 """Incidents that the figures of times are made from."""
 TIMES_DAYS_MAX = 3_660
 """Days that the figures of times may reach back."""
+BLAME_HALF_LIFE_MS = 20 * 60_000
+"""A change half as likely explains trouble that began so much later."""
+BLAME_WINDOW_MS = 24 * 3_600_000
+"""Changes older than this when the trouble began are not asked about."""
+BLAME_LATE_MS = 5_000
+"""A change that came so little after the trouble may still be its cause: clocks differ."""
+BLAME_NOBODY_WEIGHT = 0.15
+"""The weight of "none of these" beside the scores of all changes."""
+BLAME_SCORE_MIN = 0.02
+"""Changes with a smaller share are not listed."""
+BLAME_SUSPECTS_MAX = 500
+"""Changes that one incident is held against, the newest first."""
+BLAME_HOSTS_ASKED_MAX = 20
+"""Hosts whose load is looked at for a shift."""
+BLAME_LISTED_MAX = 20
+"""Changes that are kept for one incident."""
+BLAME_FOLLOWED_MS = 3_600_000
+"""After its end an incident's blame is kept up to date for so long."""
+SHIFT_BEFORE_MS = 30 * 60_000
+"""How far back from a change's coming the load is looked at …"""
+SHIFT_AFTER_MS = 10 * 60_000
+"""… and how far on."""
+SHIFT_STEP_MS = 30_000
+SHIFT_POINTS_MIN = 4
+"""Points that must be there on each side."""
+SHIFT_DEVIATIONS_MAX = 20.0
+SHIFTS_KEPT_MAX = 2_000
+"""Measured shifts that are remembered; then all are measured anew."""
