@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 SEED ?= 1
 
 help:           ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 serve:          ## install and start Vezha on this machine
 	script/server
@@ -30,8 +30,12 @@ lock:           ## write the lock files anew
 	script/install test
 	$(PYTHON) script/lock
 
+screenshots:    ## pictures of every page into docs/screenshots
+	script/install test
+	$(PYTHON) -m benchmarks.screenshots
+
 news:           ## what CHANGELOG.md would say now
 	script/install test
 	$(PYTHON) script/changelog
 
-.PHONY: help serve test check fix sim docs lock news
+.PHONY: help serve test check fix sim docs lock news screenshots

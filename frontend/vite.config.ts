@@ -15,7 +15,7 @@ function compressOnce(): Plugin {
       const path = join(folder, name)
       if (statSync(path).isDirectory()) {
         visit(path)
-      } else if (/\.(js|css|svg|json|webmanifest)$/.test(name) && name !== 'manifest.json') {
+      } else if (/\.(js|css|svg|json|webmanifest)$/.test(name) && name !== 'manifest.json' && name !== 'names.json') {
         const bytes = readFileSync(path)
         if (bytes.length < WORTH_COMPRESSING) continue
         writeFileSync(`${path}.gz`, gzipSync(bytes, { level: 9 }))
@@ -57,6 +57,22 @@ function preloadFace(): Plugin {
   }
 }
 
+/** The names of pages, so that the server can put them into the first paint. */
+function pageNames(): Plugin {
+  return {
+    name: 'page-names',
+    apply: 'build',
+    generateBundle() {
+      const names: Record<string, Record<string, string>> = {}
+      for (const language of ['en', 'uk']) {
+        const all = JSON.parse(readFileSync(new URL(`./src/i18n/${language}.json`, import.meta.url), 'utf8')) as Record<string, string>
+        names[language] = Object.fromEntries(Object.entries(all).filter(([key]) => key === 'brand' || key.startsWith('page.')))
+      }
+      this.emitFile({ type: 'asset', fileName: 'names.json', source: JSON.stringify(names) })
+    },
+  }
+}
+
 export default defineConfig({
   base: '/',
   build: {
@@ -70,7 +86,7 @@ export default defineConfig({
     reportCompressedSize: false,
   },
   json: { namedExports: false, stringify: true },
-  plugins: [preloadFace(), compressOnce()],
+  plugins: [preloadFace(), pageNames(), compressOnce()],
   server: {
     proxy: { '/api': { target: 'http://127.0.0.1:8470', ws: true } },
   },

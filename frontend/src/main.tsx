@@ -144,13 +144,13 @@ async function start(): Promise<void> {
   need(page)
   warm()
   const session = loadSession()
-  await speak(firstLanguage())
+  // The frame that came with the HTML stays until it is known whether somebody is signed in.
+  await Promise.all([speak(firstLanguage()), session])
   effect(() => {
     if (user.value === null && overlay.peek()) overlay.value = null
   })
   announceLink()
   render(<App />, document.getElementById('app')!)
-  await session
 }
 
 void start()

@@ -50,6 +50,8 @@ class Built:
     index: str
     files: dict[str, BuiltFile]
     chunks: dict[str, Chunk] = field(default_factory=dict)
+    # language -> key -> the name of a page, and of the product ("brand")
+    names: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def needed_by(self, source: str) -> Chunk:
         """The files of the module `source` (a path inside `frontend/`); empty if unknown."""
@@ -71,13 +73,19 @@ def load(static: Path = STATIC) -> Built:
             if packed.is_file():
                 bodies[encoding] = packed.read_bytes()
         files[path.relative_to(static / "assets").as_posix()] = BuiltFile(media_type(path), bodies)
-    manifest = static / "manifest.json"
-    entries = json.loads(manifest.read_text("utf-8")) if manifest.is_file() else {}
+    entries = _document(static / "manifest.json")
     return Built(
         index=page.read_text("utf-8"),
         files=files,
         chunks={name: resolve(entries, name) for name in entries},
+        names=_document(static / "names.json"),
     )
+
+
+def _document(path: Path) -> dict[str, Any]:
+    found = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    assert isinstance(found, dict)
+    return found
 
 
 def resolve(entries: dict[str, Any], name: str) -> Chunk:

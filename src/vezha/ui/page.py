@@ -1,14 +1,18 @@
 """The one HTML page behind every page address, made for its first paint.
 
 The reader's theme and language are cookies (`vezha_theme`, `vezha_lang`), so the first paint has
-the right colours without a script that blocks it. `Link` headers name the modules that this
-address will import, so that nothing is discovered late.
+the right colours without a script that blocks it. Who carries a session's cookie gets the frame
+of the pages in the HTML itself: it is painted as soon as the style sheet is there, and the script
+takes over its elements. `Link` headers name the modules that this address will import, so that
+nothing is discovered late.
 """
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
+import html
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -65,6 +69,24 @@ SECURITY = {
     "x-content-type-options": "nosniff",
 }
 
+_SESSION_COOKIES = ("vezha", "__Host-vezha")
+_TOWER = (
+    '<svg width="18" height="18" viewBox="0 0 18 18" fill="none" stroke="currentColor" '
+    'stroke-width="1.5" stroke-linejoin="round" aria-hidden="true">'
+    '<path d="M4 2h2.300v1.900h1.600V2h2.200v1.900h1.600V2H14v4.300l-1.400 1.400V16H5.400V7.700L4 '
+    '6.300z"></path><path d="M7.600 16v-3a1.400 1.400 0 0 1 2.800 0v3"></path></svg>'
+)
+
+
+def frame(brand: str, title: str) -> str:
+    """The frame around a page called `title`: what stands there before the script has run."""
+    return (
+        '<div class="shell"><nav class="rail"><a class="brand" href="/fleet">'
+        f"{_TOWER}<span>{html.escape(brand)}</span></a></nav>"
+        f'<div class="stage"><header class="top"><ol class="trail"><li>{html.escape(title)}</li>'
+        '</ol></header><main class="main"></main></div></div>'
+    )
+
 
 @dataclass(frozen=True)
 class Paint:
@@ -74,11 +96,14 @@ class Paint:
     tag: str
 
 
-def paint(index: str, language: str, theme: str) -> Paint:
-    """`index` as it is sent to a reader of `language` who chose `theme`."""
+def paint(index: str, language: str, theme: str, framed: str = "") -> Paint:
+    """`index` as it is sent to a reader of `language` who chose `theme`, with `framed` in it."""
     attributes = f'lang="{language}"' + ("" if theme == "auto" else f' data-theme="{theme}"')
     assert '<html lang="en">' in index, "the built page must begin with <html lang=en>"
-    text = index.replace('<html lang="en">', f"<html {attributes}>", 1).encode()
+    page = index.replace('<html lang="en">', f"<html {attributes}>", 1)
+    if framed:
+        page = page.replace('<div id="app">', f'<div id="app">{framed}', 1)
+    text = page.encode()
     bodies = {"identity": text, "gzip": gzip.compress(text, 9, mtime=0)}
     tag = hashlib.sha256(text).hexdigest()[:16]
     return Paint(BuiltFile("text/html; charset=utf-8", bodies), tag)
@@ -102,11 +127,13 @@ def preloads(built: Built, module: str, language: str) -> str:
 
 def page_endpoint(built: Built) -> Callable[[Request], Awaitable[Response]]:
     """Answers every page address of `PAGES`."""
-    paints = {
-        (language, theme): paint(built.index, language, theme)
-        for language in LANGUAGES
-        for theme in THEMES
-    }
+
+    @functools.cache
+    def painted(language: str, theme: str, title: str) -> Paint:
+        names = built.names.get(language, {})
+        around = frame(names.get("brand", "Vezha"), names.get(title, "")) if title else ""
+        return paint(built.index, language, theme, around)
+
     links = {
         (module, language): preloads(built, module, language)
         for module in set(PAGES.values())
@@ -120,12 +147,14 @@ def page_endpoint(built: Built) -> Callable[[Request], Awaitable[Response]]:
             LANGUAGES,
         )
         theme = request.cookies.get("vezha_theme", "auto")
-        painted = paints[language, theme if theme in THEMES else "auto"]
-        encoding = choose_encoding(request.headers.get("accept-encoding", ""), painted.file.bodies)
+        signed_in = any(name in request.cookies for name in _SESSION_COOKIES)
+        title = title_of(request.url.path) if signed_in else ""
+        page = painted(language, theme if theme in THEMES else "auto", title)
+        encoding = choose_encoding(request.headers.get("accept-encoding", ""), page.file.bodies)
         headers = SECURITY | {
             "cache-control": "no-cache",
-            "content-type": painted.file.media_type,
-            "etag": f'"{painted.tag}-{encoding}"',
+            "content-type": page.file.media_type,
+            "etag": f'"{page.tag}-{encoding}"',
             "vary": "accept-encoding, accept-language, cookie",
         }
         link = links[module_of(request.url.path), language]
@@ -135,7 +164,7 @@ def page_endpoint(built: Built) -> Callable[[Request], Awaitable[Response]]:
             return Response(status_code=304, headers=headers)
         if encoding != "identity":
             headers["content-encoding"] = encoding
-        return Response(painted.file.bodies[encoding], headers=headers)
+        return Response(page.file.bodies[encoding], headers=headers)
 
     return endpoint
 
@@ -147,6 +176,18 @@ def module_of(path: str) -> str:
         if pattern.strip("/").partition("/")[0] == head:
             return module
     return PAGES["/"]
+
+
+def title_of(path: str) -> str:
+    """The key of the page's name; a thing's page is named by the list that it is in."""
+    head = path.strip("/").partition("/")[0]
+    lists = {"": "fleet", "sign-in": "fleet", "host": "fleet", "audit": "access"}
+    known = {pattern.strip("/").partition("/")[0] for pattern in PAGES}
+    if head not in known:
+        return "page.fleet"
+    if f"/{head}s" in PAGES:
+        head += "s"
+    return f"page.{lists.get(head, head)}"
 
 
 def not_built_endpoint(text: str) -> Callable[[Request], Awaitable[Response]]:

@@ -60,6 +60,8 @@ def static(tmp_path: Path) -> Path:
     (folder / "assets").mkdir(parents=True)
     (folder / "index.html").write_text(INDEX)
     (folder / "manifest.json").write_text(json.dumps(MANIFEST))
+    names = {"uk": {"brand": "Вежа", "page.incidents": "Інциденти <"}}
+    (folder / "names.json").write_text(json.dumps(names), "utf-8")
     script = folder / "assets" / "index-1.js"
     script.write_text("export const tower = 1;\n")
     (folder / "assets" / "index-1.js.gz").write_bytes(gzip.compress(script.read_bytes(), mtime=0))

@@ -10,7 +10,7 @@ from tests.unit.ui.conftest import MANIFEST, Client
 
 import vezha.ui
 from vezha.ui.built import load, resolve
-from vezha.ui.page import PAGES, module_of
+from vezha.ui.page import PAGES, module_of, title_of
 
 
 @pytest.fixture
@@ -51,6 +51,24 @@ def test_first_paint_has_the_readers_language_and_colours(client: Client) -> Non
     assert '<html lang="uk" data-theme="dark">' in chosen.text
     wrong = client.get("/fleet", headers={"cookie": 'vezha_theme="><script>'})
     assert '<html lang="en">' in wrong.text
+
+
+def test_who_is_signed_in_sees_the_frame_at_once(client: Client) -> None:
+    assert '<div id="app"></div>' in client.get("/fleet").text
+    framed = client.get("/incident/4", headers={"cookie": "vezha=secret; vezha_lang=uk"}).text
+    assert '<div id="app"><div class="shell">' in framed
+    assert "<li>Інциденти &lt;</li>" in framed
+    assert "secret" not in framed
+    assert client.get("/x", headers={"cookie": "__Host-vezha=1"}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [("/", "fleet"), ("/host/a", "fleet"), ("/incident/1", "incidents"), ("/audit", "access"),
+     ("/settings/hosts", "settings"), ("/nowhere", "fleet")],
+)  # fmt: skip
+def test_a_page_is_named_by_the_list_that_it_is_in(path: str, key: str) -> None:
+    assert title_of(path) == f"page.{key}"
 
 
 def test_the_page_names_what_its_address_needs(client: Client) -> None:

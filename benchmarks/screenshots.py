@@ -1,0 +1,236 @@
+"""Pictures of every page on a real server with a simulated fleet: both themes, desktop and phone.
+
+    .venv/bin/python -m benchmarks.screenshots [--out docs/screenshots] [--only fleet,change]
+    .venv/bin/python -m benchmarks.screenshots --base http://127.0.0.1:8470 --password ...
+
+Without `--base` it starts `vezha demo`, lets its story begin, adds what an operator would have
+made (a silence, a scenario round, people), and then visits each page of `VIEWS`. Pictures have a
+palette, so that all of them together stay small. Addresses may name what only the server knows:
+`{incident}`, `{host}`, `{change}`, `{round}` are filled in; a page of which there is nothing yet
+is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from benchmarks.picture import palette_png
+from benchmarks.ui import ARGUMENTS, NEW_PASSWORD, PASSWORD, SIGN_IN, demo
+from playwright.sync_api import Browser, Page, sync_playwright
+
+SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
+THEMES = ("light", "dark")
+SETTLE_MS = 1700
+STORY_S = 150.0
+"""The demo's first incident stands by then."""
+
+# Name of the picture -> address.
+VIEWS: dict[str, str] = {
+    "fleet": "/fleet",
+    "fleet-cpu": "/fleet?by=cpu",
+    "host": "/host/{host}",
+    "incidents": "/incidents?state=all",
+    "incident": "/incident/{incident}",
+    "silences": "/silences",
+    "rules": "/rules",
+    "explore": "/explore?q=sum+by+(site)+(rate(node_network_receive_bytes_total[30s]))",
+    "access": "/access",
+    "tokens": "/access/tokens",
+    "audit": "/audit",
+    "settings-hosts": "/settings/hosts",
+    "settings-receivers": "/settings/receivers",
+    "settings-browser": "/settings/browser",
+}
+
+ASK = """async ([method, path, body]) => {
+  const answer = await fetch("/api/v1" + path, {method,
+    headers: {"content-type": "application/json"},
+    body: body === null ? undefined : JSON.stringify(body)});
+  const text = await answer.text();
+  return answer.ok && text !== "" ? JSON.parse(text) : null;
+}"""
+PIXELS = """async (text) => {
+  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const bitmap = await createImageBitmap(new Blob([bytes], {type: "image/png"}));
+  const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+  const pen = canvas.getContext("2d");
+  pen.drawImage(bitmap, 0, 0);
+  const { data } = pen.getImageData(0, 0, bitmap.width, bitmap.height);
+  let out = "";
+  for (let at = 0; at < data.length; at += 30000)
+    out += String.fromCharCode(...data.subarray(at, at + 30000));
+  return [bitmap.width, bitmap.height, btoa(out)];
+}"""
+
+Ask = Callable[..., Any]
+
+
+def prepare(ask: Ask) -> dict[str, str]:
+    """Make what a fleet in use has, and find the names of things. Asking twice does no harm."""
+    hour = 3600.0
+    if not (ask("GET", "/silences") or {}).get("silences"):
+        ask(
+            "POST",
+            "/silences",
+            {
+                "matchers": 'instance=~"store-.*"',
+                "comment": "New shelves in the rack",
+                "minutes": 180,
+            },
+        )
+        ask(
+            "POST",
+            "/silences",
+            {
+                "matchers": 'site="odesa"',
+                "comment": "The provider works on the line",
+                "starts_at": time.time() + 9 * hour,
+                "ends_at": time.time() + 11 * hour,
+            },
+        )
+    if len((ask("GET", "/users") or {}).get("users", ())) < 2:
+        ask("POST", "/users", {"name": "olena", "role": "operator"})
+        ask("POST", "/users", {"name": "taras", "role": "viewer"})
+        ask("POST", "/tokens", {"name": "grafana", "role": "viewer"})
+        ask("POST", "/enrolments", {"labels": {"site": "lviv", "role": "db"}})
+    names: dict[str, str] = {}
+    incidents = (ask("GET", "/incidents?state=all&limit=50") or {}).get("incidents", [])
+    if incidents:
+        open_ones = [i for i in incidents if i["state"] != "resolved"]
+        shown = (open_ones or incidents)[0]
+        names["incident"] = str(shown["id"])
+        names["host"] = shown["hosts"][0] if shown["hosts"] else ""
+    if not names.get("host"):
+        names["host"] = ask("GET", "/hosts")["hosts"][0]["name"]
+    return names
+
+
+def address(pattern: str, names: dict[str, str]) -> str | None:
+    """The address with its names filled in; None where there is no such thing yet."""
+    try:
+        return pattern.format_map(names)
+    except KeyError:
+        return None
+
+
+def take(page: Page, painter: Page, target: Path, full: bool = False) -> int:
+    """Save a picture of *page* with a palette; its bytes."""
+    shot = page.screenshot(full_page=full)
+    width, height, text = painter.evaluate(PIXELS, base64.b64encode(shot).decode())
+    pixels = np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, 4)[..., :3]
+    data = palette_png(np.ascontiguousarray(pixels))
+    target.write_bytes(data)
+    return len(data)
+
+
+@contextmanager
+def signed_in(browser: Browser, base: str, name: str, password: str) -> Iterator[Any]:
+    """The cookies of somebody who signed in at *base*."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(base + "/sign-in")
+    if page.evaluate(SIGN_IN, [name, password]) != 200:
+        raise SystemExit(f"signing in as {name} failed")
+    yield context
+    context.close()
+
+
+def photograph(
+    browser: Browser, base: str, given: argparse.Namespace, views: dict[str, str]
+) -> int:
+    """Visit and save all *views*; the number of pages that showed an error in the console."""
+    out = Path(given.out)
+    out.mkdir(parents=True, exist_ok=True)
+    bad = total = 0
+    painter = browser.new_context().new_page()
+    with signed_in(browser, base, given.name, given.password) as keeper:
+        page = keeper.pages[0]
+        names = prepare(lambda *asked: page.evaluate(ASK, [*asked, None][:3]))
+        state = keeper.storage_state()
+    for size in given.sizes.split(","):
+        for theme in given.themes.split(","):
+            for language in given.languages.split(","):
+                width, height = SIZES[size]
+                context = browser.new_context(
+                    storage_state=state, viewport={"width": width, "height": height}
+                )
+                context.add_cookies(
+                    [
+                        {"name": "vezha_theme", "value": theme, "url": base},
+                        {"name": "vezha_lang", "value": language, "url": base},
+                    ]
+                )
+                page = context.new_page()
+                told: list[str] = []
+                page.on(
+                    "console", lambda m, t=told: t.append(m.text) if m.type == "error" else None
+                )
+                page.on("pageerror", lambda e, t=told: t.append(str(e)))
+                for name, pattern in views.items():
+                    where = address(pattern, names)
+                    if where is None:
+                        print(f"{name}: there is none yet", flush=True)
+                        continue
+                    page.goto(base + where)
+                    page.wait_for_timeout(given.settle)
+                    parts = [name, theme] + (["phone"] if size == "phone" else [])
+                    parts += [language] if language != "en" else []
+                    total += take(page, painter, out / ("-".join(parts) + ".png"), given.full)
+                    wide = page.evaluate("document.documentElement.scrollWidth") - width
+                    if wide > 0:
+                        told.append(f"the page is {wide} px wider than the screen")
+                    for text in told:
+                        print(f"{'-'.join(parts)}: {text}", flush=True)
+                    bad += bool(told)
+                    told.clear()
+                context.close()
+    print(f"{total / 1e6:.2f} MB in {out}")
+    return bad
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Take the pictures."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--out", default="docs/screenshots")
+    parser.add_argument("--only", default="", help="names of views, separated by commas")
+    parser.add_argument("--view", action="append", default=[], help="another one: NAME=ADDRESS")
+    parser.add_argument("--sizes", default="desktop,phone")
+    parser.add_argument("--themes", default="light,dark")
+    parser.add_argument("--languages", default="en")
+    parser.add_argument("--settle", type=int, default=SETTLE_MS, help="ms before each picture")
+    parser.add_argument("--full", action="store_true", help="the whole length of the page")
+    parser.add_argument("--hosts", type=int, default=200)
+    parser.add_argument("--base", default="", help="a running server instead")
+    parser.add_argument("--name", default="admin")
+    parser.add_argument("--password", default="")
+    parser.add_argument("--chromium", default="/usr/bin/chromium")
+    given = parser.parse_args(arguments)
+    wanted = set(filter(None, given.only.split(",")))
+    views = {name: where for name, where in VIEWS.items() if not wanted or name in wanted}
+    views |= dict(view.split("=", 1) for view in given.view)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=given.chromium, headless=True, args=ARGUMENTS
+        )
+        if given.base:
+            bad = photograph(browser, given.base, given, views)
+        else:
+            with demo(given.hosts) as (base, first):
+                with signed_in(browser, base, "admin", first) as context:
+                    context.pages[0].evaluate(NEW_PASSWORD, [first, PASSWORD])
+                given.password = PASSWORD
+                time.sleep(STORY_S)
+                bad = photograph(browser, base, given, views)
+        browser.close()
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
