@@ -120,6 +120,12 @@ def address(pattern: str, names: dict[str, str]) -> str | None:
         return None
 
 
+def listen(page: Page, told: list[str]) -> None:
+    """Gather the errors that the page's console shows."""
+    page.on("console", lambda m: told.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda e: told.append(str(e)))
+
+
 def take(page: Page, painter: Page, target: Path, full: bool = False) -> int:
     """Save a picture of *page* with a palette; its bytes."""
     shot = page.screenshot(full_page=full)
@@ -169,10 +175,7 @@ def photograph(
                 )
                 page = context.new_page()
                 told: list[str] = []
-                page.on(
-                    "console", lambda m, t=told: t.append(m.text) if m.type == "error" else None
-                )
-                page.on("pageerror", lambda e, t=told: t.append(str(e)))
+                listen(page, told)
                 for name, pattern in views.items():
                     where = address(pattern, names)
                     if where is None:
