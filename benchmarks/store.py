@@ -40,7 +40,7 @@ from benchmarks.peers import (
 from benchmarks.store_data import PER_HOST, generated, host_schema, recorded
 
 from vezha.gateway.intake import values_of
-from vezha.legacy.remote_write import RemoteWrite, unpack_body
+from vezha.legacy.remote_write import RemoteWrite, unpack_array
 from vezha.legacy.series import SeriesTable
 from vezha.model.labels import Labels, labels_of, metric
 from vezha.query import Engine
@@ -178,7 +178,7 @@ def ingest_remote_write(scene: Scene, folder: Path, bodies: list[bytes]) -> dict
     cpu = time.process_time()
     samples = 0
     for at, body in enumerate(bodies):
-        batch = writer.decode(unpack_body(body, "snappy"))
+        batch = writer.decode(unpack_array(body, "snappy"))
         if len(table) > len(refs):
             new = [table.labels(n) for n in range(len(refs), len(table))]
             refs = np.concatenate([refs, store.resolve(new)])

@@ -8,6 +8,9 @@ UNPACKED_BYTES_MAX = 256 << 20
 """A request's body unpacked."""
 SERIES_KNOWN_MAX = 2_000_000
 """Series that one web contour remembers; past it the memory is begun anew."""
+LABEL_MEMORY_BYTES_MAX = 128 << 20
+"""Bytes of remote-write requests that are remembered to know the next ones by; past it the memory
+is begun anew."""
 LABELS_PER_SERIES_MAX = 64
 LABEL_CHARS_MAX = 4_096
 FEED_TIMEOUT_S = 20.0

@@ -1,11 +1,11 @@
 """Prometheus remote write, 1.0 and 2.0.
 
-The fast path of 1.0: a sender writes one sample per series, so each encoded series is its labels,
-the same bytes every time, and a tail of 18 bytes (`12 10 09 <f64> 10 <6-byte varint>`), or of 9
-where the value is zero, which proto3 leaves out (`12 07 10 <varint>`). The labels' bytes are the
-key of a dictionary to the series' number; all tails are decoded at once. A key gets into the
-dictionary only through a full parse that proved exactly one sample behind it, so a body of any
-other shape costs a parse and never a wrong sample.
+The fast path of 1.0 has three steps, each falling back to the next. A request that repeats an
+earlier one is known by one comparison (`label_memory`). One that repeats it in parts is cut
+without parsing (`write_request`), and known in stretches, or series by series through a
+dictionary from the labels' bytes to the series' number. Any other is parsed. Bytes get into the
+dictionary only through a parse that proved them to be labels and nothing else, so a body of any
+other shape costs time and never a wrong sample.
 
 Sources: the specifications "Prometheus Remote-Write 1.0" and "2.0" (prometheus.io/docs/specs).
 """
@@ -21,13 +21,23 @@ from google.protobuf.message import DecodeError
 
 from vezha.legacy.batch import SampleBatch, batch_of, joined
 from vezha.legacy.errors import BadBody, BodyTooLarge, UnknownFormat
-from vezha.legacy.limits import UNPACKED_BYTES_MAX
+from vezha.legacy.label_memory import LabelMemory
+from vezha.legacy.limits import SERIES_KNOWN_MAX, UNPACKED_BYTES_MAX
 from vezha.legacy.protobuf import RawWrite, Request2, TimeSeries
 from vezha.legacy.series import SeriesTable, sorted_labels
+from vezha.legacy.write_request import (
+    U8,
+    VALUE_TAIL,
+    ZERO_TAIL,
+    blank,
+    cut,
+    restore,
+    times_of,
+    values_of,
+    words_of,
+)
 from vezha.store.remote_encode import TS_MAX, TS_MIN, varint
 
-VALUE_TAIL = 18
-ZERO_TAIL = 9
 _F64 = struct.Struct("<d")
 PROTO_1 = "prometheus.WriteRequest"
 PROTO_2 = "io.prometheus.write.v2.Request"
@@ -45,6 +55,23 @@ def unpack_body(body: bytes, encoding: str) -> bytes:
         except cramjam.DecompressionError as error:
             raise BadBody(f"not snappy: {error}") from None
     raise UnknownFormat(f"content encoding {encoding[:40]!r}: snappy is meant")
+
+
+def unpack_array(body: bytes, encoding: str) -> U8:
+    """The same as an array that may be written to, uint8[n]."""
+    if encoding != "snappy":
+        return np.frombuffer(bytearray(unpack_body(body, encoding)), np.uint8)
+    size = _snappy_size(body)
+    if size > UNPACKED_BYTES_MAX:
+        raise BodyTooLarge(f"unpacks to over {UNPACKED_BYTES_MAX} bytes")
+    data = np.empty(size, np.uint8)
+    try:
+        written = cramjam.snappy.decompress_raw_into(body, data.data) if size else 0
+    except cramjam.DecompressionError as error:
+        raise BadBody(f"not snappy: {error}") from None
+    if written != size:
+        raise BadBody("not snappy: it unpacks to another length than it says")
+    return data
 
 
 def _snappy_size(body: bytes) -> int:
@@ -78,13 +105,75 @@ class RemoteWrite:
     def __init__(self, table: SeriesTable) -> None:
         self._table = table
         self._by_prefix: dict[bytes, int] = {}
+        self._memory = LabelMemory()
         self._generation = table.generation
 
-    def decode(self, unpacked: bytes) -> SampleBatch:
-        """A 1.0 request. Raises BadBody."""
-        if self._generation != self._table.generation:
+    def decode(self, data: U8) -> SampleBatch:
+        """A 1.0 request, uint8[n], which is written over. Raises BadBody."""
+        if self._generation != self._table.generation or len(self._by_prefix) > SERIES_KNOWN_MAX:
             self._by_prefix.clear()
+            self._memory.clear()
             self._generation = self._table.generation
+        place = self._place_of_first(data)
+        if place >= 0:
+            whole = self._memory.whole(data, place)
+            if whole is not None:
+                return SampleBatch(*whole)
+        found = cut(data)
+        if found is None:
+            return self._by_blobs(data.tobytes())
+        words, ends, zero = words_of(data), found.ends, found.zero
+        last = words[ends - 8]
+        values = values_of(words, ends, zero)
+        blank(words, ends, zero)
+        numbers, worth = self._memory.stretches(data, found, self._number_of)
+        unknown = np.flatnonzero(numbers < 0).tolist()
+        if worth and not unknown:
+            self._memory.learn(data, found, numbers)
+        of_samples = np.repeat(numbers, np.diff(found.first))
+        batch = SampleBatch(of_samples.astype(np.uint32), times_of(last), values)
+        if not unknown:
+            return batch
+        restore(words, ends, zero, values, last)
+        stop = np.append(found.start[1:], len(data))
+        rest = [data[found.labels_at[r] : stop[r]].tobytes() for r in unknown]
+        known = of_samples >= 0
+        batch = SampleBatch(batch.numbers[known], batch.ts_ms[known], values[known])
+        return joined([batch, self._parse(rest)])
+
+    def _place_of_first(self, data: U8) -> int:
+        """Where the memory has the request's first series, if it has one sample; or -1."""
+        head = data[:5].tobytes()
+        if len(head) < 5 or head[0] != 0x0A:
+            return -1
+        size, at = head[1] & 0x7F, 2
+        while head[at - 1] >= 0x80 and at < 5:
+            size |= (head[at] & 0x7F) << (7 * (at - 1))
+            at += 1
+        blob = data[at : at + size].tobytes()
+        number = self._by_prefix.get(blob[:-VALUE_TAIL])
+        if number is None:
+            number = self._by_prefix.get(blob[:-ZERO_TAIL])
+        return -1 if number is None else self._memory.place(number)
+
+    def _number_of(self, labels: bytes) -> int | None:
+        """The number of a series by its labels' bytes; None if they are not labels and nothing
+        else. Raises BadBody."""
+        number = self._by_prefix.get(labels)
+        if number is None:
+            series = TimeSeries()
+            try:
+                series.ParseFromString(labels)
+            except DecodeError:
+                return None
+            if series.samples or series.histograms or series.exemplars:
+                return None
+            pairs = [(label.name, label.value) for label in series.labels]
+            number = self._by_prefix[labels] = self._table.number(sorted_labels(pairs))
+        return number
+
+    def _by_blobs(self, unpacked: bytes) -> SampleBatch:
+        """The way of requests that cannot be cut."""
         request = RawWrite()
         try:
             request.ParseFromString(unpacked)

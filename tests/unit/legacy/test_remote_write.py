@@ -6,15 +6,18 @@ import struct
 from typing import Any
 
 import cramjam
+import numpy as np
 import pytest
+from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vezha.legacy.batch import SampleBatch
 from vezha.legacy.errors import BadBody, BodyTooLarge, UnknownFormat
 from vezha.legacy.protobuf import Request2, WriteRequest
-from vezha.legacy.remote_write import RemoteWrite, message_of, unpack_body
-from vezha.legacy.series import SeriesTable
+from vezha.legacy.remote_write import RemoteWrite, message_of, unpack_array, unpack_body
+from vezha.legacy.series import SeriesTable, sorted_labels
+from vezha.legacy.write_request import U8, cut
 from vezha.model.labels import metric
 
 any_float = st.one_of(
@@ -42,6 +45,10 @@ def request_of(rows: list[tuple[int, list[tuple[float, int]]]]) -> bytes:
     return bytes(request.SerializeToString())
 
 
+def array_of(data: bytes) -> U8:
+    return np.frombuffer(bytearray(data), np.uint8)
+
+
 def plain(rows: list[tuple[int, list[tuple[float, int]]]]) -> list[Any]:
     return sorted(
         (which, ts, struct.pack("<d", value)) for which, samples in rows for value, ts in samples
@@ -60,40 +67,177 @@ def test_equals_a_plain_parse(requests: list[list[tuple[int, list[tuple[float, i
     table = SeriesTable()
     writer = RemoteWrite(table)
     for rows in requests:
-        assert decoded(writer.decode(request_of(rows)), table) == plain(rows)
+        assert decoded(writer.decode(array_of(request_of(rows))), table) == plain(rows)
 
 
-def test_the_second_request_takes_the_fast_path() -> None:
+NOW = 1_700_000_000_000
+small = st.sampled_from([0.0, 1.0, -0.0, float("nan"), 1.5e300])
+steady = st.lists(st.tuples(st.integers(0, 40), small), min_size=1, max_size=30)
+
+
+@given(st.lists(steady, min_size=1, max_size=6), st.lists(st.integers(0, 3), max_size=4))
+def test_what_is_sent_again_in_parts_equals_a_plain_parse(
+    requests: list[list[tuple[int, float]]], repeats: list[int]
+) -> None:
+    """The same series in the same or another order, some of them gone, new, or become zero."""
     table = SeriesTable()
     writer = RemoteWrite(table)
-    rows = [(i, [(float(i % 2), 1_700_000_000_000)]) for i in range(7)]
-    writer.decode(request_of(rows))
-    assert len(writer._by_prefix) == 7
+    for at, which in enumerate([*range(len(requests)), *repeats]):
+        of = requests[which % len(requests)]
+        rows = [(name, [(value + at, NOW + 1000 * at + name % 2)]) for name, value in of]
+        assert decoded(writer.decode(array_of(request_of(rows))), table) == plain(rows)
+
+
+def rows_of(count: int, at: int, samples: int = 1) -> list[tuple[int, list[tuple[float, int]]]]:
+    return [
+        (i, [(float((i + at + s) % 7), NOW + at + s) for s in range(samples)]) for i in range(count)
+    ]
+
+
+def test_what_repeats_is_neither_parsed_nor_looked_up() -> None:
+    table = SeriesTable()
+    writer = RemoteWrite(table)
+    writer.decode(array_of(request_of(rows_of(300, 0))))
+    assert len(writer._by_prefix) == 300
     writer._parse = None  # type: ignore[assignment,method-assign]  # must not be called
-    assert decoded(writer.decode(request_of(rows)), table) == plain(rows)
+    writer._by_blobs = None  # type: ignore[assignment,method-assign]
+    asked: list[bytes] = []
+
+    def number_of(labels: bytes) -> int | None:
+        asked.append(labels)
+        return RemoteWrite._number_of(writer, labels)
+
+    writer._number_of = number_of  # type: ignore[method-assign]
+    same = [(i, [(2.0 if values[0][0] else 0.0, NOW + 5)]) for i, values in rows_of(300, 0)]
+    assert decoded(writer.decode(array_of(request_of(same))), table) == plain(same)
+    assert not asked
+    # another beginning, some gone, some that became zero: a few are looked up
+    part = [(i, [(0.0 if i in (90, 91, 200) else 2.0, NOW + 9)]) for i in range(37, 300) if i != 50]
+    values = dict(rows_of(300, 0))
+    part = [(i, [(0.0, t)] if not values[i][0][0] else [(v, t)]) for i, [(v, t)] in part]
+    assert decoded(writer.decode(array_of(request_of(part))), table) == plain(part)
+    assert 0 < len(asked) < 12
+    # as many samples each as there may be
+    three = rows_of(300, 1, samples=3)
+    for _ in range(2):
+        assert decoded(writer.decode(array_of(request_of(three))), table) == plain(three)
+
+
+def test_labels_that_look_like_samples() -> None:
+    """A tail's bytes within labels: the cut may be wrong about them, the samples never are."""
+    stamp = b"\x10" + bytes([0x80 | 1] * 5) + b"\x31"
+    for fake in (
+        b"\x12\x07" + stamp,
+        b"\x12\x10\x09" + b"abcdefgh" + stamp,
+        b"\x09" + b"abcdef\x12\x07" + stamp,
+        b"\x0a\x20\x12\x07" + stamp,
+        b"\x07" + stamp,
+    ):
+        for samples in (0, 1, 2):
+            table = SeriesTable()
+            writer = RemoteWrite(table)
+            for at in range(3):
+                request = WriteRequest()
+                for i in range(4):
+                    series = request.timeseries.add()
+                    series.labels.add(name="__name__", value=f"m{i}")
+                    series.labels.add(name="zone", value="x")
+                    for n in range(samples if i % 2 else 1):
+                        series.samples.add(value=float(at * n), timestamp=NOW + at + n)
+                raw = bytes(request.SerializeToString())
+                # the same length, other bytes, which may be no UTF-8
+                wide = WriteRequest()
+                wide.ParseFromString(raw)
+                wide.timeseries[1].labels[1].value = "y" * len(fake)
+                raw = bytes(wide.SerializeToString()).replace(b"y" * len(fake), fake)
+                assert outcome(writer, table, raw) == expected(raw)
+
+
+def outcome(writer: RemoteWrite, table: SeriesTable, raw: bytes) -> object:
+    try:
+        batch = writer.decode(array_of(raw))
+    except BadBody:
+        return "refused"
+    rows = zip(batch.numbers.tolist(), batch.ts_ms.tolist(), batch.values, strict=True)
+    return sorted((table.labels(n), ts, struct.pack("<d", v)) for n, ts, v in rows)
+
+
+def expected(raw: bytes) -> object:
+    """What the protobuf library says."""
+    request = WriteRequest()
+    try:
+        request.ParseFromString(raw)
+        table = SeriesTable()
+        rows = []
+        for series in request.timeseries:
+            labels = sorted_labels([(label.name, label.value) for label in series.labels])
+            table.number(labels)
+            rows += [(labels, s.timestamp, struct.pack("<d", s.value)) for s in series.samples]
+    except (DecodeError, BadBody):
+        return "refused"
+    return sorted(rows)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=3),
+    st.lists(st.tuples(st.integers(0, 400), st.integers(0, 400)), max_size=2),
+)
+def test_damaged_requests_equal_a_plain_parse(
+    flips: list[tuple[int, int]], holes: list[tuple[int, int]]
+) -> None:
+    table = SeriesTable()
+    writer = RemoteWrite(table)
+    writer.decode(array_of(request_of(rows_of(9, 0))))
+    raw = bytearray(request_of(rows_of(9, 1)))
+    for at, byte in flips:
+        raw[at % len(raw)] = byte
+    for low, high in holes:
+        if len(raw) > 1:
+            del raw[min(low, high) % len(raw) : max(low, high) % len(raw)]
+    if not raw:
+        return
+    for _ in range(2):
+        assert outcome(writer, table, bytes(raw)) == expected(bytes(raw))
+
+
+def test_long_series_are_cut() -> None:
+    """Headers of one to four bytes."""
+    request = WriteRequest()
+    for size in (1, 200, 20_000, 3_000_000):
+        series = request.timeseries.add()
+        series.labels.add(name="__name__", value="m")
+        series.labels.add(name="z", value="a" * size)
+        series.samples.add(value=size, timestamp=NOW)
+    raw = bytes(request.SerializeToString())
+    found = cut(array_of(raw))
+    assert found is not None
+    assert (found.labels_at - found.start).tolist() == [2, 3, 4, 5]
+    with pytest.raises(BadBody, match="characters"):
+        RemoteWrite(SeriesTable()).decode(array_of(raw))
 
 
 @given(st.binary(max_size=200))
 def test_rubbish(data: bytes) -> None:
     writer = RemoteWrite(SeriesTable())
-    for decode in (writer.decode, writer.decode_2):
+    for version in (1, 2):
         try:
-            decode(data)
+            writer.decode(array_of(data)) if version == 1 else writer.decode_2(data)
         except BadBody:
             pass
-    try:
-        unpack_body(data, "snappy")
-    except BadBody:
-        pass
+    for unpack in (unpack_body, unpack_array):
+        try:
+            unpack(data, "snappy")
+        except BadBody:
+            pass
 
 
 def test_a_table_that_begins_anew_forgets_the_prefixes() -> None:
     table = SeriesTable(series_max=3)
     writer = RemoteWrite(table)
-    writer.decode(request_of([(i, [(1.0, 1_700_000_000_000)]) for i in range(3)]))
+    writer.decode(array_of(request_of([(i, [(1.0, 1_700_000_000_000)]) for i in range(3)])))
     assert table.make_room()
     rows = [(5, [(2.0, 1_700_000_000_000)]), (1, [(3.0, 1_700_000_000_000)])]
-    assert decoded(writer.decode(request_of(rows)), table) == plain(rows)
+    assert decoded(writer.decode(array_of(request_of(rows))), table) == plain(rows)
 
 
 def test_version_2() -> None:
@@ -131,4 +275,4 @@ def test_what_is_refused() -> None:
     series.labels.add(name="a", value="1")
     series.samples.add(value=1, timestamp=1)
     with pytest.raises(BadBody, match="no name"):
-        RemoteWrite(SeriesTable()).decode(bytes(unsorted.SerializeToString()))
+        RemoteWrite(SeriesTable()).decode(array_of(bytes(unsorted.SerializeToString())))
