@@ -278,7 +278,7 @@ def _assignments(n: int, n_canary: int) -> npt.NDArray[np.int64]:
 
 def _epochs(samples: int, first: int) -> list[int]:
     """Numbers of samples at which evidence is taken: each half as many again as the one before."""
-    out = []
+    out: list[int] = []
     at = float(first)
     while int(at) <= samples and len(out) < limits.EPOCHS_MAX:
         out.append(int(at))
