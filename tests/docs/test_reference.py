@@ -23,6 +23,7 @@ NOT_METRICS = {
     "vezha_theme",  # cookies
     "vezha_lang",
     "vezha_team",  # annotations of rules
+    "vezha_service",
     "vezha_title",
     "vezha_checklist",
     "vezha_explains",

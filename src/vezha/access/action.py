@@ -42,6 +42,12 @@ class Action(Enum):
     INCIDENT_ACKNOWLEDGE = "incident.acknowledge"
     INCIDENT_RESOLVE = "incident.resolve"
     INCIDENT_NOTE = "incident.note"
+    INCIDENT_SNOOZE = "incident.snooze"
+    INCIDENT_MITIGATE = "incident.mitigate"
+    INCIDENT_MERGE = "incident.merge"
+    INCIDENT_SPLIT = "incident.split"
+    INCIDENT_UNDO = "incident.undo"
+    INCIDENT_ASSIGN = "incident.assign"
     SILENCE_READ = "silence.read"
     SILENCE_CHANGE = "silence.change"
 
@@ -109,6 +115,12 @@ def _rules() -> tuple[ActionRule, ...]:
         rule(a.INCIDENT_ACKNOWLEDGE, operator, "take an incident", changes=True),
         rule(a.INCIDENT_RESOLVE, operator, "close an incident", changes=True),
         rule(a.INCIDENT_NOTE, operator, "write a note on an incident", changes=True),
+        rule(a.INCIDENT_SNOOZE, operator, "put an incident off", changes=True),
+        rule(a.INCIDENT_MITIGATE, operator, "say that an incident's harm is over", changes=True),
+        rule(a.INCIDENT_MERGE, operator, "merge incidents", changes=True),
+        rule(a.INCIDENT_SPLIT, operator, "split an incident", changes=True),
+        rule(a.INCIDENT_UNDO, operator, "take back a line of a timeline", changes=True),
+        rule(a.INCIDENT_ASSIGN, operator, "give an incident to a team", changes=True),
         rule(a.SILENCE_READ, viewer, "see silences"),
         rule(a.SILENCE_CHANGE, operator, "begin or end a silence", changes=True),
         rule(a.RECEIVER_READ, viewer, "see receivers, without their secrets"),

@@ -36,7 +36,7 @@ from vezha.incidents.silence import (
     read_matchers,
     read_silences,
 )
-from vezha.incidents.state import State
+from vezha.incidents.state import OVER
 from vezha.incidents.words import Member, Place
 from vezha.ledger.tables import incident, incident_alert
 from vezha.model.severity import Severity
@@ -270,7 +270,7 @@ def get_groups(call: Call) -> list[AlertGroupView]:
     open_members = (
         select(incident_alert.c.fingerprint, incident_alert.c.incident_id)
         .join(incident, incident.c.id == incident_alert.c.incident_id)
-        .where(incident.c.state != State.RESOLVED.value, incident.c.merged_into.is_(None))
+        .where(incident.c.state.not_in(OVER))
     )
     with call.services.ledger.read() as connection:
         alerts = _wanted(query, _alerts(call, connection))

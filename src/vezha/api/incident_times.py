@@ -11,16 +11,16 @@ from vezha.api.errors import InvalidError
 from vezha.api.route import Call, Route
 from vezha.incidents.errors import OperatorError
 from vezha.incidents.limits import TIMES_DAYS_MAX
-from vezha.incidents.times import BY, Times, read_incidents, summarise
+from vezha.incidents.times import BY_DEFAULT, Times, read_incidents, summarise
 
 DAY_MS = 86_400_000
 
 
 class TimesQuery(msgspec.Struct):
-    """How many days back, and by what: some of week, team, severity, with commas."""
+    """How many days back, and by what: some of week, team, service, severity, with commas."""
 
     days: Annotated[int, msgspec.Meta(ge=1, le=TIMES_DAYS_MAX)] = 84
-    by: str = ",".join(BY)
+    by: str = ",".join(BY_DEFAULT)
 
 
 class TimesView(msgspec.Struct):

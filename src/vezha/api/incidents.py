@@ -6,13 +6,21 @@ from typing import Annotated, Any
 
 import msgspec
 
-from vezha.access import Action
-from vezha.api import incident_times
+from vezha.access import Action, SubjectKind
+from vezha.api import incident_acts, incident_times
 from vezha.api.errors import ConflictError, InvalidError, NotFoundError
+from vezha.api.incident_views import (
+    IncidentDetailView,
+    IncidentView,
+    detail_of,
+    incident_view,
+    sentence,
+)
 from vezha.api.route import Call, Route, path_id, seconds
 from vezha.incidents.errors import NoSuchIncident, OperatorError, SilenceError, WrongState
 from vezha.incidents.limits import CLOSED_SILENCES_KEPT_MS, INCIDENTS_LISTED_MAX, NOTE_CHARS_MAX
 from vezha.incidents.loop import act_in
+from vezha.incidents.seen import is_unseen, see_in
 from vezha.incidents.silence import (
     DAYS,
     Silence,
@@ -25,73 +33,14 @@ from vezha.incidents.silence import (
     read_silences,
 )
 from vezha.incidents.state import Act
-from vezha.incidents.views import View, get_incident, get_members, get_timeline, list_incidents
+from vezha.incidents.views import list_incidents
 from vezha.ledger import Ledger
-
-_HOSTS_SHOWN_MAX = 100
-
-
-class IncidentView(msgspec.Struct):
-    """An incident in a list. `hosts` are the first of `hosts_count`."""
-
-    id: int
-    title: str
-    summary: str
-    next: str
-    severity: str
-    state: str
-    team: str
-    hosts: list[str]
-    hosts_count: int
-    alert_names: list[str]
-    silent_because: str
-    began_at: float | None
-    detected_at: float | None
-    notified_at: float | None
-    acknowledged_at: float | None
-    acknowledged_by: str | None
-    resolved_at: float | None
-    resolved_by: str | None
-    updated_at: float | None
-    revision: int
 
 
 class IncidentsView(msgspec.Struct):
     """Incidents: open ones first, then the newest first."""
 
     incidents: list[IncidentView]
-
-
-class EventView(msgspec.Struct):
-    """One line of a timeline."""
-
-    at: float | None
-    kind: str
-    actor: str
-    text: str
-    data: dict[str, Any]
-
-
-class MemberView(msgspec.Struct):
-    """An alert of an incident."""
-
-    name: str
-    host: str
-    severity: str
-    state: str
-    fingerprint: str
-    labels: dict[str, str]
-    annotations: dict[str, str]
-    silent_because: str
-    first_at: float | None
-    changed_at: float | None
-
-
-class IncidentDetailView(IncidentView):
-    """One incident with its timeline (oldest first) and its alerts."""
-
-    timeline: list[EventView] = []
-    alerts: list[MemberView] = []
 
 
 class IncidentsQuery(msgspec.Struct):
@@ -162,23 +111,6 @@ class SilencesView(msgspec.Struct):
     silences: list[SilenceView]
 
 
-def incident_view(view: View) -> dict[str, Any]:
-    """An incident as the API shows it."""
-    times = ("began", "detected", "notified", "acknowledged", "resolved", "updated")
-    out: dict[str, Any] = {
-        name: getattr(view, name)
-        for name in (
-            "id", "title", "summary", "next", "severity", "state", "team", "alert_names",
-            "silent_because", "acknowledged_by", "resolved_by", "revision",
-        )
-    }  # fmt: skip
-    out["hosts"] = view.hosts[:_HOSTS_SHOWN_MAX]
-    out["hosts_count"] = len(view.hosts)
-    for name in times:
-        out[f"{name}_at"] = seconds(getattr(view, f"{name}_ms"))
-    return out
-
-
 def open_incidents(ledger: Ledger) -> list[dict[str, Any]]:
     """Open incidents for the live stream."""
     with ledger.read() as connection:
@@ -196,46 +128,16 @@ def list_all(call: Call) -> dict[str, Any]:
 
 
 def read(call: Call) -> dict[str, Any]:
-    """One incident."""
-    return _detail(call, path_id(call))
-
-
-def _detail(call: Call, id_: int) -> dict[str, Any]:
-    with call.services.ledger.read() as connection:
-        try:
-            view = get_incident(connection, id_)
-        except NoSuchIncident as fault:
-            raise NotFoundError(_sentence(fault)) from None
-        timeline = get_timeline(connection, id_)
-        members = get_members(connection, id_)
-    return {
-        **incident_view(view),
-        "timeline": [
-            {
-                "at": seconds(e.at_ms),
-                "kind": e.kind,
-                "actor": e.actor,
-                "text": e.text,
-                "data": e.data,
-            }
-            for e in timeline
-        ],
-        "alerts": [
-            {
-                "name": m.alert_name,
-                "host": m.host,
-                "severity": m.severity.value,
-                "state": m.state,
-                "fingerprint": m.fingerprint,
-                "labels": m.labels,
-                "annotations": m.annotations,
-                "silent_because": m.silent_because,
-                "first_at": seconds(m.first_ms),
-                "changed_at": seconds(m.changed_ms),
-            }
-            for m in members
-        ],
-    }
+    """One incident. The first person who looks has seen it; programs do not count."""
+    if call.subject.kind is SubjectKind.USER:
+        services = call.services
+        with services.ledger.read() as connection:
+            unseen = is_unseen(connection, path_id(call))
+        if unseen:
+            with services.ledger.begin() as connection:
+                see_in(connection, path_id(call), call.subject.name, services.now_ms())
+            services.nudge("incidents")
+    return detail_of(call.services.ledger, path_id(call))
 
 
 def _act(call: Call, act: Act, text: str) -> dict[str, Any]:
@@ -246,13 +148,13 @@ def _act(call: Call, act: Act, text: str) -> dict[str, Any]:
             act_in(connection, id_, act, call.subject.name, text, services.now_ms())
             call.audit(connection, target=str(id_), detail={"note": text} if text else {})
     except NoSuchIncident as fault:
-        raise NotFoundError(_sentence(fault)) from None
+        raise NotFoundError(sentence(fault)) from None
     except WrongState as fault:
-        raise ConflictError(_sentence(fault)) from None
+        raise ConflictError(sentence(fault)) from None
     except OperatorError as fault:
-        raise InvalidError(_sentence(fault)) from None
+        raise InvalidError(sentence(fault)) from None
     services.nudge("incidents")
-    return _detail(call, id_)
+    return detail_of(call.services.ledger, id_)
 
 
 def acknowledge(call: Call) -> dict[str, Any]:
@@ -273,11 +175,6 @@ def reopen(call: Call) -> dict[str, Any]:
 def note(call: Call) -> dict[str, Any]:
     """Write into an incident's timeline."""
     return _act(call, Act.NOTE, call.body.text)
-
-
-def _sentence(fault: Exception) -> str:
-    text = str(fault)
-    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _note(call: Call) -> str:
@@ -348,7 +245,7 @@ def create_silence(call: Call) -> dict[str, Any]:
             shown = ", ".join(str(m) for m in matchers)
             call.audit(connection, target=str(made.id), detail={"matchers": shown})
     except SilenceError as fault:
-        raise InvalidError(_sentence(fault)) from None
+        raise InvalidError(sentence(fault)) from None
     call.services.nudge("incidents")
     return silence_view(made, now_ms)
 
@@ -378,6 +275,7 @@ ROUTES = (
           "Say that an incident is not over.", body=ActBody, result=IncidentDetailView),
     Route("POST", f"{_INCIDENT}/note", Action.INCIDENT_NOTE, note,
           "Write a note into an incident's timeline.", body=NoteBody, result=IncidentDetailView),
+    *incident_acts.ROUTES,
     Route("GET", "/api/v1/silences", Action.SILENCE_READ, list_silences,
           "Silences and maintenance windows.", result=SilencesView),
     Route("POST", "/api/v1/silences", Action.SILENCE_CHANGE, create_silence,

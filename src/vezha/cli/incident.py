@@ -1,4 +1,4 @@
-"""`vezha incident`: list, show, acknowledge, resolve, note, times."""
+"""`vezha incident`: list, show, acknowledge, snooze, resolve, merge, split, undo, times."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from vezha.access import Action
-from vezha.api.incidents import incident_view
+from vezha.api.incident_views import incident_view
+from vezha.cli import incident_acts
 from vezha.cli.opened import (
     JsonOption,
     StateOption,
@@ -26,10 +27,11 @@ from vezha.incidents.export import as_markdown
 from vezha.incidents.limits import TIMES_DAYS_MAX
 from vezha.incidents.loop import act_in
 from vezha.incidents.state import Act
-from vezha.incidents.times import BY, Spread, read_incidents, summarise
+from vezha.incidents.times import BY_DEFAULT, Spread, read_incidents, summarise
 from vezha.incidents.views import get_incident, get_members, get_timeline, list_incidents
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+app.registered_commands += incident_acts.app.registered_commands
 
 NumberArgument = Annotated[int, typer.Argument(help="The incident's number.", metavar="NUMBER")]
 NoteOption = Annotated[str, typer.Option("--note", "-m", help="A note for the timeline.")]
@@ -118,7 +120,9 @@ def note(
 def times(
     state: StateOption = "state",
     days: Annotated[int, typer.Option(help="So many days back.", min=1, max=TIMES_DAYS_MAX)] = 84,
-    by: Annotated[str, typer.Option(help="Some of week,team,severity.")] = ",".join(BY),
+    by: Annotated[str, typer.Option(help="Some of week,team,service,severity.")] = ",".join(
+        BY_DEFAULT
+    ),
     json: JsonOption = False,
 ) -> None:
     """A table, the newest week first: median / 95th percentile."""
@@ -133,10 +137,10 @@ def times(
         typer.echo(f"No incidents within {days} days.")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in (*names, "incidents", "detection", "acknowledge", "recovery"):
+    for name in (*names, "incidents", "detection", "acknowledge", "mitigation", "recovery"):
         table.add_column(name.capitalize(), justify="left" if name in names else "right")
     for row in rows:
-        spreads = (row.detection, row.acknowledge, row.recovery)
+        spreads = (row.detection, row.acknowledge, row.mitigation, row.recovery)
         keys = [getattr(row, name) or "–" for name in names]
         table.add_row(*keys, str(row.incidents), *(_spread(s) for s in spreads))
     Console(soft_wrap=not sys.stdout.isatty()).print(table)

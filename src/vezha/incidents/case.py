@@ -6,12 +6,12 @@ are one entry, so that a thousand alerts joining are one line.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vezha.incidents.errors import WrongState
-from vezha.incidents.limits import HOSTS_KEPT_MAX
+from vezha.incidents.limits import FINGERPRINTS_KEPT_MAX, HOSTS_KEPT_MAX
 from vezha.incidents.state import Act, State, step
 from vezha.incidents.words import Member, Place, hosts_of, main_member, words_of
 from vezha.model.severity import Severity
@@ -32,8 +32,11 @@ class Entry:
     _alerts: list[tuple[str, str]] = field(default_factory=list)
 
     def name(self, member: Member) -> None:
-        """Count an alert under this line; the first few by name."""
+        """Count an alert under this line; the first few by name, more of them by fingerprint."""
         self._alerts.append((member.alert_name, member.host))
+        kept = self.data.setdefault("fingerprints", [])
+        if len(kept) < FINGERPRINTS_KEPT_MAX:
+            kept.append(member.fingerprint)
         named = [f"{name} {host}".strip() for name, host in self._alerts[:_NAMED_MAX]]
         self.data["count"] = len(self._alerts)
         self.data["alerts"] = named
@@ -57,6 +60,13 @@ class Case:
     acknowledged_by: str | None = None
     resolved_ms: int | None = None
     resolved_by: str | None = None
+    seen_ms: int | None = None
+    seen_by: str | None = None
+    mitigated_ms: int | None = None
+    mitigated_by: str | None = None
+    snoozed_until_ms: int | None = None
+    merged_into: int | None = None
+    service: str = ""
     silent_because: str = ""
     title: str = ""
     summary: str = ""
@@ -66,6 +76,7 @@ class Case:
     members: dict[str, Member] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     changed: set[str] = field(default_factory=set)
+    gone: set[str] = field(default_factory=set)
     is_new: bool = False
 
     # From alerts
@@ -88,6 +99,9 @@ class Case:
             return
         if again and self.state is not State.RESOLVED and not worse:
             return
+        if worse:
+            # what had been said to be over is not over
+            self.mitigated_ms = self.mitigated_by = None
         self._act(Act.WORSE if worse else Act.FIRED, at_ms, member)
         if worse:
             self.severity = member.severity
@@ -105,6 +119,7 @@ class Case:
             self._enter(at_ms, "expired" if expired else kind).name(member)
             if kind == "eased":
                 self.severity = main_member(left).severity
+                self._mitigate(at_ms, SYSTEM)
         elif self.state is not State.RESOLVED:
             self._act(Act.ALL_OVER, at_ms, None)
             if expired:
@@ -131,13 +146,71 @@ class Case:
 
     # From people
 
-    def act(self, act: Act, actor: str, text: str, at_ms: int) -> None:
-        """Somebody does *act*. Raises WrongState."""
+    def act(self, act: Act, actor: str, text: str, at_ms: int) -> Entry:
+        """Somebody does *act*; its line of the timeline. Raises WrongState."""
         row = step(self.state, act)
         if row is None:
             raise WrongState(f"incident {self.id} is {self.state.value} already")
+        self.see(actor, at_ms)
         self._to(row.to, actor, at_ms)
-        self._enter(at_ms, row.event, actor, text)
+        if act is Act.MITIGATE:
+            self._mitigate(at_ms, actor)
+        entry = Entry(at_ms, row.event, actor, text)
+        self.entries.append(entry)
+        return entry
+
+    def snooze(self, until_ms: int, actor: str, text: str, at_ms: int) -> None:
+        """Somebody wants to be asked again at *until_ms*. Raises WrongState."""
+        entry = self.act(Act.SNOOZE, actor, text, at_ms)
+        entry.data["until_ms"] = until_ms
+        self.snoozed_until_ms = until_ms
+
+    def see(self, actor: str, at_ms: int) -> None:
+        """Somebody looks at it; only the first look counts."""
+        if self.seen_ms is None and actor != SYSTEM:
+            self.seen_ms, self.seen_by = at_ms, actor
+            self.changed.add("")
+
+    def tell(self, at_ms: int, kind: str, actor: str, text: str = "", **data: Any) -> Entry:
+        """A line of the timeline that changes no state."""
+        entry = Entry(at_ms, kind, actor, text, dict(data))
+        self.entries.append(entry)
+        return entry
+
+    def give(self, fingerprints: Iterable[str], *, copies: bool = False) -> list[Member]:
+        """Its alerts among *fingerprints*, for another incident; *copies* stay here as resolved."""
+        given = []
+        for fingerprint in fingerprints:
+            member = self.members.get(fingerprint)
+            if member is None:
+                continue
+            given.append(replace(member))
+            if copies:
+                member.state = "resolved"
+                self.changed.add(fingerprint)
+            else:
+                del self.members[fingerprint]
+                self.changed.discard(fingerprint)
+                self.gone.add(fingerprint)
+        return given
+
+    def receive(self, members: Iterable[Member]) -> None:
+        """Alerts of another incident; of one that is in both, the one that is open counts."""
+        for member in members:
+            known = self.members.get(member.fingerprint)
+            if known is not None:
+                kept = known if known.is_open else member
+                kept.first_ms = min(known.first_ms, member.first_ms)
+                member = kept
+            self.members[member.fingerprint] = member
+            self.changed.add(member.fingerprint)
+            self.gone.discard(member.fingerprint)
+            self.active_ms = max(self.active_ms, member.changed_ms)
+
+    @property
+    def is_all_over(self) -> bool:
+        """Whether no alert of it is open."""
+        return not any(m.is_open for m in self.members.values())
 
     # Both
 
@@ -156,10 +229,18 @@ class Case:
             self.acknowledged_ms, self.acknowledged_by = at_ms, actor
         elif state is State.RESOLVED:
             self.resolved_ms, self.resolved_by = at_ms, actor
-        else:
-            self.resolved_ms = self.resolved_by = None
+        elif state is State.OPEN:
             self.acknowledged_ms = self.acknowledged_by = None
+            if self.state is State.RESOLVED:
+                self.mitigated_ms = self.mitigated_by = None
+            self.resolved_ms = self.resolved_by = None
+        self.snoozed_until_ms = None
         self.state = state
+
+    def _mitigate(self, at_ms: int, actor: str) -> None:
+        if self.mitigated_ms is None:
+            self.mitigated_ms, self.mitigated_by = at_ms, actor
+            self.changed.add("")
 
     def _enter(self, at_ms: int, kind: str, actor: str = SYSTEM, text: str = "") -> Entry:
         if self.entries and not text:
@@ -189,6 +270,8 @@ class Case:
 
     def describe(self, place: Place) -> None:
         """Bring title, summary, severity and hosts up to date with the alerts that count."""
+        if not self.members:
+            return  # merged into another: what it was called stays
         live = [m for m in self.members.values() if m.is_open]
         if live:
             self.severity = main_member(live).severity

@@ -19,13 +19,22 @@ def as_markdown(
     """The whole story; *show* writes a time in ms."""
     lines = [f"# #{view.id} {view.title}", "", view.summary, ""]
     lines.append(f"- severity: {view.severity}, state: {view.state}")
+    if view.team or view.service:
+        named = (("team", view.team), ("service", view.service))
+        lines.append("- " + ", ".join(f"{name}: {value}" for name, value in named if value))
+    if view.snoozed_until_ms is not None:
+        lines.append(f"- snoozed until {show(view.snoozed_until_ms)}")
+    if view.merged_into is not None:
+        lines.append(f"- part of incident {view.merged_into}")
     if view.silent_because:
         lines.append(f"- silent because: {view.silent_because}")
     stages = (
         ("began", view.began_ms, None),
         ("detected", view.detected_ms, None),
         ("notified", view.notified_ms, None),
+        ("seen", view.seen_ms, view.seen_by),
         ("acknowledged", view.acknowledged_ms, view.acknowledged_by),
+        ("mitigated", view.mitigated_ms, view.mitigated_by),
         ("resolved", view.resolved_ms, view.resolved_by),
     )
     for name, ms, by in stages:

@@ -16,6 +16,18 @@ HOSTS_NAMED_MAX = 3
 """Hosts called by name in a title; beyond it they are counted."""
 HOSTS_KEPT_MAX = 2_000
 """Host names that an incident's row carries."""
+FINGERPRINTS_KEPT_MAX = 1_000
+"""Alerts that one line of a timeline knows by fingerprint, so that it can be undone."""
+SNOOZE_MS_LEAST = 60_000
+SNOOZE_MS_MAX = 7 * 86_400_000
+SNOOZE_MS_DEFAULT = 3_600_000
+"""How long a press on "snooze" puts an incident off."""
+SNOOZED_WOKEN_MAX = 500
+"""Snoozed incidents that wake in one transaction."""
+MERGED_MAX = 50
+"""Incidents that one act merges into another."""
+SPLIT_ALERTS_MAX = 1_000
+"""Alerts, hosts or names that one act splits off by naming them."""
 EVENTS_SHOWN_MAX = 1_000
 INCIDENTS_LISTED_MAX = 500
 MATCHERS_MAX = 20

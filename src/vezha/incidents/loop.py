@@ -31,8 +31,9 @@ from vezha.incidents.rows import (
     write_cursor,
 )
 from vezha.incidents.silence import Silence, read_silences
-from vezha.incidents.state import Act, State
-from vezha.incidents.words import Member, Place
+from vezha.incidents.snooze import is_due, snooze_in, wake_due
+from vezha.incidents.state import OVER, Act, State
+from vezha.incidents.words import Member, Place, service_of
 from vezha.ledger import Ledger
 from vezha.ledger.tables import alert_transition, incident, incident_alert
 from vezha.model.severity import Severity
@@ -60,7 +61,7 @@ class Desk:
             changed += written
             if taken < TRANSITIONS_PER_STEP_MAX:
                 break
-        return changed + self._apply_silences()
+        return changed + self._wake() + self._apply_silences()
 
     def acknowledge(self, id_: int, actor: str, note: str = "") -> None:
         """Somebody has it in hand. Raises OperatorError."""
@@ -73,6 +74,11 @@ class Desk:
     def reopen(self, id_: int, actor: str, note: str = "") -> None:
         """Somebody says that it is not over. Raises OperatorError."""
         self._act(id_, Act.REOPEN, actor, note)
+
+    def snooze(self, id_: int, actor: str, for_ms: int) -> None:
+        """Somebody wants to be asked again later. Raises OperatorError."""
+        with self._ledger.begin() as connection:
+            snooze_in(connection, id_, for_ms, actor, "", self._now_ms())
 
     def note(self, id_: int, actor: str, text: str) -> None:
         """Write into the timeline. Raises OperatorError."""
@@ -88,6 +94,15 @@ class Desk:
     def _act(self, id_: int, act: Act, actor: str, text: str) -> None:
         with self._ledger.begin() as connection:
             act_in(connection, id_, act, actor, text, self._now_ms())
+
+    def _wake(self) -> int:
+        """Ask again about incidents whose snooze is over."""
+        now_ms = self._now_ms()
+        with self._ledger.read() as connection:
+            if not is_due(connection, now_ms):
+                return 0
+        with self._ledger.begin() as connection:
+            return wake_due(connection, now_ms)
 
     def _expire_external(self) -> None:
         """End alerts from elsewhere of which no word came, once their senders had a chance."""
@@ -133,7 +148,7 @@ class Desk:
             return 0
         changed = 0
         with self._ledger.begin() as connection:
-            ids = select(incident.c.id).where(incident.c.state != State.RESOLVED.value)
+            ids = select(incident.c.id).where(incident.c.state.not_in(OVER))
             cases = read_cases(connection, connection.execute(ids).scalars())
             place = read_place(connection)
             for case in cases.values():
@@ -175,14 +190,14 @@ class _Work:
         lately = now_ms - RELAPSE_WINDOW_MS
         rows = connection.execute(
             select(incident).where(
-                or_(incident.c.state != State.RESOLVED.value, incident.c.resolved_ms >= lately),
+                or_(incident.c.state.not_in(OVER), incident.c.resolved_ms >= lately),
                 incident.c.merged_into.is_(None),
             )
         ).all()
         candidates = [
             Candidate(
                 row.id,
-                row.state != State.RESOLVED.value,
+                row.state not in OVER,
                 row.team,
                 row.active_ms,
                 row.resolved_ms,
@@ -239,6 +254,7 @@ class _Work:
         )
         if id_ is None:
             case = Case(0, State.OPEN, member.severity, team, row.active_ms or at_ms, at_ms, at_ms)
+            case.service = service_of(member)
             create_case(self._connection, case)
             self._cases[case.id] = case
             self._grouping.add(Candidate(case.id, True, team, at_ms, None))
@@ -251,7 +267,7 @@ class _Work:
     def _sync(self, case: Case) -> None:
         """Let grouping know what became of *case*."""
         candidate = self._grouping.by_id[case.id]
-        candidate.open = case.state is not State.RESOLVED
+        candidate.open = not case.state.is_over
         candidate.resolved_ms = case.resolved_ms
 
     def _case(self, id_: int) -> Case:

@@ -24,7 +24,10 @@ def read_cases(connection: Connection, ids: Iterable[int]) -> dict[int, Case]:
     cases: dict[int, Case] = {}
     for at in range(0, len(wanted), _SELECT_MAX):
         part = wanted[at : at + _SELECT_MAX]
-        for row in connection.execute(select(incident).where(incident.c.id.in_(part))):
+        # locked on PostgreSQL, so that two who act at one time do so one after the other;
+        # on SQLite the transaction is alone from its beginning
+        rows = select(incident).where(incident.c.id.in_(part)).order_by(incident.c.id)
+        for row in connection.execute(rows.with_for_update()):
             cases[row.id] = _case_of(row)
         members = select(incident_alert).where(incident_alert.c.incident_id.in_(part))
         for row in connection.execute(members):
@@ -54,6 +57,13 @@ def _case_of(row: Any) -> Case:
         acknowledged_by=row.acknowledged_by,
         resolved_ms=row.resolved_ms,
         resolved_by=row.resolved_by,
+        seen_ms=row.seen_ms,
+        seen_by=row.seen_by,
+        mitigated_ms=row.mitigated_ms,
+        mitigated_by=row.mitigated_by,
+        snoozed_until_ms=row.snoozed_until_ms,
+        merged_into=row.merged_into,
+        service=row.service,
         silent_because=row.silent_because,
         title=row.title,
         summary=row.summary,
@@ -90,7 +100,7 @@ def create_case(connection: Connection, case: Case) -> None:
 
 def write_case(connection: Connection, case: Case, place: Place, now_ms: int) -> bool:
     """Write what changed of *case* and its new timeline entries; whether anything did."""
-    if not (case.entries or case.changed or case.is_new):
+    if not (case.entries or case.changed or case.gone or case.is_new):
         return False
     case.describe(place)
     case.revision += 1
@@ -98,14 +108,16 @@ def write_case(connection: Connection, case: Case, place: Place, now_ms: int) ->
         update(incident).where(incident.c.id == case.id).values(_values(case, now_ms))
     )
     members = [case.members[f] for f in sorted(case.changed) if f in case.members]
-    if members:
+    replaced = [m.fingerprint for m in members] + sorted(case.gone)
+    if replaced:
         connection.execute(
             delete(incident_alert).where(
                 incident_alert.c.incident_id == case.id,
                 incident_alert.c.fingerprint == bindparam("f"),
             ),
-            [{"f": m.fingerprint} for m in members],
+            [{"f": fingerprint} for fingerprint in replaced],
         )
+    if members:
         connection.execute(insert(incident_alert), [_member_row(case.id, m) for m in members])
     if case.entries:
         connection.execute(
@@ -122,7 +134,7 @@ def write_case(connection: Connection, case: Case, place: Place, now_ms: int) ->
                 for e in case.entries
             ],
         )
-    case.entries, case.changed, case.is_new = [], set(), False
+    case.entries, case.changed, case.gone, case.is_new = [], set(), set(), False
     return True
 
 
@@ -143,6 +155,13 @@ def _values(case: Case, now_ms: int) -> dict[str, Any]:
         "acknowledged_by": case.acknowledged_by,
         "resolved_ms": case.resolved_ms,
         "resolved_by": case.resolved_by,
+        "seen_ms": case.seen_ms,
+        "seen_by": case.seen_by,
+        "mitigated_ms": case.mitigated_ms,
+        "mitigated_by": case.mitigated_by,
+        "snoozed_until_ms": case.snoozed_until_ms,
+        "merged_into": case.merged_into,
+        "service": case.service,
         "active_ms": case.active_ms,
         "updated_ms": now_ms,
         "revision": case.revision,

@@ -1,7 +1,8 @@
-"""How long detection, response and recovery take: by week, team or severity.
+"""How long detection, response and recovery take: by week, team, service or severity.
 
 Detection runs from the beginning of the trouble (`began`) to the first alert (`detected`), the
-acknowledgement from there to the person who took it, recovery from the beginning to the end. An
+acknowledgement from there to the person who took it, mitigation from the beginning until the harm
+was over (for want of better, the end), recovery from the beginning to the end. An
 incident counts in the week (ISO, UTC) in which it was detected; what has not happened yet, or
 never did, is left out of that figure and not taken for zero.
 """
@@ -19,7 +20,8 @@ from vezha.incidents.errors import OperatorError
 from vezha.incidents.limits import TIMES_INCIDENTS_MAX
 from vezha.ledger.tables import incident
 
-BY = ("week", "team", "severity")
+BY = ("week", "team", "service", "severity")
+BY_DEFAULT = ("week", "team", "severity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Incident:
     detected_ms: int
     acknowledged_ms: int | None
     resolved_ms: int | None
+    mitigated_ms: int | None = None
+    service: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +53,12 @@ class Times:
 
     week: str
     team: str
+    service: str
     severity: str
     incidents: int
     detection: Spread
     acknowledge: Spread
+    mitigation: Spread
     recovery: Spread
 
 
@@ -68,16 +74,18 @@ def read_incidents(connection: Connection, since_ms: int) -> list[Incident]:
     return [Incident(*row) for row in rows]
 
 
-def summarise(incidents: Iterable[Incident], by: Sequence[str] = BY) -> list[Times]:
+def summarise(incidents: Iterable[Incident], by: Sequence[str] = BY_DEFAULT) -> list[Times]:
     """A row for each combination of *by*, the newest week first. Raises OperatorError."""
     unknown = [name for name in by if name not in BY]
     if unknown:
         raise OperatorError(f'"{unknown[0]}" is not known; use {", ".join(BY)}')
-    groups: dict[tuple[str, str, str], list[Incident]] = {}
+    groups: dict[tuple[str, str, str, str], list[Incident]] = {}
     for one in incidents:
-        whole = {"week": week_of(one.detected_ms), "team": one.team, "severity": one.severity}
-        week, team, severity = (whole[name] if name in by else "" for name in BY)
-        groups.setdefault((week, team, severity), []).append(one)
+        whole = (week_of(one.detected_ms), one.team, one.service, one.severity)
+        week, team, service, severity = (
+            value if name in by else "" for name, value in zip(BY, whole, strict=True)
+        )
+        groups.setdefault((week, team, service, severity), []).append(one)
     newest_first = sorted(sorted(groups), key=lambda key: key[0], reverse=True)
     return [_times(key, groups[key]) for key in newest_first]
 
@@ -88,14 +96,19 @@ def week_of(at_ms: int) -> str:
     return f"{year}-W{week:02d}"
 
 
-def _times(key: tuple[str, str, str], incidents: Sequence[Incident]) -> Times:
+def _times(key: tuple[str, str, str, str], incidents: Sequence[Incident]) -> Times:
     taken = [i for i in incidents if i.acknowledged_ms is not None]
+    eased = [
+        (i.mitigated_ms if i.mitigated_ms is not None else i.resolved_ms, i.began_ms)
+        for i in incidents
+    ]
     over = [i for i in incidents if i.resolved_ms is not None]
     return Times(
         *key,
         len(incidents),
         _spread([i.detected_ms - i.began_ms for i in incidents]),
         _spread([(i.acknowledged_ms or 0) - i.detected_ms for i in taken]),
+        _spread([at_ms - began_ms for at_ms, began_ms in eased if at_ms is not None]),
         _spread([(i.resolved_ms or 0) - i.began_ms for i in over]),
     )
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 from vezha.incidents.errors import NoSuchIncident
 from vezha.incidents.limits import EVENTS_SHOWN_MAX, INCIDENTS_LISTED_MAX
 from vezha.incidents.rows import member_of
-from vezha.incidents.state import State
+from vezha.incidents.state import OVER
 from vezha.incidents.words import Member
 from vezha.ledger.tables import incident, incident_alert, incident_event
 
@@ -36,6 +36,13 @@ class View:
     acknowledged_by: str | None
     resolved_ms: int | None
     resolved_by: str | None
+    seen_ms: int | None
+    seen_by: str | None
+    mitigated_ms: int | None
+    mitigated_by: str | None
+    snoozed_until_ms: int | None
+    merged_into: int | None
+    service: str
     updated_ms: int
     revision: int
 
@@ -59,8 +66,8 @@ def list_incidents(connection: Connection, only_open: bool, limit: int = 100) ->
     """The newest first; open ones before resolved ones."""
     query = select(*_COLUMNS).where(incident.c.merged_into.is_(None))
     if only_open:
-        query = query.where(incident.c.state != State.RESOLVED.value)
-    query = query.order_by((incident.c.state == State.RESOLVED.value), incident.c.id.desc()).limit(
+        query = query.where(incident.c.state.not_in(OVER))
+    query = query.order_by(incident.c.state.in_(OVER), incident.c.id.desc()).limit(
         max(1, min(limit, INCIDENTS_LISTED_MAX))
     )
     return [View(**row._mapping) for row in connection.execute(query)]

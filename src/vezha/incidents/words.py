@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vezha.incidents.limits import HOSTS_NAMED_MAX, TITLE_CHARS_MAX
+from vezha.ledger.limits import NAME_CHARS_MAX
 from vezha.model.severity import Severity
 
 LANGUAGES = ("en", "uk")
@@ -102,6 +103,12 @@ def main_member(members: Sequence[Member]) -> Member:
             m.fingerprint,
         ),
     )
+
+
+def service_of(member: Member) -> str:
+    """The service that an alert is about: its label, or what its rule says; or empty."""
+    named = member.labels.get("service", "") or member.annotations.get("vezha_service", "")
+    return named[:NAME_CHARS_MAX]
 
 
 def is_root(member: Member) -> bool:

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from vezha.incidents.errors import OperatorError as IncidentError
+from vezha.incidents.limits import SNOOZE_MS_DEFAULT
 from vezha.incidents.loop import Desk
 from vezha.incidents.rows import read_cases, read_cursor, read_place, write_cursor
 from vezha.ledger import Ledger
@@ -25,7 +26,7 @@ from vezha.notify import outbox
 from vezha.notify.digest import make_room
 from vezha.notify.errors import NotifySettingsError, Refused, TryAgain
 from vezha.notify.limits import EVENTS_PER_STEP_MAX, PRUNE_EVERY_MS, SEND_TIMEOUT_S
-from vezha.notify.message import Message
+from vezha.notify.message import Message, show_time
 from vezha.notify.plan import kind_for, message_of, news_of, receivers_of
 from vezha.notify.provider import Delivery, Listener, Pressed
 from vezha.notify.settings import NotifyPlan, Receiver, load_settings
@@ -310,7 +311,7 @@ class Notifier:
                 write_cursor(connection, name, position)
 
         async def on_pressed(pressed: Pressed) -> str:
-            return await asyncio.to_thread(self._press, pressed, receiver.language)
+            return await asyncio.to_thread(self._press, pressed, receiver)
 
         while True:
             try:
@@ -321,13 +322,20 @@ class Notifier:
                 _log.exception("listening for presses broke", receiver=receiver.name)
                 await asyncio.sleep(5.0)
 
-    def _press(self, pressed: Pressed, language: str) -> str:
+    def _press(self, pressed: Pressed, receiver: Receiver) -> str:
+        language = receiver.language
+        said = word(language, "done")
         try:
-            self._desk.acknowledge(pressed.incident, pressed.actor)
+            if pressed.action == "snooze":
+                self._desk.snooze(pressed.incident, pressed.actor, SNOOZE_MS_DEFAULT)
+                until = show_time(self._now_ms() + SNOOZE_MS_DEFAULT, receiver.time_zone)
+                said = word(language, "put_off", time=until)
+            else:
+                self._desk.acknowledge(pressed.incident, pressed.actor)
         except IncidentError as fault:
             return word(language, "not_done", why=str(fault))
         self.on_sent()
-        return word(language, "done")
+        return said
 
 
 def put_test(

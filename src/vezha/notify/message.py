@@ -11,9 +11,11 @@ from datetime import datetime, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
-KINDS = ("opened", "worse", "grew", "reopened", "eased", "resolved", "acknowledged", "updated")
+LOUD = ("opened", "worse", "grew", "reopened", "reminded")
+"""Kinds of an incident that are worth a sound."""
+KINDS = (*LOUD, "eased", "resolved", "acknowledged", "snoozed", "merged", "updated")
 """Of an incident; beside them there are `test` and `digest`."""
-RINGING = ("opened", "worse", "grew", "reopened", "digest", "test")
+RINGING = (*LOUD, "digest", "test")
 """Kinds that are worth a sound."""
 
 
@@ -55,6 +57,7 @@ class Message:
     acknowledged_by: str | None = None
     resolved_ms: int | None = None
     resolved_by: str | None = None
+    snoozed_until_ms: int | None = None
     at_ms: int = 0
     link: str = ""
     language: str = "en"

@@ -23,7 +23,7 @@ from vezha.notify.limits import (
     OUTBOX_LISTED_MAX,
     SENT_KEPT_MS,
 )
-from vezha.notify.message import RINGING, Message
+from vezha.notify.message import LOUD, RINGING, Message
 from vezha.notify.plan import Told
 from vezha.world import Chance
 
@@ -62,7 +62,7 @@ def put(
             message.c.receiver == receiver,
             message.c.thread == thread,
             message.c.state == WAITING,
-            message.c.kind.in_(("updated", "acknowledged")),
+            message.c.kind.in_(("updated", "acknowledged", "snoozed")),
         )
         .values(state=SUPERSEDED)
     )
@@ -285,7 +285,7 @@ def waiting_rings(connection: Connection, receiver: str) -> list[Any]:
             .where(
                 message.c.receiver == receiver,
                 message.c.state == WAITING,
-                message.c.kind.in_(("opened", "worse", "grew", "reopened")),
+                message.c.kind.in_(LOUD),
             )
             .order_by(message.c.id)
         )

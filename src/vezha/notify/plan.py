@@ -5,9 +5,9 @@ counts, told with the incident as it is now. What people are told of:
 
 | News | Rings | Quiet change (only where messages can be edited) |
 |---|---|---|
-| opened, worse, reopened, unsilenced, grew | yes | |
-| resolved, eased (the worst is over), acknowledged | no (but sent) | |
-| joined, recovered, lost, flapping, expired, note, silenced | | yes |
+| opened, worse, reopened, unsilenced, grew, woke, unacknowledged | yes | |
+| resolved, eased (the worst is over), acknowledged, snoozed, merged_into | no (but sent) | |
+| joined, recovered, lost, flapping, expired, note, silenced, mitigated, merged … | | yes |
 """
 
 from __future__ import annotations
@@ -24,8 +24,15 @@ from vezha.notify.limits import ALERTS_IN_MESSAGE_MAX, HOSTS_IN_MESSAGE_MAX
 from vezha.notify.message import AlertNote, Message
 from vezha.notify.settings import NotifyPlan, Receiver, Route
 
-_ORDER = ("opened", "worse", "reopened", "unsilenced")
-_QUIET = ("joined", "recovered", "lost", "flapping", "expired", "note", "silenced")
+_ORDER = ("opened", "worse", "reopened", "unsilenced", "woke", "unacknowledged", "unmerged")
+_SENT = ("resolved", "eased", "acknowledged", "snoozed")
+_QUIET = (
+    "joined", "recovered", "lost", "flapping", "expired", "note", "silenced", "mitigated",
+    "merged", "split_off", "undone", "assigned", "began",
+)  # fmt: skip
+_IN_STATE = {"acknowledged": State.ACKNOWLEDGED, "snoozed": State.SNOOZED}
+"""News that is none any more where the incident has left that state."""
+_REMINDERS = ("woke", "unacknowledged")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +47,19 @@ class Told:
 
 def news_of(kinds: Sequence[str], state: State) -> str:
     """The one word for entries of a timeline that arrive together; empty for no news."""
-    loud = [k for k in kinds if k in _ORDER or k in ("resolved", "eased", "acknowledged")]
+    loud = [k for k in kinds if k in _ORDER or k in _SENT]
+    if state is State.MERGED:
+        return "merged" if "merged_into" in kinds else ""
     if state is State.RESOLVED:
-        return "resolved" if "resolved" in loud else ("updated" if kinds else "")
+        told = [k for k in kinds if k in (*_ORDER, *_SENT, *_QUIET)]
+        return "resolved" if "resolved" in loud else ("updated" if told else "")
     if "opened" in loud:
         return "opened"
     for kind in reversed(loud):
         if kind == "resolved":
             continue
-        if kind == "acknowledged":
-            return "acknowledged" if state is State.ACKNOWLEDGED else "updated"
+        if kind in _IN_STATE:
+            return kind if state is _IN_STATE[kind] else "updated"
         return kind
     if "joined" in kinds:
         return "joined"
@@ -60,13 +70,17 @@ def kind_for(news: str, case: Case, told: Told, now_ms: int) -> str:
     """The message's kind for a receiver that was *told* something before; empty: nothing."""
     if not told.ringing:
         # who was never told of it is not told of its end; a silence that ended is an opening
-        if case.silent_because or case.state is State.RESOLVED or news in ("", "acknowledged"):
+        if case.silent_because or case.state.is_over or news in ("", "acknowledged"):
             return ""
         return "opened" if case.state is State.OPEN else ""
     if news == "resolved":
         return "" if told.last_kind == "resolved" else "resolved"
     if case.silent_because:
         return "updated" if news else ""
+    if news in _REMINDERS:
+        return "reminded" if case.state is State.OPEN else "updated"
+    if news == "unmerged":
+        return "reopened" if case.state is State.OPEN else "updated"
     if news in ("opened", "unsilenced"):
         return "updated"
     if news == "joined":
@@ -136,6 +150,7 @@ def message_of(
         acknowledged_by=case.acknowledged_by,
         resolved_ms=case.resolved_ms,
         resolved_by=case.resolved_by,
+        snoozed_until_ms=case.snoozed_until_ms,
         at_ms=now_ms,
         link=f"{public_url}/incidents/{case.id}" if public_url else "",
         language=receiver.language,

@@ -13,6 +13,9 @@ _WORDS: dict[str, dict[str, str]] = {
         "eased": "Eased",
         "resolved": "Resolved",
         "acknowledged": "Acknowledged",
+        "snoozed": "Snoozed",
+        "merged": "Merged",
+        "reminded": "Still open",
         "updated": "Open",
         "test": "Test",
         "digest": "Digest",
@@ -25,11 +28,14 @@ _WORDS: dict[str, dict[str, str]] = {
         "by": "by {actor}",
         "unknown": "no data from {n}",
         "acknowledge": "Acknowledge",
+        "snooze": "Snooze 1 h",
+        "until": "until {time}",
         "open": "Open",
         "recovered": "{n} of {all} recovered",
         "test_text": "This is a test from Vezha: receiver “{receiver}” works.",
         "digest_text": "{n} more messages in the last minutes:",
         "done": "Acknowledged",
+        "put_off": "Snoozed until {time}",
         "not_done": "Not possible: {why}",
     },
     "uk": {
@@ -40,6 +46,9 @@ _WORDS: dict[str, dict[str, str]] = {
         "eased": "Полегшало",
         "resolved": "Вирішено",
         "acknowledged": "Прийнято",
+        "snoozed": "Відкладено",
+        "merged": "Об’єднано",
+        "reminded": "Досі відкрито",
         "updated": "Відкрито",
         "test": "Перевірка",
         "digest": "Зведення",
@@ -52,14 +61,20 @@ _WORDS: dict[str, dict[str, str]] = {
         "by": "{actor}",
         "unknown": "немає даних: {n}",
         "acknowledge": "Прийняти",
+        "snooze": "Відкласти на 1 год",
+        "until": "до {time}",
         "open": "Відкрити",
         "recovered": "відновилося {n} з {all}",
         "test_text": "Це перевірка від Vezha: отримувач «{receiver}» працює.",
         "digest_text": "Ще повідомлень за останні хвилини: {n}",
         "done": "Прийнято",
+        "put_off": "Відкладено до {time}",
         "not_done": "Неможливо: {why}",
     },
 }
+_STATES = ("resolved", "acknowledged", "snoozed", "merged")
+"""States that are told by their own word, whatever the message is about."""
+_ENDED = ("resolved", "merged")
 _UNITS = {"en": ("s", "min", "h", "d"), "uk": ("с", "хв", "год", "д")}
 
 
@@ -88,9 +103,7 @@ def lasted(ms: int, language: str) -> str:
 def status_of(message: Message) -> str:
     """`Open · critical · since 23 Nov 14:05:09 UTC`, in the message's language."""
     language = message.language
-    shown = {"resolved": "resolved", "acknowledged": "acknowledged"}.get(
-        message.state, message.kind
-    )
+    shown = message.state if message.state in _STATES else message.kind
     parts = [word(language, shown if shown in _WORDS["en"] else "updated")]
     parts.append(word(language, message.severity))
     if message.state == "resolved" and message.resolved_ms:
@@ -99,6 +112,9 @@ def status_of(message: Message) -> str:
     elif message.began_ms:
         since = show_time(message.began_ms, message.time_zone)
         parts.append(word(language, "since", time=since))
+    if message.state == "snoozed" and message.snoozed_until_ms:
+        until = show_time(message.snoozed_until_ms, message.time_zone)
+        parts.append(word(language, "until", time=until))
     by = message.resolved_by if message.state == "resolved" else message.acknowledged_by
     if by and by != "vezha" and message.state in ("resolved", "acknowledged"):
         parts.append(word(language, "by", actor=by))
@@ -110,10 +126,10 @@ def details_of(message: Message) -> list[str]:
     language = message.language
     out = []
     over = message.alerts_count - message.open_count
-    if message.state != "resolved" and over > 0:
+    if message.state not in _ENDED and over > 0:
         out.append(word(language, "recovered", n=over, all=message.alerts_count))
-    if message.state != "resolved" and message.unknown_count:
+    if message.state not in _ENDED and message.unknown_count:
         out.append(word(language, "unknown", n=message.unknown_count))
-    if message.next and message.state != "resolved":
+    if message.next and message.state not in _ENDED:
         out.append(f"{word(language, 'next')}: {message.next}")
     return out + message.lines

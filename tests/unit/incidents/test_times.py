@@ -76,5 +76,5 @@ def test_the_command_shows_them(tmp_path: Path) -> None:
     shown = CliRunner().invoke(app, ["times", "--state", str(tmp_path), "--by", "team"])
     assert shown.exit_code == 0, shown.output
     assert shown.output.split("\n")[1].split() == [
-        "web", "2", "15.0s", "/", "19.5s", "–", "1.7m", "/", "1.7m",
+        "web", "2", "15.0s", "/", "19.5s", "–", "1.7m", "/", "1.7m", "1.7m", "/", "1.7m",
     ]  # fmt: skip

@@ -11,7 +11,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from vezha.api import audit, charts, enrolments, hosts, incidents, notify, session, tokens, users
+from vezha.api import (
+    audit,
+    charts,
+    enrolments,
+    hosts,
+    incident_views,
+    incidents,
+    notify,
+    session,
+    tokens,
+    users,
+)
 
 TYPES = (Path(__file__).parents[3] / "frontend" / "src" / "api" / "types.ts").read_text("utf-8")
 
@@ -22,9 +33,9 @@ VIEWS: dict[str, type[msgspec.Struct]] = {
     "ChartPlan": charts.ChartView,
     "HistorySeries": charts.HistorySeriesView,
     "History": charts.HistoryView,
-    "Incident": incidents.IncidentView,
-    "TimelineEntry": incidents.EventView,
-    "IncidentAlert": incidents.MemberView,
+    "Incident": incident_views.IncidentView,
+    "TimelineEntry": incident_views.EventView,
+    "IncidentAlert": incident_views.MemberView,
     "Matcher": incidents.MatcherBody,
     "Recurrence": incidents.RecursBody,
     "Silence": incidents.SilenceView,

@@ -28,6 +28,14 @@ incident = Table(
     Column("acknowledged_by", String(NAME_CHARS_MAX)),
     Column("resolved_ms", BigInteger),
     Column("resolved_by", String(NAME_CHARS_MAX)),
+    # the first person who looked at it
+    Column("seen_ms", BigInteger),
+    Column("seen_by", String(NAME_CHARS_MAX)),
+    # the harm is over, if not its cause
+    Column("mitigated_ms", BigInteger),
+    Column("mitigated_by", String(NAME_CHARS_MAX)),
+    Column("snoozed_until_ms", BigInteger),
+    Column("service", String(NAME_CHARS_MAX), nullable=False, server_default=""),
     # when an alert last joined or fired: the merge window counts from it
     Column("active_ms", BigInteger, nullable=False),
     Column("updated_ms", BigInteger, nullable=False, index=True),

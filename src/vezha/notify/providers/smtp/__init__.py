@@ -29,6 +29,7 @@ from email.utils import formatdate, parseaddr
 
 from vezha.notify.errors import NotifySettingsError, Refused, TryAgain
 from vezha.notify.limits import MISSET_RETRY_MS, RESPONSE_CHARS_MAX, SEND_TIMEOUT_S
+from vezha.notify.message import LOUD
 from vezha.notify.provider import Delivery, Provider, Sender, Sent
 from vezha.notify.providers.smtp.page import html_page, plain_page, subject
 from vezha.notify.reading import take_int, take_text, take_texts
@@ -55,9 +56,7 @@ class SmtpSender:
 
     def __init__(self, account: Account, from_: Address, to: tuple[Address, ...]) -> None:
         self.edits = False
-        self.wants = frozenset(
-            {"opened", "worse", "grew", "reopened", "eased", "resolved", "test", "digest"}
-        )
+        self.wants = frozenset((*LOUD, "eased", "resolved", "test", "digest"))
         self._account = account
         self._from = from_
         self._to = to

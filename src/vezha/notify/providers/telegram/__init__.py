@@ -33,7 +33,7 @@ from vezha.notify.limits import (
     TELEGRAM_TEXT_CHARS_MAX,
     TEXT_CHARS_MAX,
 )
-from vezha.notify.message import RINGING, Message
+from vezha.notify.message import KINDS, LOUD, RINGING, Message
 from vezha.notify.provider import Delivery, OnPressed, Pressed, Provider, Reference, Sender, Sent
 from vezha.notify.reading import take_text
 from vezha.notify.secret import Secret, take_secret
@@ -41,13 +41,11 @@ from vezha.notify.words import details_of, status_of, word
 
 _log = structlog.get_logger("notify.telegram")
 _TOKEN = re.compile(r"\d{3,20}:[A-Za-z0-9_-]{20,100}")
-_PRESS = re.compile(r"ack:(\d{1,12})")
-_MARKS = {"resolved": "🟢", "acknowledged": "🔵"}
+_PRESS = re.compile(r"(ack|snooze):(\d{1,12})")
+_ACTIONS = {"ack": "acknowledge", "snooze": "snooze"}
+_MARKS = {"resolved": "🟢", "acknowledged": "🔵", "snoozed": "🔵", "merged": "⚪"}
 _SEVERITY_MARKS = {"critical": "🔴", "warning": "🟠", "info": "⚪"}
-_KINDS = frozenset(
-    {"opened", "worse", "grew", "reopened", "eased", "resolved", "acknowledged", "updated"}
-)
-_KINDS |= {"test", "digest"}
+_KINDS = frozenset((*KINDS, "test", "digest"))
 
 
 class TelegramSender:
@@ -79,7 +77,7 @@ class TelegramSender:
                 "allow_sending_without_reply": True,
             }
         result = await self._call("sendMessage", body)
-        if known is not None and message.kind in ("worse", "grew", "reopened"):
+        if known is not None and message.kind in LOUD:
             await self._strip_buttons(known)
         return Sent(
             {"message_id": result.get("message_id"), "chat_id": self._chat_id},
@@ -192,7 +190,8 @@ class TelegramSender:
             return
         person = query.get("from") or {}
         name = person.get("username") or person.get("first_name") or str(person.get("id", ""))
-        said = await on_pressed(Pressed("acknowledge", int(match[1]), f"{name} (Telegram)"[:100]))
+        pressed = Pressed(_ACTIONS[match[1]], int(match[2]), f"{name} (Telegram)"[:100])
+        said = await on_pressed(pressed)
         answer = {"callback_query_id": query.get("id"), "text": said[:200]}
         try:
             await self._call("answerCallbackQuery", answer)
@@ -241,11 +240,12 @@ def _shortened(text: str) -> str:
 
 
 def keyboard(message: Message) -> list[list[dict[str, str]]]:
-    """Rows of buttons: acknowledge while nobody has, and a link to the incident."""
+    """Rows of buttons: take or put off while nobody has, and a link to the incident."""
     row = []
     if message.state == "open" and message.incident:
-        text = word(message.language, "acknowledge")
-        row.append({"text": text, "callback_data": f"ack:{message.incident}"})
+        for action, name in (("ack", "acknowledge"), ("snooze", "snooze")):
+            text = word(message.language, name)
+            row.append({"text": text, "callback_data": f"{action}:{message.incident}"})
     if message.link and _is_public(message.link):
         row.append({"text": word(message.language, "open"), "url": message.link})
     return [row] if row else []

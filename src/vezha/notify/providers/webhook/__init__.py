@@ -27,14 +27,13 @@ import orjson
 from vezha.notify.errors import NotifySettingsError, Refused, TryAgain
 from vezha.notify.http import make_client
 from vezha.notify.limits import MISSET_RETRY_MS, RESPONSE_CHARS_MAX
-from vezha.notify.message import Message
+from vezha.notify.message import KINDS, Message
 from vezha.notify.provider import Delivery, Provider, Sender, Sent
 from vezha.notify.reading import take_text
 from vezha.notify.secret import Secret, take_secret
 
 _FORMATS = ("vezha", "alertmanager")
-_KINDS = frozenset({"opened", "worse", "grew", "reopened", "eased", "resolved", "acknowledged"})
-_KINDS |= {"test", "digest"}
+_KINDS = frozenset((*KINDS, "test", "digest")) - {"updated"}
 
 
 class WebhookSender:
@@ -121,7 +120,7 @@ def _alertmanager(message: Message) -> dict[str, Any]:
         }
         for a in message.alerts
     ]
-    status = "resolved" if message.state == "resolved" else "firing"
+    status = "resolved" if message.state in ("resolved", "merged") else "firing"
     return {
         "version": "4",
         "groupKey": f"vezha/incident/{message.incident}",
