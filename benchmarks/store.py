@@ -489,7 +489,7 @@ def start_ours(state: Path) -> Ours:
         except httpx.HTTPError:
             time.sleep(0.05)
     made = subprocess.run(
-        [*vezha, "token", "create", "bench", "--role", "viewer", "--state", str(state), "--json"],
+        [*vezha, "token", "create", f"bench-{port}", "--role", "viewer", "--state", str(state), "--json"],
         check=True, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     token = json.loads(made.stdout)["token"]
@@ -623,11 +623,13 @@ def ask(
 ) -> tuple[float, int]:
     """Milliseconds until the whole answer is here, and how many series it has."""
     end = scene.start_ms / 1000 + scene.seconds - 1
-    if span >= 6 * 3600:
-        end -= end % step  # as Grafana and our pages ask for long spans
+    start = end - span + 1
+    if span >= 6 * 3600:  # on whole steps, as Grafana and our pages ask for long spans
+        end -= end % step
+        start = end - span
     began = time.perf_counter()
     if span:
-        range_ = {"query": query, "start": str(end - span + 1), "end": str(end), "step": str(step)}
+        range_ = {"query": query, "start": str(start), "end": str(end), "step": str(step)}
         answer = client.get(f"{url}/api/v1/query_range", params=range_)
     else:
         answer = client.get(f"{url}/api/v1/query", params={"query": query, "time": str(end)})

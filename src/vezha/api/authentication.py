@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
-from functools import partial
 
 import anyio.to_thread
 from starlette.requests import HTTPConnection
@@ -45,11 +44,10 @@ def address_of(connection: HTTPConnection) -> str:
 async def authenticate(connection: HTTPConnection, services: Services) -> Caller:
     """Who sends this. Raises `ApiError` 401 for a token that is wrong."""
     address = address_of(connection)
-    to_thread = partial(anyio.to_thread.run_sync, limiter=services.handler_threads)
     header = connection.headers.get("authorization")
     if header:
         secret = _token_in(header)
-        subject = await to_thread(_recognise, services, "token", secret, address)
+        subject = await _recognise(services, "token", secret, address)
         if subject is None:
             raise ApiError(
                 401,
@@ -60,17 +58,28 @@ async def authenticate(connection: HTTPConnection, services: Services) -> Caller
         return Caller(subject, by_cookie=False)
     secret = read_cookie(connection.headers, origin_of(connection))
     if secret:
-        subject = await to_thread(_recognise, services, "session", secret, address)
+        subject = await _recognise(services, "session", secret, address)
         if subject is not None:
             return Caller(subject, by_cookie=True, session_secret=secret)
     return Caller(Subject(SubjectKind.NOBODY, address=address), by_cookie=True)
 
 
-def _recognise(services: Services, by: str, secret: str, address: str) -> Subject | None:
+async def _recognise(services: Services, by: str, secret: str, address: str) -> Subject | None:
     now_ms = services.now_ms()
-    if by == "token":
-        return recognise_token(services.ledger, secret, address, now_ms)
-    return services.sessions.recognise(secret, address, now_ms)
+    known = services.recognition.recall(by, secret, address, now_ms)
+    if known is not None:
+        return known
+    version = services.recognition.version()
+
+    def ask() -> Subject | None:
+        if by == "token":
+            return recognise_token(services.ledger, secret, address, now_ms)
+        return services.sessions.recognise(secret, address, now_ms)
+
+    subject = await anyio.to_thread.run_sync(ask, limiter=services.handler_threads)
+    if subject is not None:
+        services.recognition.note(by, secret, subject, version, now_ms)
+    return subject
 
 
 def _token_in(header: str) -> str:

@@ -73,3 +73,8 @@ STAGE_ROWS_MAX = 10_000
 """Transitions, and messages, that one scrape takes into the histograms of stages."""
 STAGE_SETTLE_MS = 1_000
 """How old a row must be for that: what commits just now is left for the next scrape."""
+RECOGNISED_MS = 10_000
+"""How long a caller, once recognised, is known again without asking the ledger, if it has not
+changed; expiry and idleness of tokens and sessions are noticed this much later at most."""
+RECOGNISED_MAX = 1_000
+"""Callers that are kept so."""

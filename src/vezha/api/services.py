@@ -12,6 +12,7 @@ from vezha.access import Sessions
 from vezha.access.refusals import Refusals
 from vezha.api import limits
 from vezha.api.metrics import ApiMetrics
+from vezha.api.recognition import Recognition
 from vezha.ledger import Ledger
 from vezha.world import World
 
@@ -58,6 +59,7 @@ class Services:
     door: AgentDoor = field(default_factory=AgentDoor)
     extra: dict[str, Any] = field(default_factory=dict)
     sessions: Sessions = field(init=False)
+    recognition: Recognition = field(init=False)
     metrics: ApiMetrics = field(default_factory=ApiMetrics)
     refusals: Refusals = field(default_factory=Refusals)
     handler_threads: anyio.CapacityLimiter = field(init=False)
@@ -66,6 +68,7 @@ class Services:
 
     def __post_init__(self) -> None:
         chance = self.world.chance
+        self.recognition = Recognition(self.ledger)
         if self.session_idle_s is None:
             self.sessions = Sessions(self.ledger, chance=chance)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,8 @@ class Ledger:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._watching: sqlite3.Connection | None = None
+        self._watch_lock = threading.Lock()
 
     @staticmethod
     def open(url: str) -> Ledger:
@@ -76,8 +79,31 @@ class Ledger:
             where = self.engine.url.render_as_string(hide_password=True)
             raise LedgerUnreachableError(where, str(e.orig).strip()) from e
 
+    def version(self) -> int | None:
+        """A number that changes whenever anyone commits a change; microseconds, waits for nobody.
+
+        None where the database cannot tell (PostgreSQL, or one in memory): ask it each time then.
+        """
+        file = self.engine.url.database
+        if self.kind != "sqlite" or not file or file == ":memory:":
+            return None
+        with self._watch_lock:
+            try:
+                if self._watching is None:
+                    # of its own: a connection's version does not tell of its own writes
+                    self._watching = sqlite3.connect(
+                        file, timeout=0.0, isolation_level=None, check_same_thread=False
+                    )
+                return int(self._watching.execute("PRAGMA data_version").fetchone()[0])
+            except sqlite3.Error:
+                return None
+
     def close(self) -> None:
         """Close all connections."""
+        with self._watch_lock:
+            if self._watching is not None:
+                self._watching.close()
+                self._watching = None
         self.engine.dispose()
 
 

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import os
 import sqlite3
 import threading
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +77,7 @@ def day_name(day: int) -> str:
     return f"{date:%Y-%m-%d}.db"
 
 
+@lru_cache(4_096)
 def day_number(name: str) -> int | None:
     """The other way; None for files that are no day's."""
     try:
@@ -325,10 +328,10 @@ class Days:
 
     def days(self) -> list[int]:
         """Numbers of the days that there are, ascending."""
-        folder = Path(self._folder)
-        if not folder.is_dir():
+        try:
+            numbers = [day_number(name) for name in os.listdir(self._folder)]  # noqa: PTH208 - each query asks
+        except FileNotFoundError:
             return []
-        numbers = (day_number(p.name) for p in folder.iterdir())
         return sorted(n for n in numbers if n is not None)
 
     def between(self, first: int, last: int) -> list[DayFile]:

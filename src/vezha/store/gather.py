@@ -2,12 +2,14 @@
 
 Pieces are added oldest first (in the order in which their samples came in), each a run of one
 series, sorted by time. Where runs overlap or repeat a time, the first piece's sample wins.
-Loops here go over pieces (a series in a tile), never over samples.
+Pieces are kept as they came, in blocks; only their places are noted: which series, where in the
+block, how many. So nothing here loops over series but where runs are long, and then each is one
+copy.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +17,29 @@ import numpy.typing as npt
 from vezha.model.columns import SeriesData, Times, TooManySamples, Values
 from vezha.model.labels import Labels
 
+I64 = npt.NDArray[np.int64]
+LONG_RUN_SAMPLES = 64
+"""From this length on copying each run is cheaper than working out every sample's place."""
+
+
+@dataclass(slots=True)
+class _Block:
+    """Runs of several series. Run i is `ts[ts_at[i] : ts_at[i] + size[i]]` and
+    `values[at[i] : at[i] + size[i]]` of the series at `positions[i]`."""
+
+    positions: I64
+    ts: Times
+    values: Values
+    ts_at: I64
+    at: I64
+    size: I64
+
 
 class Gathering:
     """Pieces by the position of their series."""
 
     def __init__(self, samples_max: int) -> None:
-        self._ts: defaultdict[int, list[Times]] = defaultdict(list)
-        self._values: defaultdict[int, list[Values]] = defaultdict(list)
-        self._bulk: list[tuple[npt.NDArray[np.int64], Times, Values]] = []
+        self._blocks: list[_Block] = []
         self._samples_max = samples_max
         self.samples = 0
 
@@ -34,104 +51,128 @@ class Gathering:
                 "fewer series, or raise the limit"
             )
 
+    def _add(self, block: _Block) -> None:
+        self._count(int(block.size.sum()))
+        some = block.size > 0
+        if not some.all():
+            block.positions, block.size = block.positions[some], block.size[some]
+            block.ts_at, block.at = block.ts_at[some], block.at[some]
+        if len(block.size):
+            self._blocks.append(block)
+
     def add(self, position: int, ts: Times, values: Values) -> None:
         """A run of one series."""
-        self._count(len(ts))
-        self._ts[position].append(ts)
-        self._values[position].append(values)
+        self.add_rows(np.array([position], np.int64), ts, values[None, :])
 
-    def add_rows(self, positions: list[int], ts: Times, values: Values) -> None:
+    def add_rows(self, positions: I64, ts: Times, values: Values) -> None:
         """Runs of several series with equal times; `values` [len(positions), len(ts)]."""
-        self._count(len(ts) * len(positions))
-        all_ts, all_values = self._ts, self._values
-        for row, position in enumerate(positions):
-            all_ts[position].append(ts)
-            all_values[position].append(values[row])
+        rows, length = values.shape
+        self._add(
+            _Block(
+                positions,
+                ts,
+                np.ascontiguousarray(values).reshape(-1),
+                np.zeros(rows, np.int64),
+                np.arange(rows, dtype=np.int64) * length,
+                np.full(rows, length, np.int64),
+            )
+        )
 
-    def add_tile(
-        self,
-        positions: list[int],
-        groups: list[int],
-        times: list[Times],
-        bounds: list[tuple[int, int]],
-        values: Values,
-    ) -> None:
-        """Runs of several series: row i has the times of its group and as many of `values[i]`."""
-        sizes = [high - low for low, high in bounds]
-        self._count(sum(map(sizes.__getitem__, groups)))
-        all_ts, all_values = self._ts, self._values
-        for position, group, row in zip(positions, groups, values, strict=True):
-            low, high = bounds[group]
-            all_ts[position].append(times[group])
-            all_values[position].append(row[low:high])
+    def add_table(self, positions: I64, groups: I64, times: Times, size: I64, values: Values,
+                  low: I64 | None = None) -> None:  # fmt: skip
+        """Runs of several series: row i has the first `size[g]` of the times `times[g]` and as
+        many of `values[i]`, both from `low[g]` on; g is `groups[i]`. Both tables are padded."""
+        rows, columns = values.shape
+        at = np.arange(rows, dtype=np.int64) * columns
+        ts_at = groups * times.shape[1]
+        if low is not None:
+            at += low[groups]
+            ts_at = ts_at + low[groups]
+        self._add(
+            _Block(
+                positions, np.ascontiguousarray(times).reshape(-1),
+                np.ascontiguousarray(values).reshape(-1), ts_at, at, size[groups],
+            )
+        )  # fmt: skip
 
-    def add_loose(self, positions: npt.NDArray[np.int64], ts: Times, values: Values) -> None:
+    def add_loose(self, positions: I64, ts: Times, values: Values) -> None:
         """Samples in any order, each with its series' position."""
         if not len(positions):
             return
         order = np.lexsort((ts, positions))
         positions, ts, values = positions[order], ts[order], values[order]
         starts = np.flatnonzero(np.diff(positions, prepend=-1))
-        ends = [*starts[1:].tolist(), len(positions)]
-        for position, start, end in zip(
-            positions[starts].tolist(), starts.tolist(), ends, strict=True
-        ):
-            self.add(position, ts[start:end], values[start:end])
+        size = np.diff(starts, append=len(positions))
+        self._add(_Block(positions[starts], ts, values, starts, starts, size))
 
-    def add_bulk(self, positions: npt.NDArray[np.int64], ts: Times, values: Values) -> None:
+    def add_bulk(self, positions: I64, ts: Times, values: Values) -> None:
         """Samples of many series, each series' together and ascending; newer than all pieces."""
-        self._count(len(ts))
-        self._bulk.append((positions, ts, values))
+        starts = np.flatnonzero(np.diff(positions, prepend=-1))
+        size = np.diff(starts, append=len(positions))
+        self._add(_Block(positions[starts], ts, values, starts, starts, size))
 
     def present(self) -> list[int]:
         """Positions that have samples, ascending."""
-        if not self._bulk:
-            return sorted(self._ts)
-        bulk = [np.unique(positions) for positions, _, _ in self._bulk]
-        pieces = np.array(list(self._ts), np.int64)
-        present: list[int] = np.unique(np.concatenate([*bulk, pieces])).tolist()
+        if not self._blocks:
+            return []
+        found = np.concatenate([b.positions for b in self._blocks])
+        present: list[int] = np.unique(found).tolist()
         return present
 
     def result(self, present: list[int], labels: list[Labels]) -> SeriesData:
         """The series at positions *present*, which are called *labels*, in this order."""
         if not present:
             return SeriesData.empty()
-        if self._bulk:
-            return self._bulk_result(present, labels)
-        counts = np.array([sum(map(len, self._ts[i])) for i in present], np.int64)
-        ts = np.concatenate([t for i in present for t in self._ts[i]])
-        values = np.concatenate([v for i in present for v in self._values[i]])
-        offsets = np.zeros(len(present) + 1, np.int64)
-        np.cumsum(counts, out=offsets[1:])
-        ts, values, offsets = _ordered(ts, values, offsets)
-        return SeriesData(labels, ts, values, offsets)
-
-    def _bulk_result(self, present: list[int], labels: list[Labels]) -> SeriesData:
-        """One stable sort by series instead of a loop over pieces."""
-        pieces = [
-            (p, t, v) for p in self._ts for t, v in zip(self._ts[p], self._values[p], strict=True)
-        ]
-        sizes = [len(t) for _, t, _ in pieces]
-        positions = np.concatenate(
-            [
-                np.repeat([p for p, _, _ in pieces], sizes).astype(np.int64),
-                *(b[0] for b in self._bulk),
-            ]
-        )
-        ts = np.concatenate([*(t for _, t, _ in pieces), *(b[1] for b in self._bulk)])
-        values = np.concatenate([*(v for _, _, v in pieces), *(b[2] for b in self._bulk)])
-        rank = np.empty(max(present) + 1, np.int64)
+        rank = np.full(max(present) + 1, -1, np.int64)
         rank[present] = np.arange(len(present))
+        positions = np.concatenate([b.positions for b in self._blocks])
+        size = np.concatenate([b.size for b in self._blocks])
         series = rank[positions]
         order = np.argsort(series, kind="stable")
         offsets = np.zeros(len(present) + 1, np.int64)
-        np.cumsum(np.bincount(series, minlength=len(present)), out=offsets[1:])
-        return SeriesData(labels, *_ordered(ts[order], values[order], offsets))
+        np.cumsum(np.bincount(series, size, len(present)).astype(np.int64), out=offsets[1:])
+        total = int(offsets[-1])
+        if total >= LONG_RUN_SAMPLES * len(order):
+            ts, values = self._copied(order)
+        else:
+            ts, values = self._taken(order, size, total)
+        return SeriesData(labels, *_ordered(ts, values, offsets))
+
+    def _copied(self, order: I64) -> tuple[Times, Values]:
+        ts: list[Times] = []
+        values: list[Values] = []
+        for block in self._blocks:
+            for ts_at, at, size in zip(
+                block.ts_at.tolist(), block.at.tolist(), block.size.tolist(), strict=True
+            ):
+                ts.append(block.ts[ts_at : ts_at + size])
+                values.append(block.values[at : at + size])
+        wanted = order.tolist()
+        return (
+            np.concatenate([ts[i] for i in wanted]),
+            np.concatenate([values[i] for i in wanted]),
+        )
+
+    def _taken(self, order: I64, size: I64, total: int) -> tuple[Times, Values]:
+        ts_at, at, ts_base, base = [], [], 0, 0
+        for block in self._blocks:
+            ts_at.append(block.ts_at + ts_base)
+            at.append(block.at + base)
+            ts_base += len(block.ts)
+            base += len(block.values)
+        size = size[order]
+        starts = np.cumsum(size) - size
+        inside = np.arange(total, dtype=np.int64)
+        ts_from = np.repeat(np.concatenate(ts_at)[order] - starts, size) + inside
+        from_ = np.repeat(np.concatenate(at)[order] - starts, size) + inside
+        if len(self._blocks) == 1:
+            return self._blocks[0].ts[ts_from], self._blocks[0].values[from_]
+        all_ts = np.concatenate([b.ts for b in self._blocks])
+        all_values = np.concatenate([b.values for b in self._blocks])
+        return all_ts[ts_from], all_values[from_]
 
 
-def _ordered(
-    ts: Times, values: Values, offsets: np.ndarray[tuple[int], np.dtype[np.int64]]
-) -> tuple[Times, Values, np.ndarray[tuple[int], np.dtype[np.int64]]]:
+def _ordered(ts: Times, values: Values, offsets: I64) -> tuple[Times, Values, I64]:
     """Times strictly increasing within each series; the first of equals stays."""
     wrong = np.diff(ts) <= 0
     wrong[offsets[1:-1] - 1] = False

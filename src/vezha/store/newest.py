@@ -227,15 +227,18 @@ def newest_in_tiles(
         rows = np.flatnonzero(positions >= 0)
         if not len(rows):
             continue
-        last = np.array([int(np.searchsorted(t, end, "right")) - 1 for t in tile.times])
+        last = tile.clock.until(np.array([end]))[:, 0] - 1
         stamps = np.array(
-            [int(t[i]) if i >= 0 else _NONE for t, i in zip(tile.times, last.tolist(), strict=True)]
+            [
+                int(t[i]) if i >= 0 else _NONE
+                for t, i in zip(tile.clock.each, last.tolist(), strict=True)
+            ]
         )
         rows = rows[stamps[tile.groups[rows]] > start]
         if not len(rows):
             continue
         groups = tile.groups[rows]
-        values = tile.values(rows)[np.arange(len(rows)), last[groups]]
+        values = tile.picked(rows, last[groups][:, None])[:, 0]
         found.append((positions[rows], stamps[groups], values))
     if found:
         newest.offer(

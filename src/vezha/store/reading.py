@@ -430,7 +430,7 @@ class Reading:
             for tile in self._tiles(cells, day, start - 1, end):
                 positions = _positions(plan, tile.refs)
                 rows = np.flatnonzero(positions >= 0)
-                reach = np.array([t[0] <= end and t[-1] >= start for t in tile.times])
+                reach = (tile.clock.firsts <= end) & (tile.clock.lasts >= start)
                 seen[positions[rows[reach[tile.groups[rows]]]]] = True
         return plan, self._undeleted(plan, seen, start, end)
 
@@ -493,33 +493,70 @@ def _gather_tile(
     gathering: Gathering,
     thinning: Thinning | None,
 ) -> None:
-    positions = _positions(plan, tile.refs)
-    rows = np.flatnonzero(positions >= 0)
+    rows, positions = tile.rows_of(plan.refs, lambda refs: _positions(plan, refs))
     if not len(rows):
         return
-    bounds = [
-        (int(np.searchsorted(t, start, "right")), int(np.searchsorted(t, end, "right")))
-        if t[0] <= start or t[-1] > end
-        else (0, len(t))
-        for t in tile.times
-    ]
-    reach = np.array([low < high for low, high in bounds])
-    if not reach.all():
-        rows = rows[reach[tile.groups[rows]]]
-        if not len(rows):
-            return
-    times = [t[low:high] for t, (low, high) in zip(tile.times, bounds, strict=True)]
-    values = tile.values(rows)
-    places, groups = positions[rows].tolist(), tile.groups[rows].tolist()
-    if thinning is None:
-        gathering.add_tile(places, groups, times, bounds, values)
+    clock, groups = tile.clock, tile.groups[rows]
+    if thinning is not None and not thinning.range_ms:
+        _gather_last(rows, positions, tile, start, end, gathering, thinning)
         return
-    picks = [thinning.picks(t) for t in times]
-    for place, group, row in zip(places, groups, values, strict=True):
-        low, _ = bounds[group]
-        picked = picks[group]
+    bounds = clock.until(np.array([start, end]))
+    low, high = bounds[:, 0], bounds[:, 1]
+    until = int(high.max())
+    size = high - low
+    if not until or not size.any():
+        return
+    values = tile.values(rows, until)
+    if thinning is None:
+        gathering.add_table(positions, groups, tile.table(until), size, values, low)
+        return
+    for group in np.unique(groups).tolist():
+        at = int(low[group])
+        ts = clock.each[group][at : int(high[group])]
+        picked = thinning.picks(ts)
         if len(picked):
-            gathering.add(place, times[group][picked], row[low + picked])
+            mine = groups == group
+            gathering.add_rows(positions[mine], ts[picked], values[mine][:, at + picked])
+
+
+def _gather_last(
+    rows: I64,
+    positions: I64,
+    tile: Tile,
+    start: int,
+    end: int,
+    gathering: Gathering,
+    thinning: Thinning,
+) -> None:
+    """Of each step the newest sample."""
+    clock, groups = tile.clock, tile.groups[rows]
+    first, last = max(int(clock.firsts.min()), start + 1), min(int(clock.lasts.max()), end)
+    if first > last:
+        return
+    edges = np.minimum(thinning.edges(first, last), end)
+    last_at = clock.until(edges) - 1
+    before = int(clock.until(np.array([start])).max()) - 1
+    lowest = clock.until(np.array([start])) - 1
+    fresh = np.diff(last_at, axis=1, prepend=-1) > 0
+    if before >= 0:
+        fresh &= last_at > lowest
+    size = fresh.sum(axis=1)
+    longest = int(size.max())
+    if not longest:
+        return
+    if fresh.all():
+        places = last_at
+    else:
+        # what counts to the front; padded with the last that does
+        order = np.argsort(~fresh, axis=1, kind="stable")[:, :longest]
+        order = np.take_along_axis(
+            order, np.minimum(np.arange(longest), np.maximum(size - 1, 0)[:, None]), axis=1
+        )
+        places = np.maximum(np.take_along_axis(last_at, order, axis=1), 0)
+    times = tile.table(tile.columns)
+    stamps = np.take_along_axis(times, places, axis=1)
+    values = tile.picked(rows, places[groups])
+    gathering.add_table(positions, groups, stamps, size, values)
 
 
 def _short_runs(flat: FlatLayouts, entries: I64, start: int, end: int) -> I64:
@@ -548,12 +585,13 @@ def _gather_block(
     thinning: Thinning | None,
 ) -> None:
     columns, positions = plan.layouts[int(entry[slab_words.LAYOUT])]
+    places = np.array(positions, np.int64)
     ts, values = slab.rows(entry)
     if entry[slab_words.DISORDER]:
         order = np.argsort(ts, kind="stable")
         order = order[(ts[order] > start) & (ts[order] <= end)]
         if len(order):
-            gathering.add_rows(positions, ts[order], values[np.ix_(order, columns)].T)
+            gathering.add_rows(places, ts[order], values[np.ix_(order, columns)].T)
         return
     low, high = 0, len(ts)
     if entry[slab_words.LOWEST] <= start:
@@ -565,11 +603,9 @@ def _gather_block(
     if thinning is not None:
         rows = low + thinning.picks(ts[low:high])
         if len(rows):
-            gathering.add_rows(positions, ts[rows], values[np.ix_(rows, columns)].T)
-    elif len(columns) == 1:
-        gathering.add(positions[0], ts[low:high], values[low:high, columns[0]])
+            gathering.add_rows(places, ts[rows], values[np.ix_(rows, columns)].T)
     else:
-        gathering.add_rows(positions, ts[low:high], values[low:high, columns].T)
+        gathering.add_rows(places, ts[low:high], values[low:high, columns].T)
 
 
 __all__ = ["Reading", "TileCache", "cells_of"]

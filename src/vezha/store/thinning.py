@@ -28,6 +28,12 @@ class Thinning:
     step_ms: int
     range_ms: int
 
+    def edges(self, first: int, last: int) -> Times:
+        """The steps that may look at samples in [first, last], ascending."""
+        count = (last - first) // self.step_ms + 2
+        newest = (self.end_ms - last) // self.step_ms
+        return self.end_ms - self.step_ms * np.arange(newest + count - 1, newest - 1, -1)
+
     def picks(self, ts: Times) -> npt.NDArray[np.int64]:
         """Which of *ts* (sorted, at most `end_ms`) must stay: indices, ascending."""
         before = self.end_ms - ts

@@ -20,7 +20,8 @@ from __future__ import annotations
 
 import struct
 import threading
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -45,6 +46,7 @@ _POWERS = np.array([10.0**s for s in range(16)])
 _EXACT_MAX = float(1 << 53)
 _PROBE = 8
 _TIME_TABLES = 2_048
+_FITS_KEPT = 4
 _local = threading.local()
 
 
@@ -106,26 +108,62 @@ class TimeTable:
         return TimeTable(times, b"".join(parts))
 
 
+@dataclass(frozen=True, slots=True)
+class GroupTimes:
+    """The times of a tile's groups: `each[g]` int64[T_g]; first and last times, int64[G]; and
+    the step of groups that tick evenly, 0 for others."""
+
+    each: list[Times]
+    firsts: I64
+    lasts: I64
+    steps: I64
+    counts: I64
+    regular: bool
+
+    def table(self, columns: int) -> Times:
+        """The first *columns* times of each group, int64[G, columns], padded."""
+        if len(self.each) == 1:
+            return self.each[0][None, :columns]
+        table = np.zeros((len(self.each), columns), np.int64)
+        for g, times in enumerate(self.each):
+            short = times[:columns]
+            table[g, : len(short)] = short
+        return table
+
+    def until(self, edges: Times) -> I64:
+        """How many times of each group are at or before each edge: int64[G, edges]."""
+        if self.regular:
+            # one division instead of a search in every group
+            inside = (edges[None, :] - self.firsts[:, None]) // np.maximum(self.steps, 1)[:, None]
+            clipped: I64 = np.clip(inside + 1, 0, self.counts[:, None])
+            return clipped
+        found = np.empty((len(self.each), len(edges)), np.int64)
+        for g, times in enumerate(self.each):
+            found[g] = np.searchsorted(times, edges, "right")
+        return found
+
+
 @lru_cache(_TIME_TABLES)
-def _unpacked_times(packed: bytes, groups: int, columns: int) -> list[Times]:
+def _unpacked_times(packed: bytes, groups: int, columns: int) -> GroupTimes:
     body = memoryview(packed)
     counts, at = _joined(body, 0, groups)
     delta_starts, at = _joined(body, at, groups)
     steps, at = _joined(body, at, groups)
     starts = np.cumsum(delta_starts)
     times: list[Times] = []
-    for g in range(groups):
-        count, step = int(counts[g]), int(steps[g])
-        if not 0 < count <= columns:
-            raise StoreCorrupt("a tile's group is too long")
+    if ((counts < 1) | (counts > columns)).any():
+        raise StoreCorrupt("a tile's group is too long")
+    for start, count, step in zip(starts.tolist(), counts.tolist(), steps.tolist(), strict=True):
         if count == 1 or step:
-            times.append(starts[g] + step * np.arange(count, dtype=np.int64))
+            times.append(start + step * np.arange(count, dtype=np.int64))
         else:
             gaps, at = _joined(body, at, count - 1)
-            times.append(starts[g] + np.concatenate(([0], np.cumsum(gaps))))
+            times.append(start + np.concatenate(([0], np.cumsum(gaps))))
     if at != len(body):
         raise StoreCorrupt("a tile's times do not fit")
-    return times
+    lasts = np.array([t[-1] for t in times], np.int64)
+    even = bool(((steps > 0) | (counts == 1)).all())
+    return GroupTimes(times, starts, lasts, steps, counts, even)
 
 
 def encode(refs: Refs, groups: npt.NDArray[np.int64], times: TimeTable, values: Values) -> bytes:
@@ -256,12 +294,13 @@ def _planes(zigzags: U64, widths: U8) -> list[bytes]:
 class Tile:
     """An opened tile: everything but the values is unpacked.
 
-    `refs` int64[R], `groups` int64[R], `times[g]` int64[T_g].
+    `refs` int64[R], `groups` int64[R]; `clock` has the groups' times. Rows come out cheapest in
+    the order of `ordered`.
     """
 
     refs: Refs
     groups: I64
-    times: list[Times]
+    clock: GroupTimes
     columns: int
     size_bytes: int
     _kinds: U8
@@ -274,68 +313,138 @@ class Tile:
     _planes_at: int
     _rank: I64
     _counts: list[int]
+    _fits: list[tuple[Refs, I64, I64]] = field(default_factory=list)
 
-    def values(self, rows: npt.NDArray[np.int64]) -> Values:
-        """Values of *rows* (indices), float64[len(rows), columns], padded as they were given."""
-        columns = self.columns
-        numbers = np.empty((len(rows), columns), np.int64)
-        numbers[:] = self._firsts[rows][:, None]
-        kinds = self._kinds[rows]
-        moving = np.flatnonzero(self._widths[rows] > 0)
-        if len(moving):
-            picked = rows[moving]
-            zigzags = self._zigzags(picked)
-            deltas = (zigzags >> np.uint64(1)).view(np.int64)
-            deltas ^= -(zigzags & np.uint64(1)).view(np.int64)
-            shifts = self._shifts[picked]
-            if shifts.any():
-                deltas <<= shifts[:, None].astype(np.int64)
-            deltas[:, 0] += numbers[moving, 0] if columns > 1 else 0
-            numbers[moving, 1:] = np.cumsum(deltas, axis=1)
-        values = numbers.view(np.float64)
-        scaled = np.flatnonzero(kinds < _KIND_BITS)
-        if len(scaled):
-            part = numbers[scaled].astype(np.float64)
-            scales = kinds[scaled]
-            if scales.any():
-                part /= _POWERS[scales][:, None]
-            values[scaled] = part
+    @property
+    def times(self) -> list[Times]:
+        """`times[g]` int64[T_g] of each group."""
+        return self.clock.each
+
+    def table(self, columns: int) -> Times:
+        """The first *columns* times of each group, int64[G, columns]; padded by anything."""
+        return self.clock.table(columns)
+
+    def rows_of(self, wanted: Refs, positions_of: Callable[[Refs], I64]) -> tuple[I64, I64]:
+        """(rows, positions) of the series *wanted* that are in here, in the order in which rows
+        unpack best; remembered for the selections that were here last."""
+        for known, rows, positions in self._fits:
+            if known is wanted:
+                return rows, positions
+        positions = positions_of(self.refs)
+        rows = np.flatnonzero(positions >= 0)
+        rows = rows[np.argsort(self._rank[rows], kind="stable")]
+        positions = positions[rows]
+        self._fits = [(wanted, rows, positions), *self._fits[: _FITS_KEPT - 1]]
+        return rows, positions
+
+    def values(self, rows: I64, until: int | None = None) -> Values:
+        """Values of *rows* (indices), float64[len(rows), columns], padded as they were given;
+        with *until* only so many columns."""
+        columns = self.columns if until is None else until
+        numbers = self._numbers(rows, columns)
+        values = self._scaled(rows, numbers)
         if len(self._places):
             self._put_back(rows, values)
         return values
+
+    def picked(self, rows: I64, places: I64) -> Values:
+        """Values of *rows* at some columns each: *places* and the answer are [len(rows), n]."""
+        until = int(places.max()) + 1 if places.size else 1
+        if len(self._places):
+            return np.take_along_axis(self.values(rows, until), places, axis=1)
+        numbers = self._numbers(rows, until)
+        return self._scaled(rows, np.take_along_axis(numbers, places, axis=1))
 
     def holds(self, bits: int) -> bool:
         """Whether a value has just these bits, which are no finite number's."""
         const = self._firsts[self._kinds == _KIND_CONST]
         return bool((self._exceptions == bits).any() or (const == bits).any())
 
-    def _zigzags(self, picked: I64) -> U64:
+    def _numbers(self, rows: I64, columns: int) -> I64:
+        """The first *columns* numbers of rows, int64[len(rows), columns]."""
+        firsts = self._firsts[rows]
+        widths = self._widths[rows]
+        if columns == 1 or not widths.any():
+            return np.repeat(firsts[:, None], columns, axis=1)
+        kinds = np.unique(widths)
+        if len(kinds) == 1:
+            return self._summed(rows, firsts, int(kinds[0]), columns)
+        numbers = np.empty((len(rows), columns), np.int64)
+        for width in kinds.tolist():
+            # rows in their best order: those of one width are neighbours
+            at = np.flatnonzero(widths == width)
+            part = slice(int(at[0]), int(at[-1]) + 1)
+            whole = part.stop - part.start == len(at)
+            here = rows[part] if whole else rows[at]
+            first = firsts[part] if whole else firsts[at]
+            if not width:
+                found = np.broadcast_to(first[:, None], (len(at), columns))
+            else:
+                found = self._summed(here, first, width, columns)
+            numbers[part if whole else at] = found
+        return numbers
+
+    def _summed(self, rows: I64, firsts: I64, width: int, columns: int) -> I64:
+        """Rows whose differences take *width* bytes each."""
+        numbers = np.empty((len(rows), columns), np.int64)
+        numbers[:, 0] = firsts
+        numbers[:, 1:] = self._differences(rows, width, columns - 1)
+        shifts = self._shifts[rows]
+        if shifts.any():
+            numbers[:, 1:] <<= shifts[:, None].astype(np.int64)
+        return np.cumsum(numbers, axis=1, out=numbers)
+
+    def _differences(self, rows: I64, width: int, count: int) -> npt.NDArray[np.signedinteger]:
+        """The first *count* differences, in the smallest integers that hold them."""
+        rank = self._rank[rows]
+        size = 1 if width == 1 else 2 if width == 2 else 4 if width <= 4 else 8
+        low = int(rank[0])
+        row = slice(low, low + len(rank))
+        if int(rank[-1]) - low + 1 != len(rank) or not (np.diff(rank) == 1).all():
+            row = rank  # type: ignore[assignment]
+        planes = [self._plane(p)[row, :count] for p in range(width)]
+        if size == 1:
+            zigzags = planes[0]
+        else:
+            octets = np.zeros((len(rows), count, size), np.uint8)
+            for p, plane in enumerate(planes):
+                octets[:, :, p] = plane
+            zigzags = octets.reshape(len(rows), -1).view(f"<u{size}")
+        one = zigzags.dtype.type(1)
+        signs = zigzags & one
+        differences: npt.NDArray[np.signedinteger] = (zigzags >> one).view(f"<i{size}")
+        differences ^= np.negative(signs.view(f"<i{size}"))
+        return differences
+
+    def _plane(self, p: int) -> U8:
         width = self.columns - 1
-        octets = np.zeros((len(picked), width, 8), np.uint8)
-        rank = self._rank[picked]
-        at = self._planes_at
-        for p, count in enumerate(self._counts):
-            end = at + count * width
-            plane = np.frombuffer(self._body[at:end], np.uint8).reshape(count, width)
-            have = np.flatnonzero(rank < count)
-            if len(have) == len(picked):
-                octets[:, :, p] = plane[rank]
-            elif len(have):
-                octets[have, :, p] = plane[rank[have]]
-            at = end
-        zigzags: U64 = octets.reshape(len(picked), -1).view(np.uint64)
-        return zigzags
+        at = self._planes_at + sum(self._counts[:p]) * width
+        count = self._counts[p]
+        plane = np.frombuffer(self._body, np.uint8, count * width, at)
+        return plane.reshape(count, width)
+
+    def _scaled(self, rows: I64, numbers: I64) -> Values:
+        """Numbers as the values that they stand for."""
+        kinds = self._kinds[rows]
+        plain = kinds >= _KIND_BITS
+        if plain.all():
+            return numbers.view(np.float64)
+        values = numbers.astype(np.float64)
+        scales = np.where(plain, 0, kinds)
+        if scales.any():
+            values /= _POWERS[scales][:, None]
+        if plain.any():
+            values.view(np.int64)[plain] = numbers[plain]
+        return values
 
     def _put_back(self, rows: I64, values: Values) -> None:
-        row_of = self._places // self.columns
+        row_of, column = self._places // self.columns, self._places % self.columns
         where = np.full(len(self.refs), -1, np.int64)
         where[rows] = np.arange(len(rows))
-        mine = where[row_of] >= 0
+        target = where[row_of]
+        mine = (target >= 0) & (column < values.shape[1])
         if mine.any():
-            target = where[row_of[mine]]
-            values.view(np.int64)[target, self._places[mine] % self.columns] = self._exceptions[
-                mine
-            ]
+            values.view(np.int64)[target[mine], column[mine]] = self._exceptions[mine]
 
 
 def decode(blob: bytes) -> Tile:
@@ -356,7 +465,7 @@ def decode(blob: bytes) -> Tile:
     delta_groups, at = _joined(body, at, rows)
     if at + time_bytes > size:
         raise StoreCorrupt("a tile's body is too short")
-    times = _unpacked_times(bytes(body[at : at + time_bytes]), groups, columns)
+    clock = _unpacked_times(bytes(body[at : at + time_bytes]), groups, columns)
     at += time_bytes
     if at + 3 * rows > size:
         raise StoreCorrupt("a tile's body is too short")
@@ -368,7 +477,7 @@ def decode(blob: bytes) -> Tile:
     odd, at = _joined(body, at, exceptions)
     live = np.flatnonzero(kinds != _KIND_CONST)
     order = live[np.argsort(-widths[live].astype(np.int8), kind="stable")]
-    rank = np.full(rows, rows, np.int64)
+    rank = np.full(rows, rows, np.int64)  # constant rows come last
     rank[order] = np.arange(len(order))
     ordered = widths[order]
     deepest = int(ordered[0]) if len(ordered) else 0
@@ -384,7 +493,7 @@ def decode(blob: bytes) -> Tile:
     return Tile(
         refs=np.cumsum(delta_refs),
         groups=group_of,
-        times=times,
+        clock=clock,
         columns=columns,
         size_bytes=size + 64 * rows + 512,
         _kinds=kinds,
