@@ -48,6 +48,8 @@ class Action(Enum):
     INCIDENT_SPLIT = "incident.split"
     INCIDENT_UNDO = "incident.undo"
     INCIDENT_ASSIGN = "incident.assign"
+    CHECKLIST_READ = "checklist.read"
+    CHECKLIST_RUN = "checklist.run"
     SILENCE_READ = "silence.read"
     SILENCE_CHANGE = "silence.change"
 
@@ -121,6 +123,8 @@ def _rules() -> tuple[ActionRule, ...]:
         rule(a.INCIDENT_SPLIT, operator, "split an incident", changes=True),
         rule(a.INCIDENT_UNDO, operator, "take back a line of a timeline", changes=True),
         rule(a.INCIDENT_ASSIGN, operator, "give an incident to a team", changes=True),
+        rule(a.CHECKLIST_READ, viewer, "see checklists and their runs"),
+        rule(a.CHECKLIST_RUN, operator, "do a checklist", changes=True),
         rule(a.SILENCE_READ, viewer, "see silences"),
         rule(a.SILENCE_CHANGE, operator, "begin or end a silence", changes=True),
         rule(a.RECEIVER_READ, viewer, "see receivers, without their secrets"),

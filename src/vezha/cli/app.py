@@ -23,6 +23,7 @@ NOUNS: dict[str, str] = {
     "rule": "Alert and recording rules: check, test, rehearse.",
     "check": "Checks from outside: list, run, lint, make tokens.",
     "incident": "Incidents: list, show, acknowledge, resolve.",
+    "checklist": "Checklists: list, lint, run, answer, sign.",
     "silence": "Silences: list, add, end.",
     "notify": "Receivers and messages: list, test, outbox.",
     "user": "People who may sign in.",

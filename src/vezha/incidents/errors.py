@@ -17,3 +17,24 @@ class WrongState(OperatorError):
 
 class SilenceError(OperatorError):
     """The silence cannot be made as asked."""
+
+
+class ChecklistError(OperatorError):
+    """A checklist file cannot be used. `problems` has one sentence per fault, with its line."""
+
+    def __init__(self, problems: list[str]) -> None:
+        assert problems, "an error without a problem"
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+class NoSuchChecklist(OperatorError):
+    """There is no checklist, or no run of one, with that name or number."""
+
+
+class AnswerError(OperatorError):
+    """The answer is not one that the step takes."""
+
+
+class AnsweredMeanwhile(OperatorError):
+    """Somebody else changed that step; look at it again first."""

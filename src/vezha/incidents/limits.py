@@ -89,3 +89,21 @@ SHIFT_POINTS_MIN = 4
 SHIFT_DEVIATIONS_MAX = 20.0
 SHIFTS_KEPT_MAX = 2_000
 """Measured shifts that are remembered; then all are measured anew."""
+CHECKLIST_CHARS_MAX = 64_000
+"""Characters of a checklist's file."""
+CHECKLISTS_MAX = 1_000
+"""Files in the operator's folder."""
+CHECKLIST_STEPS_MAX = 200
+CHECKLIST_SIGNATURES_MAX = 5
+CHECKLIST_ANSWER_CHARS_MAX = 4_000
+CHECKLIST_SERIES_MAX = 20
+"""Series of a query's answer that a run keeps; the rest is counted."""
+CHECKLIST_HOSTS_MAX = 50
+"""Hosts of an incident that `$hosts` names."""
+CHECKLIST_EVENTS_MAX = 5_000
+"""Events of one run; then it must be ended."""
+CHECKLIST_RUNS_LISTED_MAX = 500
+CHECKLIST_FIGURES_RUNS_MAX = 20_000
+"""Newest runs from which steps are measured."""
+CHECKLIST_TRIES_MAX = 5
+"""How often a write is tried again when another came between."""

@@ -64,3 +64,8 @@ DEADMAN_FIRST_S = 10.0
 """How long after its start the server beats for the first time."""
 DEADMAN_INTERVAL_LEAST_S = 1.0
 """Heartbeats come no faster."""
+
+DESK_SERIES_EVERY_S = 60.0
+"""How often figures of people's work are written as series."""
+DESK_SERIES_CHECKLIST_MS = 90 * 86_400_000
+"""Runs of checklists that began within this time make their figures."""

@@ -21,6 +21,7 @@ from vezha.notify.loop import Notifier
 from vezha.server.bus import Bus, socket_path
 from vezha.server.contour import StopSignal
 from vezha.server.deadman import Deadman
+from vezha.server.desk_series import DeskSeries
 from vezha.server.settings import Settings
 from vezha.world import World
 
@@ -61,11 +62,12 @@ async def _serve(
     deadman = Deadman(
         settings.deadman, ledger, book, doors, lambda: list(notifier.plan.receivers), world
     )
-    beating: asyncio.Task[None] | None = None
+    desk_series = DeskSeries(ledger, doors, world)
+    beside: list[asyncio.Task[None]] = []
     try:
         await notifier.start()
         ready()
-        beating = asyncio.create_task(deadman.run())
+        beside = [asyncio.create_task(one.run()) for one in (deadman, desk_series)]
         while not stop.is_set():
             wake.clear()
             try:
@@ -79,9 +81,9 @@ async def _serve(
             except TimeoutError:
                 continue
     finally:
-        if beating is not None:
-            beating.cancel()
-            await asyncio.gather(beating, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         doors.close()
         await notifier.close()
         bus.close()

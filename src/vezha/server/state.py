@@ -63,6 +63,11 @@ class StateFolder:
         return self.path / "rules"
 
     @property
+    def checklists(self) -> Path:
+        """The operator's own checklists."""
+        return self.path / "checklists"
+
+    @property
     def run(self) -> Path:
         """Sockets and the lock; worthless after a stop."""
         return self.path / "run"
@@ -79,7 +84,15 @@ class StateFolder:
 
     def make(self) -> None:
         """Make the folder and its parts, for this user only. Raises `StateError`."""
-        for folder in (self.path, self.store, self.tls, self.rules, self.run, self.logs):
+        for folder in (
+            self.path,
+            self.store,
+            self.tls,
+            self.rules,
+            self.checklists,
+            self.run,
+            self.logs,
+        ):
             try:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:

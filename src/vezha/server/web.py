@@ -23,7 +23,16 @@ from vezha import ui
 from vezha.access.certificate import check_given
 from vezha.access.errors import CertificateError
 from vezha.alerting.book import RuleBook
-from vezha.api import alertmanager, alertmanager_silences, heartbeats, incidents, notify, rules
+from vezha.api import (
+    alertmanager,
+    alertmanager_silences,
+    checklist_runs,
+    checklists,
+    heartbeats,
+    incidents,
+    notify,
+    rules,
+)
 from vezha.api.app import OWN_ROUTES, make_app
 from vezha.api.fleet import Fleet
 from vezha.api.limits import LIVE_MESSAGE_BYTES_MAX, QUERY_WORKERS
@@ -32,6 +41,7 @@ from vezha.api.querying import Querying
 from vezha.api.route import Route
 from vezha.api.services import Services
 from vezha.api.workers import Workers
+from vezha.incidents.checklists.book import ChecklistBook
 from vezha.ledger import Ledger
 from vezha.legacy.doors import Doors
 from vezha.model.columns import SampleSource
@@ -53,6 +63,8 @@ from vezha.world import World
 ROUTES: tuple[Route, ...] = (
     *OWN_ROUTES,
     *incidents.ROUTES,
+    *checklists.ROUTES,
+    *checklist_runs.ROUTES,
     *rules.ROUTES,
     *notify.ROUTES,
     *heartbeats.ROUTES,
@@ -159,6 +171,7 @@ def create_app(settings: Settings, parts: Parts) -> tuple[Starlette, Services]:
         door=agent_door(settings, parts.world),
         extra={
             rules.BOOK: RuleBook(settings.rule_folders, settings.rules.builtin),
+            checklists.BOOK: ChecklistBook(settings.state.checklists),
             notify.FILE: settings.notify_file,
             heartbeats.HEARTBEATS: lambda: parts.checks.heartbeats,
             alertmanager.BEGAN: int(parts.world.clock.now() * 1000),

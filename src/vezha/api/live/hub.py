@@ -99,6 +99,15 @@ class Hub:
             self._fleet.forget()
         if topic in ("hosts", "incidents", "alerts"):
             self._wake.set()
+        kind, _, number = topic.partition(":")
+        if kind == "checklists" and number.isdigit():
+            self._tell_all({"type": "checklist_run", "id": int(number)})
+
+    def _tell_all(self, message: dict[str, Any]) -> None:
+        """A word to whoever watches anything: they ask for what it names if they show it."""
+        for viewer in self._viewers:
+            if viewer.page:
+                self._put(viewer, "word", _text(message))
 
     async def run(self) -> None:
         """Tick until cancelled."""

@@ -12,6 +12,7 @@ from vezha.ledger.tables.audit import audit
 from vezha.ledger.tables.base import metadata
 from vezha.ledger.tables.blame import blame
 from vezha.ledger.tables.change import approval, change, change_event, freeze, plan
+from vezha.ledger.tables.checklist import checklist_event, checklist_run, checklist_version
 from vezha.ledger.tables.diary import diary_page
 from vezha.ledger.tables.directive import directive, progress, running
 from vezha.ledger.tables.external_alert import external_alert
@@ -43,6 +44,9 @@ __all__ = [
     "blame",
     "change",
     "change_event",
+    "checklist_event",
+    "checklist_run",
+    "checklist_version",
     "cursor",
     "diary_page",
     "directive",

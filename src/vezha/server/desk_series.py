@@ -1,0 +1,67 @@
+"""What the ledger tells of people's work, as series: once a minute, through the data contour's feed.
+
+In the ops contour. A round that fails is left out and told in the log; the next one tries again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from vezha.incidents.checklists.figures import figures_series, read_figures
+from vezha.ledger import Ledger
+from vezha.ledger.tables import checklist_run
+from vezha.legacy.batch import batch_of
+from vezha.legacy.doors import Doors
+from vezha.legacy.errors import BadBody, NotNow
+from vezha.model.labels import Labels
+from vezha.server.limits import DESK_SERIES_CHECKLIST_MS, DESK_SERIES_EVERY_S
+from vezha.world import World
+
+_log = structlog.get_logger("desk")
+
+
+class DeskSeries:
+    """Figures of the desk. `run` as a task; `write` once."""
+
+    def __init__(self, ledger: Ledger, doors: Doors, world: World) -> None:
+        self._ledger = ledger
+        self._doors = doors
+        self._world = world
+        self._stamp: tuple[object, ...] = ()
+        self._known: list[tuple[Labels, float]] = []
+
+    async def run(self) -> None:
+        """For ever; cancelled at the end."""
+        while True:
+            await asyncio.sleep(DESK_SERIES_EVERY_S)
+            try:
+                await self.write()
+            except (SQLAlchemyError, NotNow, BadBody) as fault:
+                _log.warning("figures of the desk are left out", why=str(fault))
+
+    async def write(self) -> int:
+        """One round; how many series. Raises SQLAlchemyError, NotNow, BadBody."""
+        now_ms = int(self._world.clock.now() * 1000)
+        rows = await asyncio.to_thread(self._read, now_ms)
+        if rows:
+            numbers = [self._doors.table.number(labels) for labels, _ in rows]
+            values = [value for _, value in rows]
+            await self._doors.feed.write(batch_of(numbers, [now_ms] * len(rows), values))
+        return len(rows)
+
+    def _read(self, now_ms: int) -> list[tuple[Labels, float]]:
+        with self._ledger.read() as connection:
+            return [*self._checklists(connection, now_ms)]
+
+    def _checklists(self, connection: Connection, now_ms: int) -> list[tuple[Labels, float]]:
+        """Read again only where a run has changed: there may be many events."""
+        runs = select(func.count(), func.max(checklist_run.c.updated_ms))
+        stamp = tuple(connection.execute(runs).one())
+        if stamp != self._stamp:
+            found = read_figures(connection, now_ms - DESK_SERIES_CHECKLIST_MS)
+            self._stamp, self._known = stamp, figures_series(found)
+        return self._known
