@@ -38,6 +38,8 @@ class Action(Enum):
     ALERT_READ = "alert.read"
     ALERT_WRITE = "alert.write"
 
+    RELEASE_PUBLISH = "release.publish"
+
     INCIDENT_READ = "incident.read"
     INCIDENT_ACKNOWLEDGE = "incident.acknowledge"
     INCIDENT_RESOLVE = "incident.resolve"
@@ -113,6 +115,7 @@ def _rules() -> tuple[ActionRule, ...]:
         rule(a.RULE_CHANGE, admin, "change rules", changes=True),
         rule(a.ALERT_READ, viewer, "see alerts"),
         rule(a.ALERT_WRITE, operator, "send alerts from other tools"),
+        rule(a.RELEASE_PUBLISH, admin, "make keys and publish what they signed", changes=True),
         rule(a.INCIDENT_READ, viewer, "see incidents"),
         rule(a.INCIDENT_ACKNOWLEDGE, operator, "take an incident", changes=True),
         rule(a.INCIDENT_RESOLVE, operator, "close an incident", changes=True),

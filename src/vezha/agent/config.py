@@ -32,6 +32,18 @@ class CollectorSettings:
 
 
 @dataclass(frozen=True)
+class ScriptSettings:
+    """Whether signed administration scripts may run here. Never set from the server."""
+
+    enabled: bool = False
+    allowed: tuple[str, ...] = ()
+    """Names of scripts that may run; empty: every signed one."""
+    user: str = ""
+    """The user as whom they run where the agent is root; empty: as the script is signed, else
+    nobody."""
+
+
+@dataclass(frozen=True)
 class AgentConfig:
     """Everything that can be set about an agent."""
 
@@ -57,6 +69,10 @@ class AgentConfig:
     collectors: Mapping[str, CollectorSettings] = field(
         default_factory=lambda: MappingProxyType({})
     )
+    pinned: tuple[str, ...] = ()
+    """Keys of this file that no configuration from the server changes, such as
+    `collectors.processes` or `labels.site`."""
+    scripts: ScriptSettings = ScriptSettings()
 
     def with_state(self, state: str) -> AgentConfig:
         """The same settings with another state folder."""
@@ -65,6 +81,11 @@ class AgentConfig:
 
 def load_config(world: World, path: str) -> AgentConfig:
     """The settings of the file at *path*. Raises `ConfigError`, also when it is absent."""
+    return parse_config(read_config(world, path), path, os.path.dirname(os.path.abspath(path)))
+
+
+def read_config(world: World, path: str) -> str:
+    """The text of the file at *path*. Raises `ConfigError`, also when it is absent."""
     try:
         raw = world.disk.read(path, size=limits.CONFIG_BYTES_MAX + 1)
     except FileNotFoundError:
@@ -77,10 +98,9 @@ def load_config(world: World, path: str) -> AgentConfig:
     if len(raw) > limits.CONFIG_BYTES_MAX:
         raise ConfigError(f"{path} is larger than {limits.CONFIG_BYTES_MAX} bytes: shorten it")
     try:
-        text = raw.decode("utf-8")
+        return raw.decode("utf-8")
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not UTF-8: save it as UTF-8 text") from None
-    return parse_config(text, path, os.path.dirname(os.path.abspath(path)))
 
 
 def parse_config(text: str, where: str = CONFIG_NAME, state: str = ".") -> AgentConfig:
@@ -89,6 +109,11 @@ def parse_config(text: str, where: str = CONFIG_NAME, state: str = ".") -> Agent
         table = toml.parse(text)
     except toml.TomlError as error:
         raise ConfigError(f"{where}, {error}") from None
+    return config_of_table(table, where, state)
+
+
+def config_of_table(table: toml.Table, where: str = CONFIG_NAME, state: str = ".") -> AgentConfig:
+    """The settings of a parsed table. Raises `ConfigError`."""
     try:
         return _config_of(table, state)
     except ConfigError as error:
@@ -104,6 +129,8 @@ _KNOWN = (
     "allow_plaintext_loopback",
     "tick_interval_s",
     "collectors",
+    "pinned",
+    "scripts",
 )
 
 
@@ -129,7 +156,29 @@ def _config_of(table: toml.Table, state: str) -> AgentConfig:
             limits.TICK_INTERVAL_MAX_S,
         ),
         collectors=_collectors(table.get("collectors", {})),
+        pinned=_texts(table.get("pinned", []), "pinned"),
+        scripts=_scripts(table.get("scripts", {})),
     )
+
+
+def _scripts(table: toml.Value | toml.Table) -> ScriptSettings:
+    if not isinstance(table, dict):
+        raise ConfigError("scripts must be a table: [scripts], then enabled = true or false")
+    _refuse_unknown(table, ("enabled", "allowed", "user"), "scripts.")
+    enabled = table.get("enabled", False)
+    if not isinstance(enabled, bool):
+        raise ConfigError("scripts.enabled must be true or false")
+    return ScriptSettings(
+        enabled,
+        _texts(table.get("allowed", []), "scripts.allowed"),
+        _text(table.get("user", ""), "scripts.user"),
+    )
+
+
+def _texts(value: toml.Value | toml.Table, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise ConfigError(f'{where} must be a list of texts, such as {where} = ["a", "b"]')
+    return tuple(str(one) for one in value)
 
 
 def _collectors(table: toml.Value | toml.Table) -> Mapping[str, CollectorSettings]:

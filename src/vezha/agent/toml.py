@@ -37,6 +37,43 @@ def parse(text: str) -> Table:
     return _Parser(text).document()
 
 
+def dump(table: Table) -> str:
+    """*table* as text: the same tables give the same text, which `parse` reads back."""
+    lines: list[str] = []
+    _dump(table, (), lines)
+    return "\n".join(lines) + "\n" if lines else ""
+
+
+def _dump(table: Table, path: tuple[str, ...], lines: list[str]) -> None:
+    plain = {k: v for k, v in table.items() if not isinstance(v, dict)}
+    if path and (plain or not table):
+        lines.append(f"[{'.'.join(map(_key, path))}]")
+    lines.extend(f"{_key(key)} = {_written(plain[key])}" for key in sorted(plain))
+    for key in sorted(table):
+        inner = table[key]
+        if isinstance(inner, dict):
+            _dump(inner, (*path, key), lines)
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _quoted(name)
+
+
+def _written(value: Value) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_written, value)) + "]"
+    return repr(value)
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda m: f"\\u{ord(m[0]):04x}", escaped) + '"'
+
+
 class _Parser:
     def __init__(self, text: str) -> None:
         self._text = text

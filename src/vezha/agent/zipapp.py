@@ -2,13 +2,21 @@
 
 Reproducible: the same sources give the same bytes on any machine, because times, modes, order and
 compression are fixed and nothing is compiled. What is inside is named here and nowhere else.
+
+With it go python-tuf and securesystemslib, as they are installed here (pure Python; ed25519 is
+checked without `cryptography`), and their licences. Each of their files is compared with the hash
+that its package was installed with. Only the child process that verifies a change imports them.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import stat
 import zipfile
+from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 
 import vezha
@@ -16,8 +24,17 @@ from vezha.agent.errors import BuildError
 
 PARTS = ("agent", "model", "trust", "wire", "world")
 """Packages of `vezha` that go in; one that is not there (yet) is left out."""
-LEFT_OUT = ("model/columns.py", "agent/zipapp.py", "agent/collect/reference.py")
-"""`columns` needs numpy; the agent does not build or document itself."""
+LEFT_OUT = (
+    "model/columns.py",
+    "agent/zipapp.py",
+    "agent/collect/reference.py",
+    "trust/keys.py",
+    "trust/repository.py",
+    "trust/folder.py",
+)
+"""`columns` needs numpy; the agent does not build, document or sign itself."""
+CARRIED = {"tuf": ("tuf/__init__.py", "tuf/api/"), "securesystemslib": ("securesystemslib/",)}
+"""Packages that are not ours, and which of their modules go in."""
 SHEBANG = b"#!/usr/bin/env python3\n"
 _TIME = (2020, 1, 1, 0, 0, 0)
 _MODE = stat.S_IFREG | 0o644
@@ -29,6 +46,9 @@ if sys.version_info < (3, 10):
 from vezha.agent.command import main
 
 sys.exit(main())
+"""
+_BUILD = """ID = "{id}"
+VERSION = "{version}"
 """
 
 
@@ -43,7 +63,51 @@ def members(package: Path) -> list[tuple[str, bytes]]:
             name = path.relative_to(package).as_posix()
             if name not in LEFT_OUT:
                 found[f"vezha/{name}"] = _source(path)
+    for name in CARRIED:
+        found.update(_carried(name))
+    version = vezha.__version__
+    found["vezha/_build.py"] = _BUILD.format(id=build_id(found.items()), version=version).encode()
     return sorted(found.items())
+
+
+def build_id(contents: Iterable[tuple[str, bytes]]) -> str:
+    """Names a build by its content: the SHA-256 of all names and hashes, cut to 16 digits."""
+    digest = hashlib.sha256()
+    for name, content in sorted(contents):
+        digest.update(f"{name} {hashlib.sha256(content).hexdigest()}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _carried(package: str) -> dict[str, bytes]:
+    """The modules and licences of an installed package. Raises `BuildError`."""
+    try:
+        files = metadata.files(package) or []
+    except metadata.PackageNotFoundError:
+        files = []
+    found = {}
+    for path in files:
+        name = path.as_posix()
+        is_licence = ".dist-info/licenses/" in name
+        is_module = name.endswith(".py") and name.startswith(CARRIED[package])
+        if "/test_" in name or not (is_licence or is_module):
+            continue
+        content = _source(Path(str(path.locate())))
+        if path.hash is None or _record_hash(content) != path.hash.value:
+            raise BuildError(f"{path.locate()} was changed after it was installed: install anew")
+        found[f"licenses/{package}/{path.name}" if is_licence else name] = content
+    # a folder without __init__.py is no package inside a zip
+    for name in list(found):
+        folder = name.rpartition("/")[0]
+        if name.endswith(".py") and f"{folder}/__init__.py" not in found:
+            found[f"{folder}/__init__.py"] = b""
+    if not found:
+        raise BuildError(f"the package {package} is not installed: run script/install")
+    return found
+
+
+def _record_hash(content: bytes) -> str:
+    """SHA-256 as a wheel's RECORD writes it."""
+    return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
 
 
 def _source(path: Path) -> bytes:

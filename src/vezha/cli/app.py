@@ -26,6 +26,7 @@ NOUNS: dict[str, str] = {
     "checklist": "Checklists: list, lint, run, answer, sign.",
     "silence": "Silences: list, add, end.",
     "notify": "Receivers and messages: list, test, outbox.",
+    "release": "Keys, and what they sign: build, sign, publish, verify.",
     "user": "People who may sign in.",
     "token": "Tokens for the API and for enrolling agents.",
     "audit": "Who did what, when.",

@@ -78,6 +78,16 @@ class StateFolder:
         return self.run / "vezha-agent.pyz"
 
     @property
+    def releases(self) -> Path:
+        """What was signed and published: metadata, files, and the server's online key."""
+        return self.path / "releases"
+
+    @property
+    def development_keys(self) -> Path:
+        """The keys for trying out, made where nobody has made others."""
+        return self.path / "development-keys"
+
+    @property
     def logs(self) -> Path:
         """One log for each process."""
         return self.path / "logs"

@@ -39,6 +39,9 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 class Directive:
     """One thing to run. `run` names one run of a script and is empty for the other kinds.
 
+    An empty `target` (with an empty hash and length 0) means: back to what the host had by itself,
+    its first release or its own configuration.
+
     `detail` may hold `params` (a script's), `dry_run`, `timeout_s`, `output_bytes_max`, `watch_s`
     and `forced` (take it even though its hash is quarantined).
     """
@@ -50,6 +53,11 @@ class Directive:
     length: int
     run: str = ""
     detail: Dict[str, Any] = field(default_factory=dict)  # noqa: UP006
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it sends the host back to what it had by itself."""
+        return not self.target
 
     def as_json(self) -> dict[str, Any]:
         """As an entry of DESIRED."""
@@ -68,11 +76,14 @@ def directive_of(entry: Mapping[str, Any]) -> Directive:
         raise _wrong("run", run)
     if not _is_whole(generation, 1 << 63):
         raise _wrong("generation", generation)
-    if not _is_whole(length, DIRECTIVE_LENGTH_MAX):
-        raise _wrong("length", length)
-    if not isinstance(target, str) or not 0 < len(target) <= FETCH_PATH_CHARS_MAX:
+    if not isinstance(target, str) or len(target) > FETCH_PATH_CHARS_MAX:
         raise _wrong("target", target)
-    if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
+    is_own = target == ""
+    if is_own and kind == SCRIPT_CAPABILITY:
+        raise _wrong("target", target)
+    if not (length == 0 if is_own else _is_whole(length, DIRECTIVE_LENGTH_MAX)):
+        raise _wrong("length", length)
+    if not isinstance(sha256, str) or not ((is_own and sha256 == "") or _SHA256.fullmatch(sha256)):
         raise _wrong("sha256", sha256)
     if not isinstance(detail, dict):
         raise _wrong("detail", detail)

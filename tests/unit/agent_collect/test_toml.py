@@ -9,7 +9,7 @@ import tomllib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vezha.agent.toml import TomlError, parse
+from vezha.agent.toml import TomlError, dump, parse
 
 _key = st.text("abcXYZ019_-", min_size=1, max_size=6) | st.text(
     st.characters(codec="utf-8", exclude_categories=["C"]), min_size=0, max_size=5
@@ -97,3 +97,10 @@ def test_it_refuses_by_line(text: str, said: str) -> None:
     with pytest.raises(TomlError) as error:
         parse(text)
     assert said in str(error.value)
+
+
+@given(_tables)
+def test_what_it_writes_it_reads(tables: dict[str, Any]) -> None:
+    text = dump(tables)
+    assert parse(text) == tables == tomllib.loads(text)
+    assert dump(dict(reversed(tables.items()))) == text

@@ -14,7 +14,10 @@ SCRIPT = Directive(
 )
 
 
-@pytest.mark.parametrize("directive", [RELEASE, SCRIPT], ids=lambda d: d.kind)
+OWN = Directive("config", 9, "", "", 0)
+
+
+@pytest.mark.parametrize("directive", [RELEASE, SCRIPT, OWN], ids=lambda d: d.kind)
 def test_there_and_back(directive: Directive) -> None:
     assert directive_of(directive.as_json()) == directive
 
@@ -27,7 +30,8 @@ def test_there_and_back(directive: Directive) -> None:
         ("generation", 0),
         ("generation", True),
         ("length", 1 << 40),
-        ("target", ""),
+        ("target", "x" * 600),
+        ("length", 0),
         ("sha256", "0F" * 32),
         ("detail", []),
     ],
@@ -35,6 +39,17 @@ def test_there_and_back(directive: Directive) -> None:
 def test_wrong_values_are_named(name: str, value: object) -> None:
     with pytest.raises(ProtocolError, match=name):
         directive_of({**RELEASE.as_json(), name: value})
+
+
+def test_only_release_and_configuration_can_go_back_to_the_own_ones() -> None:
+    assert directive_of(OWN.as_json()).is_own
+    assert not directive_of(RELEASE.as_json()).is_own
+    with pytest.raises(ProtocolError, match="target"):
+        directive_of({**SCRIPT.as_json(), "target": ""})
+    with pytest.raises(ProtocolError, match="length"):
+        directive_of({**RELEASE.as_json(), "target": ""})
+    with pytest.raises(ProtocolError, match="sha256"):
+        directive_of({**RELEASE.as_json(), "sha256": ""})
 
 
 def test_a_script_needs_a_run() -> None:
