@@ -14,7 +14,9 @@ from typing import Any
 
 from typer.main import get_command
 
+from vezha.api.reference import actions_table, routes_table
 from vezha.cli.app import present_nouns
+from vezha.server import doors, web
 from vezha.server.reading import PREFIX
 from vezha.server.settings import SECTIONS
 
@@ -167,11 +169,22 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
+def with_table(page: str, name: str, table: str) -> str:
+    """A page of the reference with the table between its marks `<!-- name -->` made anew."""
+    text = (REFERENCE / page).read_text()
+    before, rest = text.split(f"<!-- {name} -->\n")
+    return f"{before}<!-- {name} -->\n{table}<!-- /{name} -->{rest.split(f'<!-- /{name} -->')[1]}"
+
+
 def pages() -> dict[Path, str]:
     """What each generated page must say."""
     return {
         REFERENCE / "settings.md": settings_page(),
         REFERENCE / "commands.md": commands_page(),
+        REFERENCE / "api.md": with_table(
+            "api.md", "routes", routes_table((*web.ROUTES, *doors.ROUTES))
+        ),
+        REFERENCE / "access.md": with_table("access.md", "actions", actions_table()),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,10 @@ def assert_vezha_has(words: list[str], command: str) -> None:
         return
     assert words[0] in present_nouns(), command
     node: Any = get_command(importlib.import_module(f"vezha.cli.{words[0]}").app)
-    for word in words[1:]:
-        if hasattr(node, "commands") and not word.startswith("-"):
+    for before, word in pairwise(words):
+        # `vezha diary --week 2026-W47`: a noun without a verb may have options with values
+        is_value = before.startswith("--") and getattr(node, "invoke_without_command", False)
+        if hasattr(node, "commands") and not word.startswith("-") and not is_value:
             assert word in node.commands, command
             node = node.commands[word]
     known = {option for p in node.params for option in (*p.opts, *p.secondary_opts)}

@@ -52,6 +52,7 @@ class Action(Enum):
     INCIDENT_ASSIGN = "incident.assign"
     CHECKLIST_READ = "checklist.read"
     CHECKLIST_RUN = "checklist.run"
+    INCIDENT_JUDGE = "incident.judge"
     SILENCE_READ = "silence.read"
     SILENCE_CHANGE = "silence.change"
 
@@ -59,6 +60,11 @@ class Action(Enum):
     RECEIVER_TEST = "receiver.test"
     OUTBOX_READ = "outbox.read"
     OUTBOX_CHANGE = "outbox.change"
+
+    CHANGE_REPORT = "change.report"
+    CHANGE_HOOK = "change.hook"
+    DELIVERY_READ = "delivery.read"
+    DIARY_READ = "diary.read"
 
     USER_READ = "user.read"
     USER_CHANGE = "user.change"
@@ -128,12 +134,17 @@ def _rules() -> tuple[ActionRule, ...]:
         rule(a.INCIDENT_ASSIGN, operator, "give an incident to a team", changes=True),
         rule(a.CHECKLIST_READ, viewer, "see checklists and their runs"),
         rule(a.CHECKLIST_RUN, operator, "do a checklist", changes=True),
+        rule(a.INCIDENT_JUDGE, operator, "say which change caused an incident", changes=True),
         rule(a.SILENCE_READ, viewer, "see silences"),
         rule(a.SILENCE_CHANGE, operator, "begin or end a silence", changes=True),
         rule(a.RECEIVER_READ, viewer, "see receivers, without their secrets"),
         rule(a.RECEIVER_TEST, operator, "send a test message", changes=True),
         rule(a.OUTBOX_READ, viewer, "see messages and whether they arrived"),
         rule(a.OUTBOX_CHANGE, operator, "retry or drop a message", changes=True),
+        rule(a.CHANGE_REPORT, operator, "report a change made elsewhere", changes=True),
+        rule(a.CHANGE_HOOK, anyone, "report a change by a hook's own secret", changes=True),
+        rule(a.DELIVERY_READ, viewer, "see the figures of delivery"),
+        rule(a.DIARY_READ, viewer, "read the diary"),
         rule(a.USER_READ, admin, "see people and their roles"),
         rule(a.USER_CHANGE, admin, "add, change or disable people", changes=True),
         rule(a.TOKEN_READ, admin, "see API tokens, without their secrets"),

@@ -5,7 +5,7 @@ four ways of saying it becomes the same `Report`:
 
 | From | What counts | Source of the format |
 |---|---|---|
-| `vezha change report`, REST | the body is the report | docs/reference/changes.md |
+| `vezha change report`, REST | the body is the report | docs/how-to/report-changes.md |
 | CDEvents over HTTP | `service.deployed`, `upgraded`, `rolledback`, `removed`, `environment.modified` | CDEvents 0.4, CloudEvents 1.0 HTTP binding (binary and structured mode) |
 | GitHub | `deployment`, `deployment_status` | GitHub's web hook events and payloads |
 | GitLab | `Deployment Hook` | GitLab's web hook events |

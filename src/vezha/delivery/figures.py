@@ -31,7 +31,8 @@ class Delivered:
     kind: str
     team: str
     outcome: str
-    ready_ms: int
+    ready_ms: int | None
+    """When the work was committed or drafted; None: nobody said, so it has no lead time."""
     began_ms: int
     ended_ms: int
     mends: int | None = None
@@ -91,7 +92,8 @@ def read_delivered(
             row.kind,
             row.labels.get("team", "") or row.owner,
             row.outcome,
-            row.created_ms if row.ready_ms is None else row.ready_ms,
+            # of what was made elsewhere we know when it was told, not when it was begun
+            row.created_ms if row.ready_ms is None and row.kind != "external" else row.ready_ms,
             row.created_ms if row.began_ms is None else row.began_ms,
             row.ended_ms,
             row.mends,
@@ -142,7 +144,7 @@ def _figures(
         kind,
         len(group),
         round(len(group) / days, 3),
-        _median_s(one.ended_ms - one.ready_ms for one in good),
+        _median_s(one.ended_ms - one.ready_ms for one in good if one.ready_ms is not None),
         len(failed) / len(group) if group else None,
         _median_s(recoveries),
         sum(one.mends is not None for one in group) / len(group) if group else None,

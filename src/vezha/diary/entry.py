@@ -70,7 +70,8 @@ def _cites(kind: str, ids: Iterable[object]) -> tuple[str, ...]:
 def _delivered(facts: WeekFacts) -> Iterable[Entry]:
     ended = [c for c in facts.changes if c.ended_ms is not None]
     if ended:
-        good = [c for c in ended if not _went_wrong(c)]
+        blamed_ids = {i.caused_by for i in facts.incidents}
+        good = [c for c in ended if not _went_wrong(c) and c.id not in blamed_ids]
         values: dict[str, Any] = {"count": len(ended), "good": len(good)}
         yield Entry("delivered_count", values, _cites("change", (c.id for c in ended)))
     for change in _most(ended):

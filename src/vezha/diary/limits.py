@@ -22,3 +22,11 @@ MAKE_AFTER_MS = 6 * 3_600_000
 """A week's page is made by itself so long after the week's end: at six on Monday."""
 LOOK_EVERY_S = 60.0
 """How often the loop looks whether a week is over."""
+SUSPECTED_SHARE = 0.5
+"""From this share on a change that nobody judged is named beside its incident."""
+FRESH_MS = 10 * 60_000
+"""The page of the week that lasts is made anew when it is this old."""
+TELL_WITHIN_MS = 3 * 86_400_000
+"""A finished page that could not be told of within this time after its week is not told of."""
+FRESH_LEAST_MS = 50_000
+"""It is made anew before that where something happened, but no sooner than this."""

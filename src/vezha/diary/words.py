@@ -51,7 +51,7 @@ _EN = {
     "quarantined": "{name} was taken back and is quarantined.",
     "trust_expired": "The signature “{name}” has expired: changes are frozen until it is renewed.",
     "unknown": "Not known this time: {what}.",
-    "incidents_count": "There were {incidents}{before_count}.",
+    "incidents_count": "{incidents} in the week{before_count}.",
     "detection_time": "From the beginning of the trouble to its detection: {now} (median{trend}).",
     "response_time": "From detection to somebody taking it: {now} (median{trend}).",
     "recovery_time": "From the beginning to the end: {now} (median{trend}).",
@@ -108,7 +108,7 @@ _UK = {
     "quarantined": "{name}: повернуто, на карантині.",
     "trust_expired": "Підпис «{name}» прострочено: зміни заморожено, доки його не поновлять.",
     "unknown": "Цього разу невідомо: {what}.",
-    "incidents_count": "Було {incidents}{before_count}.",
+    "incidents_count": "Інцидентів за тиждень: {count}{before_count}.",
     "detection_time": "Від початку збою до виявлення: {now} (медіана{trend}).",
     "response_time": "Від виявлення до прийняття: {now} (медіана{trend}).",
     "recovery_time": "Від початку до кінця: {now} (медіана{trend}).",
@@ -237,8 +237,9 @@ def _shown(entry: Entry, language: str) -> dict[str, str]:
     if isinstance(count, int):
         for noun in ("changes", "incidents", "rounds", "loads", "times", "hosts"):
             shown.setdefault(noun, counted(count, noun, language))
-    if "before" in given and entry.code == "incidents_count":
-        shown["before_count"] = joins["before_count"].format(value=given["before"])
+    if entry.code == "incidents_count":
+        before = given["before"]
+        shown["before_count"] = joins["before_count"].format(value=before) if before else ""
     for name, kind in (("failed_ratio", share), ("lead_time", _duration_of(language))):
         if entry.code == name:
             shown["now"] = kind(given["now"])

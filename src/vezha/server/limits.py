@@ -69,3 +69,9 @@ DESK_SERIES_EVERY_S = 60.0
 """How often figures of people's work are written as series."""
 DESK_SERIES_CHECKLIST_MS = 90 * 86_400_000
 """Runs of checklists that began within this time make their figures."""
+BLAME_EVERY_S = 5.0
+"""How often incidents are held against changes; without news a look costs a few rows."""
+DIARY_EVERY_S = 60.0
+FIGURES_EVERY_S = 60.0
+FIGURES_DAYS = 28
+"""The figures of delivery, as series, are those of so many days."""

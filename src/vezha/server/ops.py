@@ -14,11 +14,15 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from vezha.alerting.book import RuleBook
+from vezha.diary.loop import Diarist
+from vezha.incidents.blaming import Blamer
 from vezha.incidents.loop import Desk
 from vezha.ledger import Ledger
 from vezha.legacy.doors import Doors
 from vezha.notify.loop import Notifier
+from vezha.server.asking import Asking
 from vezha.server.bus import Bus, socket_path
+from vezha.server.chronicle import Chronicle
 from vezha.server.contour import StopSignal
 from vezha.server.deadman import Deadman
 from vezha.server.desk_series import DeskSeries
@@ -63,11 +67,20 @@ async def _serve(
         settings.deadman, ledger, book, doors, lambda: list(notifier.plan.receivers), world
     )
     desk_series = DeskSeries(ledger, doors, world)
+    asking = Asking(settings)
+    chronicle = Chronicle(
+        ledger,
+        world,
+        doors,
+        Blamer(ledger, world, asking.range),
+        Diarist(ledger, world, asking.instant, settings.diary_time_zone),
+        lambda: _publish(loop, bus, wake),
+    )
     beside: list[asyncio.Task[None]] = []
     try:
         await notifier.start()
         ready()
-        beside = [asyncio.create_task(one.run()) for one in (deadman, desk_series)]
+        beside = [asyncio.create_task(one.run()) for one in (deadman, desk_series, chronicle)]
         while not stop.is_set():
             wake.clear()
             try:
@@ -85,6 +98,7 @@ async def _serve(
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
         doors.close()
+        asking.close()
         await notifier.close()
         bus.close()
 

@@ -14,7 +14,9 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from vezha.server.errors import SettingError
 from vezha.server.limits import LOG_FILE_BYTES_DEFAULT, LOG_FILES_DEFAULT
 from vezha.server.reading import Address, read_sections
 from vezha.server.state import StateFolder
@@ -209,6 +211,40 @@ class DeadmanSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HooksSettings:
+    """Web hooks by which GitHub and GitLab tell of deploys; without a secret a door is shut."""
+
+    github_secret: str = field(
+        default="",
+        metadata=_about(
+            "The web hook's secret at GitHub, which signs what it sends to "
+            "`/api/v1/changes/github`.",
+            secret=True,
+        ),
+    )
+    gitlab_token: str = field(
+        default="",
+        metadata=_about(
+            "The web hook's secret token at GitLab, which sends to `/api/v1/changes/gitlab`.",
+            secret=True,
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DiarySettings:
+    """The weekly page, made on Monday morning."""
+
+    time_zone: str = field(
+        default="UTC", metadata=_about("Where weeks begin, such as `Europe/Kyiv`.")
+    )
+    receivers: tuple[str, ...] = field(
+        default=(),
+        metadata=_about("Receivers of `notify.toml` that get each finished page."),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """What the server says about itself."""
 
@@ -247,6 +283,8 @@ class Settings:
     rules: RulesSettings = field(default_factory=RulesSettings)
     notify: NotifySettings = field(default_factory=NotifySettings)
     deadman: DeadmanSettings = field(default_factory=DeadmanSettings)
+    hooks: HooksSettings = field(default_factory=HooksSettings)
+    diary: DiarySettings = field(default_factory=DiarySettings)
     log: LogSettings = field(default_factory=LogSettings)
 
     @property
@@ -286,6 +324,18 @@ class Settings:
         return (str(self.state.rules), *self.rules.folders)
 
     @property
+    def diary_time_zone(self) -> str:
+        """The zone in which weeks begin. Raises `SettingError` for one that is not known."""
+        try:
+            ZoneInfo(self.diary.time_zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise SettingError(
+                f"diary.time_zone is {self.diary.time_zone!r}, which is no time zone: write one "
+                "such as Europe/Kyiv"
+            ) from None
+        return self.diary.time_zone
+
+    @property
     def notify_file(self) -> str:
         """The file with receivers and routes, the default filled in."""
         return self.notify.file or str(self.state.path / "notify.toml")
@@ -312,6 +362,8 @@ SECTIONS: dict[str, type[Any]] = {
     "rules": RulesSettings,
     "notify": NotifySettings,
     "deadman": DeadmanSettings,
+    "hooks": HooksSettings,
+    "diary": DiarySettings,
     "log": LogSettings,
 }
 

@@ -26,11 +26,14 @@ from vezha.alerting.book import RuleBook
 from vezha.api import (
     alertmanager,
     alertmanager_silences,
+    causes,
     checklist_runs,
     checklists,
+    diary,
     heartbeats,
     incidents,
     notify,
+    reports,
     rules,
 )
 from vezha.api.app import OWN_ROUTES, make_app
@@ -65,6 +68,9 @@ ROUTES: tuple[Route, ...] = (
     *incidents.ROUTES,
     *checklists.ROUTES,
     *checklist_runs.ROUTES,
+    *causes.ROUTES,
+    *reports.ROUTES,
+    *diary.ROUTES,
     *rules.ROUTES,
     *notify.ROUTES,
     *heartbeats.ROUTES,
@@ -173,6 +179,11 @@ def create_app(settings: Settings, parts: Parts) -> tuple[Starlette, Services]:
             rules.BOOK: RuleBook(settings.rule_folders, settings.rules.builtin),
             checklists.BOOK: ChecklistBook(settings.state.checklists),
             notify.FILE: settings.notify_file,
+            reports.HOOKS: reports.HookSecrets(
+                settings.hooks.github_secret, settings.hooks.gitlab_token
+            ),
+            diary.TIME_ZONE: settings.diary_time_zone,
+            diary.PUBLIC_URL: settings.public_url,
             heartbeats.HEARTBEATS: lambda: parts.checks.heartbeats,
             alertmanager.BEGAN: int(parts.world.clock.now() * 1000),
         },

@@ -64,19 +64,23 @@ def test_what_is_open_to_anyone_is_this_and_no_more() -> None:
     assert opened == {
         Action.HEALTH_READ, Action.DESCRIPTION_READ, Action.SESSION_OPEN,
         Action.HEARTBEAT_BEAT,  # by a token of its own
+        Action.CHANGE_HOOK,  # by the hook's signature or secret
     }  # fmt: skip
 
 
 def test_viewers_change_nothing_but_their_own_session() -> None:
     may = {a for a, r in ACTIONS.items() if r.changes and decide(person(Role.VIEWER), a).allowed}
-    assert may == {Action.SESSION_OPEN, Action.SESSION_CLOSE, Action.PASSWORD_CHANGE_OWN}
+    assert may == {
+        Action.SESSION_OPEN, Action.SESSION_CLOSE, Action.PASSWORD_CHANGE_OWN,
+        Action.CHANGE_HOOK,  # whoever has the hook's secret may; who is signed in counts for nothing
+    }  # fmt: skip
 
 
 def test_the_first_password_has_to_be_changed_before_anything_else() -> None:
     may = {a for a in Action if decide(person(Role.ADMIN, fresh=True), a).allowed}
     assert may == {
         Action.HEALTH_READ, Action.DESCRIPTION_READ, Action.SESSION_OPEN, Action.SESSION_READ,
-        Action.SESSION_CLOSE, Action.PASSWORD_CHANGE_OWN, Action.HEARTBEAT_BEAT,
+        Action.SESSION_CLOSE, Action.PASSWORD_CHANGE_OWN, Action.HEARTBEAT_BEAT, Action.CHANGE_HOOK,
     }  # fmt: skip
     refused = decide(person(Role.ADMIN, fresh=True), Action.HOST_READ)
     assert refused.reason is Reason.MUST_CHANGE_PASSWORD

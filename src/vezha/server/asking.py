@@ -1,0 +1,54 @@
+"""How a contour that does not own the store asks it: an engine over a read-only view."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from vezha.alerting.ask import Ask, ask_of
+from vezha.alerting.errors import EvaluationError
+from vezha.incidents.shift import AskRange
+from vezha.model.columns import TooManySamples
+from vezha.model.labels import Labels
+from vezha.query.context import EngineOptions
+from vezha.query.engine import Engine
+from vezha.query.errors import QueryError
+from vezha.query.limits import QueryLimits
+from vezha.server.settings import Settings
+from vezha.store.reader import StoreReader
+
+
+class Asking:
+    """An engine of one's own over the store of the data contour. `close` when done."""
+
+    def __init__(self, settings: Settings) -> None:
+        limits = QueryLimits(
+            samples_max=settings.query.samples_max, seconds_max=settings.query.timeout_s
+        )
+        options = EngineOptions(lookback_ms=int(settings.query.lookback_s * 1000))
+        self._source = StoreReader.open(str(settings.state.store))
+        self.engine = Engine(self._source, limits, options)
+
+    @property
+    def instant(self) -> Ask:
+        """Asks for a vector; what fails is an EvaluationError."""
+        return ask_of(self.engine)
+
+    @property
+    def range(self) -> AskRange:
+        """Asks for a matrix; what fails is an EvaluationError."""
+
+        def ask(
+            expr: str, start_ms: int, end_ms: int, step_ms: int
+        ) -> tuple[list[Labels], npt.NDArray[np.float64]]:
+            try:
+                result = self.engine.range(expr, start_ms, end_ms, step_ms)
+            except (QueryError, TooManySamples) as fault:
+                raise EvaluationError(str(fault)) from fault
+            return result.labels, result.filled()
+
+        return ask
+
+    def close(self) -> None:
+        """Let go of the store's files."""
+        self._source.close()
