@@ -57,6 +57,7 @@ def cut_tiles(
     """All samples of *slabs* not older than *oldest_ms*, as tiles."""
     cut = Cut()
     blocks: dict[int, list[tuple[Slab, I64]]] = {}
+    rosters: dict[int, list[tuple[Slab, I64]]] = {}
     loose: list[tuple[Refs, Times, Values]] = []
     for slab in slabs:
         for entry in slab.directory():
@@ -66,7 +67,8 @@ def cut_tiles(
             if layout == LOOSE:
                 loose.append(slab.loose(entry))
             else:
-                blocks.setdefault(layout, []).append((slab, entry))
+                kept = blocks if layout > LOOSE else rosters
+                kept.setdefault(layout, []).append((slab, entry))
     places: dict[tuple[int, int], list[_Frames]] = {}
     for layout, entries in blocks.items():
         refs = layout_refs[layout]
@@ -75,14 +77,41 @@ def cut_tiles(
         for hour, part in _hours(ts, oldest_ms):
             frames = _Frames(ts[part], refs, values[part])
             places.setdefault((hour, host_block), []).append(frames)
-    for (hour, _), frames_here in sorted(places.items()):
-        for bucket in _buckets(frames_here):
-            cut.tiles.extend(_frame_tiles(index, hour, bucket))
+    cut.tiles.extend(_tiles_of_places(index, places))
+    places = {}
+    for entries in rosters.values():
+        refs = entries[0][0].roster(entries[0][1])
+        ts, values = _rows_in_order(entries, cut)
+        for host_block, columns in _host_blocks(index, refs):
+            mine = values[:, columns]
+            for hour, part in _hours(ts, oldest_ms):
+                frames = _Frames(ts[part], refs[columns], mine[part])
+                places.setdefault((hour, host_block), []).append(frames)
+    cut.tiles.extend(_tiles_of_places(index, places))
     if loose:
         refs, ts, values = (np.concatenate([part[i] for part in loose]) for i in range(3))
         cut.tiles.extend(tiles_of_samples(index, refs, ts, values, oldest_ms, cut))
     cut.samples = sum(t.samples for t in cut.tiles)
     return cut
+
+
+def _tiles_of_places(
+    index: SeriesIndex, places: dict[tuple[int, int], list[_Frames]]
+) -> Iterator[NewTile]:
+    for (hour, _), frames_here in sorted(places.items()):
+        for bucket in _buckets(frames_here):
+            yield from _frame_tiles(index, hour, bucket)
+
+
+def _host_blocks(index: SeriesIndex, refs: Refs) -> Iterator[tuple[int, slice | I64]]:
+    """Blocks of hosts that series are of, and which of the series."""
+    blocks = index.host_of[refs] // HOSTS_PER_TILE
+    for block in np.unique(blocks).tolist():
+        mine = np.flatnonzero(blocks == block)
+        if mine[-1] - mine[0] == len(mine) - 1:
+            yield block, slice(int(mine[0]), int(mine[-1]) + 1)
+        else:
+            yield block, mine
 
 
 def _rows_in_order(entries: list[tuple[Slab, I64]], cut: Cut) -> tuple[Times, Values]:

@@ -25,6 +25,8 @@ from vezha.store.limits import (
     BLOCK_ROWS_MIN,
     LOOSE_ROWS_FIRST,
     LOOSE_ROWS_MAX,
+    ROSTER_BLOCK_BYTES_MAX,
+    ROSTER_ROWS_MIN,
     SLAB_BYTES,
     SLAB_BYTES_FIRST,
 )
@@ -90,7 +92,7 @@ class Head:
         self._loose: Block | None = None
 
     def write_frame(self, layout: Layout, ts_ms: int, values: Values) -> None:
-        """Take a frame in. `values` float64[len(layout.refs)]."""
+        """Take a frame, or a roster's row in. `values` float64[len(layout.refs)]."""
         block = layout.block
         if block is None or layout.generation != self.generation or block.count == block.capacity:
             block = self._next_block(layout)
@@ -105,8 +107,13 @@ class Head:
             if layout.block is not None:
                 layout.rows_before = layout.rows_now - layout.block.capacity + layout.block.count
             rows = layout.rows_before + layout.rows_before // 16 + 1
-        rows = min(max(rows, BLOCK_ROWS_MIN), BLOCK_ROWS_MAX)
-        block = self._block(layout.id, rows, len(layout.refs))
+        width = len(layout.refs)
+        if layout.id < LOOSE:
+            rows = min(rows, ROSTER_BLOCK_BYTES_MAX // (8 * (1 + width)))
+            rows = min(max(rows, ROSTER_ROWS_MIN), BLOCK_ROWS_MAX)
+        else:
+            rows = min(max(rows, BLOCK_ROWS_MIN), BLOCK_ROWS_MAX)
+        block = self._block(layout.id, rows, width, layout.refs)
         layout.block, layout.generation = block, self.generation
         layout.rows_now = rows_now + rows
         return block
@@ -124,10 +131,10 @@ class Head:
             block.extend_loose(refs[part], ts[part], values[part])
             done = part.stop
 
-    def _block(self, layout: int, rows: int, width: int) -> Block:
-        size = block_bytes(rows, width)
+    def _block(self, layout: int, rows: int, width: int, refs: Refs | None = None) -> Block:
+        size = block_bytes(rows, width, layout)
         if self.slabs:
-            block = self.slabs[-1].add_block(layout, rows, width)
+            block = self.slabs[-1].add_block(layout, rows, width, refs)
             if block is not None:
                 self.bytes_used += size
                 return block
@@ -136,14 +143,14 @@ class Head:
         if spare is not None:
             self.slabs.append(spare)
             spare.begin(len(self.slabs))
-            block = spare.add_block(layout, rows, width)
+            block = spare.add_block(layout, rows, width, refs)
             if block is not None:
                 self.bytes_used += size
                 return block
         slab = self._new_slab(max(size, SLAB_BYTES if self.slabs else SLAB_BYTES_FIRST))
         self.slabs.append(slab)
         slab.begin(len(self.slabs))
-        block = slab.add_block(layout, rows, width)
+        block = slab.add_block(layout, rows, width, refs)
         assert block is not None
         self.bytes_used += size
         return block

@@ -34,6 +34,17 @@ SLAB_BLOCKS_MAX = 2_048
 BLOCK_ROWS_MIN = 16
 BLOCK_ROWS_FIRST = 32
 BLOCK_ROWS_MAX = 1_024
+ROSTER_SERIES_MIN = 16
+ROSTER_SERIES_MAX = 16_384
+"""Series of a run that comes again and again outside of frames."""
+ROSTER_ROWS_FIRST = 8
+ROSTER_ROWS_MIN = 4
+ROSTER_BLOCK_BYTES_MAX = 2 << 20
+"""Most that a block of a roster takes, but for its fewest rows, so that slabs fill up."""
+ROSTER_REFS_MAX = 8 << 20
+"""Series of all runs that are remembered, 8 bytes each."""
+ROSTER_LAYOUTS_KNOWN_MAX = 8_192
+"""Rosters that a query remembers the positions of."""
 LOOSE_ROWS_FIRST = 8_192
 LOOSE_ROWS_MAX = 262_144
 """Rows (samples) of a block for samples that do not come in frames."""

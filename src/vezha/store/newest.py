@@ -99,12 +99,14 @@ def newest_in_head(
     newest: Newest,
     flat: FlatLayouts,
     positions_of: Callable[[Refs], I64],
+    roster_of: Callable[[Slab, I64], tuple[I64, I64]],
     slabs: Iterable[Slab],
     start: int,
     end: int,
 ) -> None:
     """Look through the head's slabs, oldest generation first, for samples in (start, end]."""
     loose: list[tuple[int, Slab, I64]] = []
+    rosters: list[tuple[Slab, I64]] = []
     for slab in slabs:
         directory = slab.directory()
         near = directory[
@@ -114,10 +116,12 @@ def newest_in_head(
         ]
         is_loose = near[:, at.LAYOUT] == LOOSE
         loose += [(int(entry[at.HIGHEST]), slab, entry) for entry in near[is_loose]]
-        frames = near[~is_loose & (near[:, at.LAYOUT] < flat.seen)]
+        rosters += [(slab, entry) for entry in near[near[:, at.LAYOUT] < LOOSE]]
+        frames = near[(near[:, at.LAYOUT] > LOOSE) & (near[:, at.LAYOUT] < flat.seen)]
         frames = frames[flat.size[frames[:, at.LAYOUT]] > 0]
         if len(frames):
             _offer_frames(newest, flat, slab, frames, start, end)
+    _offer_rosters(newest, roster_of, rosters, start, end)
     # newest first, until no block can have anything newer than what every series has
     for highest, slab, entry in sorted(loose, key=lambda block: -block[0]):
         if not len(newest.ts) or int(newest.ts.min()) >= highest:
@@ -126,6 +130,32 @@ def newest_in_head(
         positions = positions_of(refs)
         keep = np.flatnonzero((positions >= 0) & (ts > start) & (ts <= end))
         newest.offer(positions[keep], ts[keep], values[keep])
+
+
+def _offer_rosters(
+    newest: Newest,
+    roster_of: Callable[[Slab, I64], tuple[I64, I64]],
+    rosters: list[tuple[Slab, I64]],
+    start: int,
+    end: int,
+) -> None:
+    """*roster_of* says of a roster's block which of its columns are wanted, and their positions."""
+    found: list[tuple[I64, Times, Values]] = []
+    for slab, entry in rosters:
+        columns, positions = roster_of(slab, entry)
+        if not len(columns):
+            continue
+        ts, rows = slab.rows(entry)
+        if entry[at.DISORDER]:
+            inside = np.flatnonzero((ts > start) & (ts <= end))
+            row = int(inside[np.argmax(ts[inside])]) if len(inside) else -1
+        else:
+            row = int(np.searchsorted(ts, end, "right")) - 1
+        if row >= 0 and ts[row] > start:
+            stamps = np.full(len(columns), ts[row], np.int64)
+            found.append((positions, stamps, rows[row, columns]))
+    if found:
+        newest.offer(*(np.concatenate([part[i] for part in found]) for i in range(3)))
 
 
 def _offer_frames(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,13 @@ from vezha.store.days import CELL, FLUSH, MAX_TS, MIN_TS, DayFile, Days, day_of
 from vezha.store.errors import StoreCorrupt
 from vezha.store.gather import Gathering
 from vezha.store.index import Match, SeriesIndex
-from vezha.store.limits import COLUMNS_PER_TILE, DAY_MS, HOSTS_PER_TILE, PLAN_CACHE_ENTRIES
+from vezha.store.limits import (
+    COLUMNS_PER_TILE,
+    DAY_MS,
+    HOSTS_PER_TILE,
+    PLAN_CACHE_ENTRIES,
+    ROSTER_LAYOUTS_KNOWN_MAX,
+)
 from vezha.store.newest import (
     FlatLayouts,
     Newest,
@@ -97,6 +103,19 @@ class _Plan:
     layouts: dict[int, tuple[I64, list[int]]]
     layouts_seen: int = 0
     flat: FlatLayouts | None = None
+    rosters: dict[int, tuple[I64, I64]] = field(default_factory=dict)
+
+    def roster(self, slab: Slab, entry: I64) -> tuple[I64, I64]:
+        """Which columns of a roster's block are wanted, and their positions."""
+        layout = int(entry[slab_words.LAYOUT])
+        found = self.rosters.get(layout)
+        if found is None:
+            positions = _positions(self, slab.roster(entry))
+            columns = np.flatnonzero(positions >= 0)
+            if len(self.rosters) > ROSTER_LAYOUTS_KNOWN_MAX:
+                self.rosters = {}
+            found = self.rosters[layout] = (columns, positions[columns])
+        return found
 
 
 class Reading:
@@ -203,7 +222,7 @@ class Reading:
         def positions_of(refs: Refs) -> I64:
             return _positions(plan, refs)
 
-        newest_in_head(newest, flat, positions_of, slabs, start, end)
+        newest_in_head(newest, flat, positions_of, plan.roster, slabs, start, end)
         opened: list[Tile] = []
         for day in self._days.between(day_of(start), day_of(end)):
             directory = day.directory()
@@ -373,6 +392,7 @@ class Reading:
             generations.setdefault(slab.generation, []).append((slab, directory))
         for generation in sorted(generations):
             loose: list[tuple[Slab, I64]] = []
+            rosters: list[tuple[Slab, I64]] = []
             for slab, directory in generations[generation]:
                 near = (
                     (directory[:, slab_words.COUNT] > 0)
@@ -389,8 +409,16 @@ class Reading:
                     layout = int(entry[slab_words.LAYOUT])
                     if layout == LOOSE:
                         loose.append((slab, entry))
+                    elif layout < LOOSE:
+                        rosters.append((slab, entry))
                     elif layout in plan.layouts:
-                        _gather_block(plan, slab, entry, start, end, gathering, thinning)
+                        wanted = plan.layouts[layout]
+                        _gather_block(wanted, slab, entry, start, end, gathering, thinning)
+            for slab, entry in rosters:
+                columns, places = plan.roster(slab, entry)
+                if len(columns):
+                    wanted = (columns, places.tolist())
+                    _gather_block(wanted, slab, entry, start, end, gathering, thinning)
             for slab, entry in loose:
                 refs, ts, values = slab.loose(entry)
                 positions = _positions(plan, refs)
@@ -418,6 +446,10 @@ class Reading:
                     refs, ts, _ = slab.loose(entry)
                     positions = _positions(plan, refs[(ts >= start) & (ts <= end)])
                     seen[positions[positions >= 0]] = True
+                elif layout < LOOSE:
+                    ts, _ = slab.rows(entry)
+                    if ((ts >= start) & (ts <= end)).any():
+                        seen[plan.roster(slab, entry)[1]] = True
                 elif layout in plan.layouts:
                     ts, _ = slab.rows(entry)
                     if ((ts >= start) & (ts <= end)).any():
@@ -576,7 +608,7 @@ def _short_runs(flat: FlatLayouts, entries: I64, start: int, end: int) -> I64:
 
 
 def _gather_block(
-    plan: _Plan,
+    wanted: tuple[I64, list[int]],
     slab: Slab,
     entry: I64,
     start: int,
@@ -584,7 +616,7 @@ def _gather_block(
     gathering: Gathering,
     thinning: Thinning | None,
 ) -> None:
-    columns, positions = plan.layouts[int(entry[slab_words.LAYOUT])]
+    columns, positions = wanted
     places = np.array(positions, np.int64)
     ts, values = slab.rows(entry)
     if entry[slab_words.DISORDER]:

@@ -5,9 +5,10 @@ A slab is a file that is mapped into memory, best on a memory file system. Littl
     0      magic "VZSLAB1\\0" · i64 generation · i64 blocks in use · i64 bytes in use
            · i64 place in its generation (0: not in use yet) · zeros
     64     directory: SLAB_BLOCKS_MAX entries of 8 x i64:
-           layout (-1: loose samples) · offset · capacity (rows) · width (series) · count (rows)
+           layout (-1: loose samples; below: a roster, which names its series itself) · offset · capacity (rows) · width (series) · count (rows)
            · lowest ts · highest ts · 1 if a row is not newer than the row before it
     then   blocks: i64 ts[capacity], then float64 values[capacity][width];
+           a roster's block: then i64 ref[width];
            a loose block: i64 ts[capacity], i64 ref[capacity], float64 value[capacity]
 
 The writer fills a row, then the times in the directory, then raises `count`; a reader copies
@@ -32,6 +33,7 @@ from vezha.store.limits import SLAB_BLOCKS_MAX
 
 MAGIC = b"VZSLAB1\0"
 LOOSE = -1
+_ROSTER_FIRST = -2
 _HEAD_WORDS = 8
 _ENTRY_WORDS = 8
 DATA_AT = 8 * (_HEAD_WORDS + _ENTRY_WORDS * SLAB_BLOCKS_MAX)
@@ -42,9 +44,14 @@ _NO_HIGH = -(1 << 63)
 Directory = npt.NDArray[np.int64]
 
 
-def block_bytes(capacity: int, width: int) -> int:
+def roster_layout(number: int) -> int:
+    """The layout that blocks of a roster name."""
+    return _ROSTER_FIRST - number
+
+
+def block_bytes(capacity: int, width: int, layout: int = LOOSE) -> int:
     """Room that a block takes (a loose block has width 2)."""
-    return 8 * capacity * (1 + width)
+    return 8 * capacity * (1 + width) + (8 * width if layout < LOOSE else 0)
 
 
 @dataclass(slots=True)
@@ -144,11 +151,13 @@ class Slab:
             return None
         return Slab(path, memory)
 
-    def add_block(self, layout: int, capacity: int, width: int) -> Block | None:
-        """Reserve a block; None if it does not fit."""
+    def add_block(
+        self, layout: int, capacity: int, width: int, refs: Refs | None = None
+    ) -> Block | None:
+        """Reserve a block; None if it does not fit. *refs* are the series of a roster's."""
         words = memoryview(self.memory).cast("q")
         used, at = words[2], words[3]
-        if used == SLAB_BLOCKS_MAX or at + block_bytes(capacity, width) > len(self.memory):
+        if used == SLAB_BLOCKS_MAX or at + block_bytes(capacity, width, layout) > len(self.memory):
             return None
         base = _HEAD_WORDS + used * _ENTRY_WORDS
         for word, value in (
@@ -156,7 +165,11 @@ class Slab:
             (LOWEST, _NO_LOW), (HIGHEST, _NO_HIGH), (DISORDER, 0),
         ):  # fmt: skip
             words[base + word] = value
-        words[3] = at + block_bytes(capacity, width)
+        if layout < LOOSE:
+            assert refs is not None
+            named = np.frombuffer(self.memory, np.int64, width, at + block_bytes(capacity, width))
+            named[:] = refs
+        words[3] = at + block_bytes(capacity, width, layout)
         words[2] = used + 1
         ts = np.frombuffer(self.memory, np.int64, capacity, at)
         at += 8 * capacity
@@ -222,6 +235,12 @@ class Slab:
             words[at : at + count],
             words[at + 2 * capacity : at + 2 * capacity + count].view(np.float64),
         )
+
+    def roster(self, entry: Directory) -> Refs:
+        """The series of a roster's block, int64[width]."""
+        capacity, width = int(entry[CAPACITY]), int(entry[WIDTH])
+        at = int(entry[OFFSET]) // 8 + capacity * (1 + width)
+        return self._words[at : at + width]
 
     def unlink(self) -> None:
         """Remove the name; maps stay valid until they are dropped."""

@@ -50,6 +50,7 @@ from vezha.store.head import (
 from vezha.store.index import split_labels
 from vezha.store.limits import FROZEN_HEADS_MAX, FUTURE_MS_MAX
 from vezha.store.reading import Reading
+from vezha.store.roster import Rosters
 from vezha.store.settings import StoreSettings
 from vezha.store.slab import Slab
 from vezha.store.wal import Wal
@@ -99,7 +100,7 @@ class Store:
             (
                 "frames", "samples", "duplicate_frames", "future_samples", "old_samples",
                 "refused_series", "wal_failures", "wal_bytes", "wal_records", "recovered_frames",
-                "torn_bytes",
+                "torn_bytes", "roster_samples",
             ),
             0,
         )  # fmt: skip
@@ -130,6 +131,7 @@ class Store:
         self._frozen: list[Frozen] = []
         self._frozen_lock = threading.Lock()
         self._told_refused: set[int] = set()
+        self._rosters = Rosters()
         self._flusher = Flusher(self)
         self._remove_unfinished()
         self._folder = head_folder(path, settings.head_folder)
@@ -377,15 +379,57 @@ class Store:
         refs = np.ascontiguousarray(refs, np.int64)
         ts_ms = np.ascontiguousarray(ts_ms, np.int64)
         values = np.ascontiguousarray(values, np.float64)
-        self._head.write_loose(refs, ts_ms, values)
-        self._entries += (
-            wal_format.SAMPLES_HEAD.pack(wal_format.SAMPLES, 4 + 24 * count, count),
-            refs.tobytes(),
-            ts_ms.tobytes(),
-            values.tobytes(),
-        )
-        self._entry_count += 1
+        self._take(refs, ts_ms, values, logged=False)
         self.counts["samples"] += count
+
+    def _take(self, refs: Refs, ts_ms: Times, values: Values, *, logged: bool) -> None:
+        """Put samples into the head, as rows where they are a roster's, and into the WAL unless
+        they came from there."""
+        head = self._head
+        loose: list[tuple[int, int]] = []
+        for (first, last), roster in self._rosters.runs(refs, ts_ms, head.generation):
+            if roster is None:
+                loose.append((first, last))
+                continue
+            head.write_frame(roster.layout, int(ts_ms[first]), values[first:last])
+            self.counts["roster_samples"] += last - first
+            if logged:
+                continue
+            if roster.logged != head.generation:
+                roster.logged = head.generation
+                named = roster.layout.refs.tobytes()
+                self._entries += (
+                    wal_format.ROSTER_HEAD.pack(wal_format.ROSTER, 4 + len(named), roster.number),
+                    named,
+                )
+                self._entry_count += 1
+            self._entries += (
+                wal_format.ROW_HEAD.pack(
+                    wal_format.ROW, wal_format.ROW_BODY.size + 8 * (last - first),
+                    roster.number, int(ts_ms[first]),
+                ),
+                values[first:last].tobytes(),
+            )  # fmt: skip
+            self._entry_count += 1
+        if not loose:
+            return
+        if len(loose) == 1:
+            part = slice(*loose[0])
+            refs, ts_ms, values = refs[part], ts_ms[part], values[part]
+        else:
+            refs, ts_ms, values = (
+                np.concatenate([column[first:last] for first, last in loose])
+                for column in (refs, ts_ms, values)
+            )
+        head.write_loose(refs, ts_ms, values)
+        if not logged:
+            self._entries += (
+                wal_format.SAMPLES_HEAD.pack(wal_format.SAMPLES, 4 + 24 * len(refs), len(refs)),
+                refs.tobytes(),
+                ts_ms.tobytes(),
+                values.tobytes(),
+            )
+            self._entry_count += 1
 
     def seal(self) -> Batch:
         """Cut what was put so far into a batch. Cheap; on the thread that puts."""
@@ -564,6 +608,7 @@ class Store:
             "series": float(self._index.count),
             "sources": float(len(self._index.hosts.sets)),
             "layouts": float(len(self._layout_list)),
+            "rosters": float(len(self._rosters)),
             "head_bytes": float(self._head.bytes_used),
             "frozen_heads": float(len(self._frozen)),
             "cache_bytes": float(cache.bytes_used),
@@ -621,6 +666,7 @@ class Store:
         self._segment = max([done, *numbers]) + 1
         self._wal.remove_through(done)
         stored_series = self._index.count
+        rosters: dict[int, Refs] = {}
         for number in (n for n in numbers if n > done):
             segment = self._wal.read(number)
             if segment.good_bytes < segment.bytes_on_disk:
@@ -629,9 +675,11 @@ class Store:
                 log.warning("end of a WAL segment is torn", segment=number, bytes=torn)
             for payload in segment.payloads:
                 for kind, data in wal_format.entries_of(payload):
-                    self._replay(kind, data, stored_series)
+                    self._replay(kind, data, stored_series, rosters)
 
-    def _replay(self, kind: int, data: memoryview, stored_series: int) -> None:
+    def _replay(
+        self, kind: int, data: memoryview, stored_series: int, rosters: dict[int, Refs]
+    ) -> None:
         if kind == wal_format.FRAME:
             layout_id, origin, seq, ts_ms = wal_format.FRAME_BODY.unpack_from(data)
             if not self._progress[origin].add(seq):
@@ -646,7 +694,16 @@ class Store:
             refs = np.frombuffer(data, np.int64, count, 4)
             ts = np.frombuffer(data, np.int64, count, 4 + 8 * count)
             values = np.frombuffer(data, np.float64, count, 4 + 16 * count)
-            self._head.write_loose(refs, ts, values)
+            if count:
+                self._take(refs, ts, values, logged=True)
+        elif kind == wal_format.ROSTER:
+            number = int.from_bytes(data[:4], "little")
+            rosters[number] = np.frombuffer(data, np.int64, -1, 4)
+        elif kind == wal_format.ROW:
+            number, ts_ms = wal_format.ROW_BODY.unpack_from(data)
+            values = np.frombuffer(data, np.float64, -1, wal_format.ROW_BODY.size)
+            refs = rosters[number]
+            self._take(refs, np.full(len(refs), ts_ms), values, logged=True)
         elif kind == wal_format.DELTA:
             self._relearn(unpack_delta(bytes(data)), stored_series)
         else:

@@ -8,6 +8,8 @@ commit; little-endian:
       1 delta: new series, layouts, schemas, streams (msgpack; see `catalog.Delta`)
       2 frame: u32 layout · u32 origin · u64 seq · i64 ts_ms · the frame as it was received
       3 samples: u32 n · i64 refs[n] · i64 ts_ms[n] · f64 values[n]
+      4 roster: u32 number · i64 refs[n]; the same number may come again with others
+      5 row: u32 number of a roster before it · i64 ts_ms · f64 values[n]
 
 A crash can tear only the last record: reading stops at the first that does not fit, and an
 opened segment is cut there. After a failed write or sync a segment is never written again (what
@@ -25,11 +27,14 @@ from dataclasses import dataclass
 from vezha.store.limits import WAL_RECORD_BYTES_MAX
 from vezha.world.disk import AppendFile, Disk
 
-DELTA, FRAME, SAMPLES = 1, 2, 3
+DELTA, FRAME, SAMPLES, ROSTER, ROW = 1, 2, 3, 4, 5
 ENTRY = struct.Struct("<BI")
 FRAME_HEAD = struct.Struct("<BIIIQq")  # kind, bytes, layout, origin, seq, ts_ms
 FRAME_BODY = struct.Struct("<IIQq")
 SAMPLES_HEAD = struct.Struct("<BII")  # kind, bytes, n
+ROSTER_HEAD = struct.Struct("<BII")  # kind, bytes, number
+ROW_HEAD = struct.Struct("<BIIq")  # kind, bytes, number, ts_ms
+ROW_BODY = struct.Struct("<Iq")
 _RECORD = struct.Struct("<4sIII")
 _MAGIC = b"VWR1"
 

@@ -10,6 +10,7 @@ import errno
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from hypothesis import HealthCheck, settings
@@ -26,6 +27,7 @@ from vezha.wire.ranges import Ranges
 HOSTS = [(("instance", f"h{i}"), ("job", "node")) for i in range(3)]
 SCHEMAS = {1: schema_of("a", "b", "c"), 2: schema_of("d", "e")}
 LOOSE = [with_labels(labels, {"kind": "loose"}) for labels in schema_of("x", "y", "z")]
+TARGET = [with_labels(m, {"kind": "row"}) for m in schema_of(*(f"r{i}" for i in range(18)))]
 HOUR_MS = 3_600_000
 Key = tuple[Labels, int]
 
@@ -84,6 +86,30 @@ class StoreMachine(RuleBasedStateMachine):
         self.bench.store.write(refs, ts, values)
         for (s, _), at, value in zip(samples, ts.tolist(), values.tolist(), strict=True):
             self._put(LOOSE[s], at, value)
+
+    @rule(
+        rows=st.lists(
+            st.tuples(st.sampled_from([(0, 18), (0, 17), (1, 18), (5, 9)]), ages),
+            min_size=1,
+            max_size=6,
+        ),
+        together=st.booleans(),
+    )
+    def write_targets(self, rows: list[tuple[tuple[int, int], int]], together: bool) -> None:
+        """Runs of series that come again: rosters, that overlap and take series from each other."""
+        refs = self.bench.store.resolve(TARGET)
+        columns: list[tuple[Any, ...]] = []
+        for (low, high), age in rows:
+            self.value += 20
+            ts = T0_MS - age * 1000
+            values = self.value + np.arange(high - low) / 8
+            columns.append((refs[low:high], np.full(high - low, ts), values))
+            for s, value in zip(range(low, high), values.tolist(), strict=True):
+                self._put(TARGET[s], ts, value)
+        if together:
+            columns = [tuple(np.concatenate([c[i] for c in columns]) for i in range(3))]
+        for column in columns:
+            self.bench.store.write(*column)
 
     def _acknowledged(self) -> None:
         self.durable = set(self.visible)
