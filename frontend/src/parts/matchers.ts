@@ -21,7 +21,7 @@ function anyOf(name: string, values: readonly string[]): Matcher | null {
 
 /** What fits the alerts of an incident that still fire, and little else: their rules and hosts.
  * Where the hosts are too many to name, the labels that all these alerts share. */
-export function matchersOf(alerts: readonly IncidentAlert[]): string {
+export function matchersOf(alerts: readonly Pick<IncidentAlert, 'name' | 'state' | 'labels'>[]): string {
   const firing = alerts.filter((a) => a.state !== 'resolved')
   const chosen = firing.length > 0 ? firing : alerts
   const rule = anyOf('alertname', chosen.map((a) => a.labels?.alertname ?? a.name))
