@@ -56,6 +56,10 @@ class Action(Enum):
     SILENCE_READ = "silence.read"
     SILENCE_CHANGE = "silence.change"
 
+    SCENARIO_READ = "scenario.read"
+    SCENARIO_RUN = "scenario.run"
+    SCENARIO_CHANGE = "scenario.change"
+
     RECEIVER_READ = "receiver.read"
     RECEIVER_TEST = "receiver.test"
     OUTBOX_READ = "outbox.read"
@@ -137,6 +141,9 @@ def _rules() -> tuple[ActionRule, ...]:
         rule(a.INCIDENT_JUDGE, operator, "say which change caused an incident", changes=True),
         rule(a.SILENCE_READ, viewer, "see silences"),
         rule(a.SILENCE_CHANGE, operator, "begin or end a silence", changes=True),
+        rule(a.SCENARIO_READ, viewer, "see scenarios and their rounds"),
+        rule(a.SCENARIO_RUN, operator, "walk and sign a round", changes=True),
+        rule(a.SCENARIO_CHANGE, operator, "write or delete a scenario", changes=True),
         rule(a.RECEIVER_READ, viewer, "see receivers, without their secrets"),
         rule(a.RECEIVER_TEST, operator, "send a test message", changes=True),
         rule(a.OUTBOX_READ, viewer, "see messages and whether they arrived"),

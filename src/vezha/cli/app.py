@@ -26,6 +26,7 @@ NOUNS: dict[str, str] = {
     "checklist": "Checklists: list, lint, run, answer, sign.",
     "cause": "Which change could explain an incident; say whether it did.",
     "silence": "Silences: list, add, end.",
+    "scenario": "Saved walks through the pages: list, show, lint, rounds.",
     "notify": "Receivers and messages: list, test, outbox.",
     "release": "Keys, and what they sign: build, sign, publish, verify.",
     "diary": "The weekly page: what was delivered, what is stable, what comes next.",

@@ -68,6 +68,11 @@ class StateFolder:
         return self.path / "checklists"
 
     @property
+    def scenarios(self) -> Path:
+        """The operator's own scenarios."""
+        return self.path / "scenarios"
+
+    @property
     def run(self) -> Path:
         """Sockets and the lock; worthless after a stop."""
         return self.path / "run"

@@ -22,6 +22,7 @@ from starlette.applications import Starlette
 from vezha import ui
 from vezha.access.certificate import check_given
 from vezha.access.errors import CertificateError
+from vezha.alerting.ask import ask_of
 from vezha.alerting.book import RuleBook
 from vezha.api import (
     alertmanager,
@@ -35,6 +36,7 @@ from vezha.api import (
     notify,
     reports,
     rules,
+    scenarios,
 )
 from vezha.api.app import OWN_ROUTES, make_app
 from vezha.api.fleet import Fleet
@@ -51,6 +53,8 @@ from vezha.model.columns import SampleSource
 from vezha.query.context import EngineOptions
 from vezha.query.engine import Engine
 from vezha.query.limits import QueryLimits
+from vezha.scenario.book import ScenarioBook
+from vezha.scenario.loop import Player
 from vezha.server import doors
 from vezha.server.bus import Bus, socket_path
 from vezha.server.checking import CheckBook, keep_checking
@@ -72,6 +76,7 @@ ROUTES: tuple[Route, ...] = (
     *reports.ROUTES,
     *diary.ROUTES,
     *rules.ROUTES,
+    *scenarios.ROUTES,
     *notify.ROUTES,
     *heartbeats.ROUTES,
     *alertmanager.ROUTES,
@@ -184,6 +189,7 @@ def create_app(settings: Settings, parts: Parts) -> tuple[Starlette, Services]:
             ),
             diary.TIME_ZONE: settings.diary_time_zone,
             diary.PUBLIC_URL: settings.public_url,
+            scenarios.BOOK: ScenarioBook(str(settings.state.scenarios)),
             heartbeats.HEARTBEATS: lambda: parts.checks.heartbeats,
             alertmanager.BEGAN: int(parts.world.clock.now() * 1000),
         },
@@ -231,12 +237,20 @@ def _lifespan(
 
         services.nudge = nudge
         ticking = asyncio.create_task(hub.run())
+        player = Player(
+            services.extra[scenarios.BOOK],
+            services.ledger,
+            ask_of(services.querying.engine),
+            services.world,
+            nudge,
+        )
+        playing = asyncio.create_task(player.run())
         try:
             yield
         finally:
             ticking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await ticking
+            playing.cancel()
+            await asyncio.gather(ticking, playing, return_exceptions=True)
             services.querying.close()
 
     return lifespan

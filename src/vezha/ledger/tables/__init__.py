@@ -27,6 +27,7 @@ from vezha.ledger.tables.incident import (
 from vezha.ledger.tables.notify import message, message_thread
 from vezha.ledger.tables.release import quarantine, release
 from vezha.ledger.tables.rollout import attempt, attempt_event, rollout, verdict
+from vezha.ledger.tables.scenario import scenario_look, scenario_round, scenario_version
 from vezha.ledger.tables.session import session, throttle
 from vezha.ledger.tables.setting import setting
 from vezha.ledger.tables.token import api_token
@@ -67,6 +68,9 @@ __all__ = [
     "rollout",
     "rule_group_state",
     "running",
+    "scenario_look",
+    "scenario_round",
+    "scenario_version",
     "session",
     "setting",
     "silence",
