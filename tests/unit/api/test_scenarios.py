@@ -86,7 +86,9 @@ def test_playing_and_watching_are_uses(ask: Ask) -> None:
 def test_saving(ask: Ask) -> None:
     assert ask("POST", "/scenarios/lint", {"text": "scenario: a"})[1]["problems"]
     assert ask("POST", "/scenarios/lint", {"text": WALK}) == (200, {"problems": []})
-    assert "`title` is missing" in ask("PUT", "/scenarios/a", {"text": "scenario: a"})[1]["problems"]
+    assert (
+        "`title` is missing" in ask("PUT", "/scenarios/a", {"text": "scenario: a"})[1]["problems"]
+    )
     assert ask("PUT", "/scenarios/other", {"text": WALK})[0] == 400
     assert ask("PUT", "/scenarios/walk", {"text": WALK})[0] == 200
     # Who has not seen the newest version does not overwrite it.
