@@ -22,10 +22,15 @@ _HEAD = "/** Made by dev/types.py from the server's description of its API. Do n
 _SIMPLE = {"string": "string", "number": "number", "integer": "number", "boolean": "boolean", "null": "null"}  # fmt: skip
 
 
+def identifier(name: str) -> str:
+    """A schema's name: of two with one name, the description says the module's name, too."""
+    return re.sub(r"\W+", "_", name)
+
+
 def typescript(schema: dict[str, Any]) -> str:
     """A JSON schema as a type; what it does not say is `unknown`."""
     if "$ref" in schema:
-        return str(schema["$ref"]).rsplit("/", 1)[1]
+        return identifier(str(schema["$ref"]).rsplit("/", 1)[1])
     if "anyOf" in schema:
         return " | ".join(dict.fromkeys(typescript(one) for one in schema["anyOf"]))
     if "enum" in schema:
@@ -49,6 +54,7 @@ def structs(roots: list[Any]) -> dict[str, type]:
             if info.cls.__name__ in found:
                 return
             found[info.cls.__name__] = info.cls
+            found[f"{info.cls.__module__}.{info.cls.__name__}"] = info.cls
         for name in getattr(info, "__struct_fields__", ()):
             value = getattr(info, name)
             for one in value if isinstance(value, tuple) else (value,):
@@ -63,7 +69,7 @@ def structs(roots: list[Any]) -> dict[str, type]:
 def interface(name: str, schema: dict[str, Any], sparse: bool) -> str:
     """One struct. `sparse`: fields with a default may be absent."""
     required = set(schema.get("required", ()))
-    lines = [f"export interface {name} {{"]
+    lines = [f"export interface {identifier(name)} {{"]
     for field, shape in schema.get("properties", {}).items():
         absent = "?" if sparse and field not in required else ""
         key = field if re.fullmatch(r"[A-Za-z_]\w*", field) else f"'{field}'"
@@ -80,7 +86,7 @@ def document() -> str:
     for name in sorted(schemas):
         schema = schemas[name]
         if schema.get("type") != "object" or "properties" not in schema:
-            parts.append(f"export type {name} = {typescript(schema)}")
+            parts.append(f"export type {identifier(name)} = {typescript(schema)}")
             continue
         cls = answered.get(name)
         always = cls is not None and not cls.__struct_config__.omit_defaults  # type: ignore[attr-defined]

@@ -148,20 +148,20 @@ class LooksView(msgspec.Struct):
     looks: list[LookView]
 
 
-class TextBody(msgspec.Struct, forbid_unknown_fields=True):
+class ScenarioBody(msgspec.Struct, forbid_unknown_fields=True):
     """A scenario as it is written. `version` is the one that was changed; empty for a new one."""
 
     text: Annotated[str, msgspec.Meta(max_length=scenario_limits.FILE_BYTES_MAX)]
     version: str = ""
 
 
-class LintView(msgspec.Struct):
+class ScenarioFaultsView(msgspec.Struct):
     """What is wrong with a text; nothing where it can be saved."""
 
     problems: list[str]
 
 
-class BeginBody(msgspec.Struct, forbid_unknown_fields=True):
+class RoundBody(msgspec.Struct, forbid_unknown_fields=True):
     """`run` to walk it and sign, `watch` on a wall, `play` to let the server look now."""
 
     kind: Annotated[str, msgspec.Meta(pattern="^(run|watch|play)$")] = RUN
@@ -270,26 +270,26 @@ def scenario(call: Call) -> ScenarioDetailView:
     )
 
 
-def lint(call: Call) -> LintView:
+def lint(call: Call) -> ScenarioFaultsView:
     """Without saving."""
-    body: TextBody = call.body
+    body: ScenarioBody = call.body
     try:
         parse_scenario(body.text, check_expression)
     except ScenarioError as fault:
-        return LintView(fault.problems)
-    return LintView([])
+        return ScenarioFaultsView(fault.problems)
+    return ScenarioFaultsView([])
 
 
-def save(call: Call) -> LintView:
+def save(call: Call) -> ScenarioFaultsView:
     """Write an own scenario; a built-in of its name is replaced."""
-    body: TextBody = call.body
+    body: ScenarioBody = call.body
     book = _book(call)
     if not book.folder:
         raise ApiError(503, "unavailable", "This server keeps no files.")
     try:
         new = parse_scenario(body.text, check_expression)
     except ScenarioError as fault:
-        return LintView(fault.problems)
+        return ScenarioFaultsView(fault.problems)
     if new.name != call.path["name"]:
         raise ApiError(
             400, "invalid", f"The text names it {new.name}; save it under that name.", field="text"
@@ -300,7 +300,7 @@ def save(call: Call) -> LintView:
     with call.services.ledger.begin() as connection:
         call.audit(connection, target=new.name, detail={"version": new.version})
     book.save(body.text)
-    return LintView([])
+    return ScenarioFaultsView([])
 
 
 def remove(call: Call) -> None:
@@ -322,7 +322,7 @@ def looks(call: Call) -> LooksView:
 
 def begin(call: Call) -> RoundDetailView:
     """Begin a round; a play is over at once."""
-    body: BeginBody = call.body
+    body: RoundBody = call.body
     found = _find(_book(call).shelf(), call.path["name"])
     now_ms, by = call.services.now_ms(), call.subject.name
     seen = None if body.kind == WATCH else look_all(found, _ask(call), now_ms)
@@ -429,19 +429,19 @@ ROUTES = (
     Route("GET", "/api/v1/scenarios", Action.SCENARIO_READ, scenarios,
           "Saved walks through the pages, and how they are used.", result=ScenariosView),
     Route("POST", "/api/v1/scenarios/lint", Action.SCENARIO_READ, lint,
-          "What is wrong with a scenario's text.", body=TextBody, result=LintView,
+          "What is wrong with a scenario's text.", body=ScenarioBody, result=ScenarioFaultsView,
           body_bytes_max=limits.BODY_BYTES_MAX),
     Route("GET", "/api/v1/scenarios/{name}", Action.SCENARIO_READ, scenario,
           "One scenario with its views, versions and last rounds.", result=ScenarioDetailView),
     Route("PUT", "/api/v1/scenarios/{name}", Action.SCENARIO_CHANGE, save,
-          "Save a scenario; answers what is wrong, and saves nothing then.", body=TextBody,
-          result=LintView),
+          "Save a scenario; answers what is wrong, and saves nothing then.", body=ScenarioBody,
+          result=ScenarioFaultsView),
     Route("DELETE", "/api/v1/scenarios/{name}", Action.SCENARIO_CHANGE, remove,
           "Delete an own scenario; a built-in of its name comes back."),
     Route("GET", "/api/v1/scenarios/{name}/looks", Action.SCENARIO_READ, looks,
           "How the views of a scenario stand now.", result=LooksView),
     Route("POST", "/api/v1/scenarios/{name}/rounds", Action.SCENARIO_RUN, begin,
-          "Begin a round: run, watch or play.", body=BeginBody, result=RoundDetailView),
+          "Begin a round: run, watch or play.", body=RoundBody, result=RoundDetailView),
     Route("GET", "/api/v1/rounds", Action.SCENARIO_READ, rounds,
           "Rounds, the newest first.", query=RoundsQuery, result=RoundsView),
     Route("GET", "/api/v1/rounds/{id}", Action.SCENARIO_READ, round_,

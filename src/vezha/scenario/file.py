@@ -154,11 +154,11 @@ def _text(
     raw: dict[str, Any], key: str, problems: list[str], most: int = limits.TEXT_CHARS_MAX,
     *, needed: bool = False, where: str = "",
 ) -> str:  # fmt: skip
-    value = raw.get(key, "")
-    if not isinstance(value, str):
+    found = raw.get(key, "")
+    if not isinstance(found, str):
         problems.append(f"{where}`{key}` must be text; put it in quotes")
         return ""
-    value = value.strip()
+    value = found.strip()
     if needed and not value:
         problems.append(f"{where}`{key}` is missing")
     if len(value) > most:

@@ -52,7 +52,7 @@ def look_all(scenario: Scenario, ask: Ask, at_ms: int) -> list[Look]:
 
 
 def _evidence(labels: list[Labels], values: Any) -> tuple[dict[str, Any], ...]:
-    found = []
+    found: list[dict[str, Any]] = []
     for one, value in zip(labels, values, strict=True):
         if np.isnan(value):
             continue
