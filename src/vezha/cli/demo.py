@@ -89,7 +89,7 @@ def _play_here(
     forget_fleet(ledger, [m.name for m in fleet])
     credentials = enrol_fleet(ledger, fleet, now_ms)
     _, token = create_token(
-        ledger, SYSTEM, f"demo-{now_ms}", Role.VIEWER, now_ms, lifetime_s=86_400.0
+        ledger, SYSTEM, f"demo-{now_ms}", Role.OPERATOR, now_ms, lifetime_s=86_400.0
     )
     ledger.close()
     _must(server.start)
@@ -188,6 +188,11 @@ class _Incidents:
         self._api = _Api(url, token)
         self._known: dict[Any, str] = {}
 
+    async def report(self, change: dict[str, Any]) -> None:
+        """Tell of a change as CI would; a server that does not take it is left alone."""
+        with contextlib.suppress(DemoError):
+            await asyncio.to_thread(self._api.call, "POST", "/api/v1/changes/report", change)
+
     def news(self) -> list[str]:
         """What changed since the last call; nothing while the server does not answer."""
         try:
@@ -261,7 +266,8 @@ async def _act(play: _Play) -> None:
 async def _tell(fleet: SocketFleet, play: _Play) -> None:
     turn = 0
     while True:
-        await tell_story(fleet, say, Pace().faster(play.speed), turn)
+        pace = Pace().faster(play.speed)
+        await tell_story(fleet, say, pace, turn, play.incidents.report)
         turn += 1
         if play.once:
             await asyncio.sleep(Pace().calm_s / play.speed)

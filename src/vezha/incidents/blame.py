@@ -32,6 +32,8 @@ from vezha.incidents.limits import (
 _FLEET_WIDE_KEPT = 0.25
 _SHIFT_NONE, _SHIFT_FULL = 1.0, 6.0
 """Robust deviations (of the median absolute deviation) at which a shift counts not at all, fully."""
+_MOMENT_MS = 2_000
+"""What is nearer in time than this came at the same moment, as people see it."""
 _LABEL_WEIGHTS = {"service": 0.8, "cluster": 0.6, "environment": 0.4, "env": 0.4, "role": 0.5}
 _LABEL_WEIGHT, _NO_PLACE = 0.3, 0.1
 
@@ -155,7 +157,7 @@ def _came_ms(trouble: Trouble, suspect: Suspect) -> tuple[int, Reason] | None:
         gap_ms = max(0, trouble.began_ms - suspect.ended_ms)
     if gap_ms > BLAME_WINDOW_MS:
         return None
-    return gap_ms, Reason("before", {"gap_ms": gap_ms})
+    return gap_ms, Reason("before" if gap_ms >= _MOMENT_MS else "at", {"gap_ms": gap_ms})
 
 
 def _place(trouble: Trouble, suspect: Suspect, fleet: int) -> tuple[float, Reason]:
@@ -189,6 +191,7 @@ def _place(trouble: Trouble, suspect: Suspect, fleet: int) -> tuple[float, Reaso
 _SENTENCES: dict[str, dict[str, str]] = {
     "en": {
         "before": "it came {gap} before the trouble",
+        "at": "it came at the moment at which the trouble began",
         "ran": "it was running when the trouble began",
         "hosts": "it had touched {hit} of the {of} hosts in trouble ({touched} in all)",
         "labels": "it went to the same place: {labels}",
@@ -199,6 +202,7 @@ _SENTENCES: dict[str, dict[str, str]] = {
     },
     "uk": {
         "before": "вона прийшла за {gap} до збою",
+        "at": "вона прийшла тієї миті, коли почався збій",
         "ran": "вона тривала, коли почався збій",
         "hosts": "вона торкнулася {hit} з {of} уражених вузлів (усього {touched})",
         "labels": "вона стосувалася того самого місця: {labels}",

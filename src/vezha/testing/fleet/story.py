@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from vezha.testing.fleet.inventory import SITES
 from vezha.testing.fleet.sockets import SocketFleet
@@ -30,6 +31,8 @@ groups:
 """
 
 Tell = Callable[[str], None]
+Report = Callable[[dict[str, Any]], Awaitable[None]]
+"""Tells the server of a change, as CI would: the body of `POST /api/v1/changes/report`."""
 
 
 @dataclass(frozen=True)
@@ -53,20 +56,51 @@ class Pace:
         )
 
 
-async def tell_story(fleet: SocketFleet, tell: Tell, pace: Pace, turn: int = 0) -> None:
+async def tell_story(fleet: SocketFleet, tell: Tell, pace: Pace, turn: int, report: Report) -> None:
     """One round; *turn* moves it to other sites."""
     names = list(SITES)
     await asyncio.sleep(pace.calm_s)
-    await _bad_deploy(fleet, tell, pace, names[turn % len(names)])
+    await _good_deploy(fleet, tell, names[(turn + 1) % len(names)], turn, report)
+    await _bad_deploy(fleet, tell, pace, names[turn % len(names)], turn, report)
     await asyncio.sleep(pace.calm_s)
     await _disk_fills(fleet, tell, pace, names[(turn + 1) % len(names)])
     await asyncio.sleep(pace.calm_s)
     await _gateway_dies(fleet, tell, pace, names[(turn + 2) % len(names)])
 
 
-async def _bad_deploy(fleet: SocketFleet, tell: Tell, pace: Pace, site: str) -> None:
+async def _good_deploy(
+    fleet: SocketFleet, tell: Tell, site: str, turn: int, report: Report
+) -> None:
+    rows = fleet.rows(lambda m: m.site == site and m.role.name == "db")
+    tell(f"The databases in {site} get a new configuration. Nothing happens.")
+    await report(
+        {
+            "source": "demo",
+            "key": f"db-{site}-{turn}",
+            "title": f"database settings {turn + 1} to {site}",
+            "service": "db",
+            "why": "more connections",
+            "author": "taras",
+            "hosts": [fleet.agents[row].machine.name for row in rows],
+        }
+    )
+
+
+async def _bad_deploy(
+    fleet: SocketFleet, tell: Tell, pace: Pace, site: str, turn: int, report: Report
+) -> None:
     rows = fleet.rows(lambda m: m.site == site and m.role.name == "web")
     tell(f"A release goes out to the {len(rows)} web hosts in {site}. It is a bad one.")
+    change = {
+        "source": "demo",
+        "key": f"web-{site}-{turn}",
+        "title": f"shop 4.{turn} to {site}",
+        "service": "shop",
+        "why": "faster search",
+        "author": "olena",
+        "hosts": [fleet.agents[row].machine.name for row in rows],
+    }
+    await report({**change, "outcome": "running"})
     vitals = fleet.vitals
     vitals.error_ratio[rows] = 0.22
     vitals.extra_load[rows] = 0.30
@@ -75,6 +109,7 @@ async def _bad_deploy(fleet: SocketFleet, tell: Tell, pace: Pace, site: str) -> 
     vitals.error_ratio[rows] = 0.0004
     vitals.extra_load[rows] = 0.0
     vitals.slowness[rows] = 1.0
+    await report({**change, "outcome": "rolled_back"})
     tell(f"The release in {site} is rolled back.")
 
 
