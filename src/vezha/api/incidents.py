@@ -22,7 +22,6 @@ from vezha.incidents.limits import CLOSED_SILENCES_KEPT_MS, INCIDENTS_LISTED_MAX
 from vezha.incidents.loop import act_in
 from vezha.incidents.seen import is_unseen, see_in
 from vezha.incidents.silence import (
-    DAYS,
     Silence,
     add_silence,
     checked_matchers,
@@ -35,6 +34,7 @@ from vezha.incidents.silence import (
 from vezha.incidents.state import Act
 from vezha.incidents.views import list_incidents
 from vezha.ledger import Ledger
+from vezha.model.recurrence import DAYS
 
 
 class IncidentsView(msgspec.Struct):

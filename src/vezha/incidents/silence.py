@@ -10,17 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import Connection, insert, select, update
 
 from vezha.incidents.errors import SilenceError
 from vezha.incidents.limits import MATCHERS_MAX, NOTE_CHARS_MAX, SILENCE_MS_MAX
 from vezha.ledger.tables import silence as silence_table
+from vezha.model import recurrence
+from vezha.model.recurrence import Recurrence
 
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _OPS = ("=", "!=", "=~", "!~")
 _MATCHER = re.compile(
     r'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|!~|!=|=)\s*(?:"((?:[^"\\]|\\.)*)"|([^",]*?))\s*(?:,|$)'
@@ -45,29 +44,6 @@ class LabelMatcher:
 
     def __str__(self) -> str:
         return f'{self.name}{self.op}"{self.value}"'
-
-
-@dataclass(frozen=True, slots=True)
-class Recurrence:
-    """On *days* (0 = Monday) from *start_minute* of the day for *minutes*, in *time_zone*."""
-
-    days: tuple[int, ...]
-    start_minute: int
-    minutes: int
-    time_zone: str
-
-    def holds(self, at_ms: int) -> bool:
-        """Whether the window is open; one that crosses midnight belongs to the day it began."""
-        now = datetime.fromtimestamp(at_ms / 1000, ZoneInfo(self.time_zone))
-        for back in range(self.minutes // 1440 + 2):
-            day = (now - timedelta(days=back)).date()
-            if day.weekday() not in self.days:
-                continue
-            begin = datetime(day.year, day.month, day.day, tzinfo=now.tzinfo)
-            begin += timedelta(minutes=self.start_minute)
-            if begin <= now < begin + timedelta(minutes=self.minutes):
-                return True
-        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,25 +136,10 @@ def checked_matchers(matchers: Sequence[LabelMatcher]) -> tuple[LabelMatcher, ..
 
 def make_recurrence(days: Sequence[str], start: str, minutes: int, time_zone: str) -> Recurrence:
     """A weekly window: `mon … sun`, `HH:MM`, length, zone's name. Raises SilenceError."""
-    numbers = []
-    for day in days:
-        if day.lower()[:3] not in DAYS:
-            raise SilenceError(f'"{day}" is not a day; use {", ".join(DAYS)}')
-        numbers.append(DAYS.index(day.lower()[:3]))
-    match = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", start)
-    if match is None:
-        raise SilenceError(f'"{start}" is not a time of day; write HH:MM')
-    if not 1 <= minutes <= 7 * 1440:
-        raise SilenceError("a window lasts from 1 minute to 7 days")
     try:
-        ZoneInfo(time_zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise SilenceError(f'there is no time zone "{time_zone}"; try Europe/Kyiv') from None
-    if not numbers:
-        raise SilenceError("a window needs at least one day")
-    return Recurrence(
-        tuple(sorted(set(numbers))), int(match[1]) * 60 + int(match[2]), minutes, time_zone
-    )
+        return recurrence.make_recurrence(days, start, minutes, time_zone)
+    except ValueError as fault:
+        raise SilenceError(str(fault)) from None
 
 
 def add_silence(

@@ -55,7 +55,9 @@ rollout = Table(
     Column("break_glass_why", Text, nullable=False),
     # what the pace said last: how much longer than its least time a wave bakes (null: holds)
     Column("pace", Float),
-    # how long control-plane faults and holds kept the bake's clock from running
+    # since when it is held; null while it is not
+    Column("held_ms", BigInteger),
+    # how long faults of our own kept the bake's clock from running
     Column("bake_credit_ms", BigInteger, nullable=False),
     # by hand, although the hash is in quarantine
     Column("forced", Boolean, nullable=False),

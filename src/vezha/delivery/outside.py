@@ -1,0 +1,92 @@
+"""Gates that ask the outside: a web hook is told of the rollout and answers pass, fail or neither.
+
+Asked in threads, so that a slow answer delays nothing; the newest answer counts.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import httpx
+import structlog
+
+from vezha.delivery.limits import (
+    WEBHOOK_ANSWER_BYTES_MAX,
+    WEBHOOK_EVERY_MS,
+    WEBHOOK_TIMEOUT_S,
+)
+
+_log = structlog.get_logger("delivery")
+
+
+class Outside(Protocol):
+    """Whoever is asked."""
+
+    def ask(
+        self, key: str, url: str, document: Mapping[str, Any], now_ms: int
+    ) -> dict[str, Any] | None:
+        """The newest answer to *key* as evidence of a `webhook` gate; None: there is none yet."""
+        ...
+
+
+class NoOutside:
+    """Asks nobody."""
+
+    def ask(
+        self, key: str, url: str, document: Mapping[str, Any], now_ms: int
+    ) -> dict[str, Any] | None:
+        return {"problem": "web hooks are not asked here"}
+
+
+class Webhooks:
+    """Asks over HTTP: POST of the document as JSON, answer `{"result": …, "sentence": …}`."""
+
+    def __init__(self, client: httpx.Client | None = None) -> None:
+        self._client = client or httpx.Client(timeout=WEBHOOK_TIMEOUT_S, follow_redirects=False)
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix="webhook")
+        self._lock = threading.Lock()
+        self._asked_ms: dict[str, int] = {}
+        self._open: dict[str, Future[dict[str, Any]]] = {}
+        self._answers: dict[str, dict[str, Any]] = {}
+
+    def ask(
+        self, key: str, url: str, document: Mapping[str, Any], now_ms: int
+    ) -> dict[str, Any] | None:
+        with self._lock:
+            asked = self._open.get(key)
+            if asked is not None and asked.done():
+                self._answers[key] = asked.result()
+                del self._open[key]
+            if key not in self._open and now_ms - self._asked_ms.get(key, 0) >= WEBHOOK_EVERY_MS:
+                self._asked_ms[key] = now_ms
+                self._open[key] = self._pool.submit(self._post, url, dict(document))
+            return self._answers.get(key)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._client.close()
+
+    def _post(self, url: str, document: dict[str, Any]) -> dict[str, Any]:
+        try:
+            with self._client.stream("POST", url, json=document) as response:
+                raw = b""
+                for piece in response.iter_bytes():
+                    raw += piece
+                    if len(raw) > WEBHOOK_ANSWER_BYTES_MAX:
+                        return {"problem": "the outside's answer is too long"}
+                if not response.is_success:
+                    return {"problem": f"the outside answered {response.status_code}"}
+                answer = json.loads(raw)
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as fault:
+            # never the whole address: such addresses may be secrets
+            _log.warning("webhook_failed", host=urlsplit(url).hostname, why=type(fault).__name__)
+            return {"problem": f"the outside could not be asked: {type(fault).__name__}"}
+        if not isinstance(answer, dict):
+            return {"problem": "the outside's answer is not an object"}
+        return {"answer": {k: answer.get(k) for k in ("result", "sentence")}}
