@@ -33,3 +33,26 @@ GROUPS_MAX = 200
 """Label values that are forecast as groups; the largest first."""
 GROUP_HOSTS_MIN = 2
 FILE_SYSTEMS_MAX = 100_000
+EDGES_ASKED_ONE_BY_ONE = 3
+AWAY_PART = 0.8
+"""A host that counted less processor time than this part of a step was away for some of it."""
+LAG_S = 20.0
+"""How long samples of a step may take to arrive before it is read."""
+TICK_S = 300
+"""How often the load of now is compared with its forecast."""
+PUBLISH_S = 60.0
+"""How often series are written; PromQL remembers a sample for five minutes."""
+WRITE_SERIES_MAX = 50_000
+"""Samples in one write."""
+FILE_DAYS = 7
+FILE_STEPS = FILE_DAYS * 86_400 // TICK_S
+"""Steps of TICK_S that are kept of file systems' room."""
+READ_STEPS_MAX = DAY_STEPS
+"""Steps read at once while catching up: a day."""
+CALM_HOSTS_MAX = 2_000
+CALM_WINDOWS_MAX = 20
+CALM_LENGTH_S_MAX = 86_400.0
+NICENESS = 15
+"""The forecast's process yields to everything else."""
+FILE_GAP_STEPS = 2
+"""Steps without a value over which free room is taken to have stayed."""

@@ -53,6 +53,8 @@ SCALE_REACH = 4
 MOVING_STEPS = 24
 MOVING_FADE_STEPS = 16.0
 """Steps after which half of the shift is left."""
+COVERAGE_DAYS = 3
+"""Past days on which the interval is measured."""
 WIDEN_MAX = 4.0
 TAIL_PART = 0.75
 """Part of the tails that is cut off: tomorrow differs from the days that were measured."""
@@ -127,8 +129,7 @@ def _forecast_block(history: F32, steps: int, most: F32, only: str | None) -> Fo
             guess = pool.guess(0)
             error = value - guess
             errors[:, day] = error
-            if day > 1:
-                scaled[:, day] = error / pool.scale
+            scaled[:, day] = error / pool.scale  # NaN until there was an error before
             if day >= 7:
                 # what was said a week before, for how intervals widen
                 apart = np.abs(value - kept[day - 7])
@@ -236,7 +237,6 @@ class _Pool:
         self._usual_error = _blend(self._usual_error, size, np.isfinite(size), ERROR_RATE)
         near = _smoothed(self._usual_error, SCALE_REACH)
         all_day = _mean(near)[:, None]
-        all_day = np.where(np.isfinite(all_day), all_day, 0.0)
         near = np.where(np.isfinite(near), near, all_day)
         # a time of day that was never wrong may be so one day
         self.scale = (0.7 * near + 0.3 * all_day + 1e-9).astype(np.float32)
@@ -264,9 +264,7 @@ def _finish(
     if not np.isfinite(z).any():
         z = np.full((rows, 1), np.nan, np.float32)
     below, above = _bounds(z)
-    inside = (z >= below[:, None]) & (z <= above[:, None])
-    count = np.isfinite(z).sum(axis=1)
-    coverage = np.where(count > 0, inside.sum(axis=1) / np.maximum(count, 1), np.nan)
+    coverage = _coverage(scaled)
     ahead = -(-steps // DAY_STEPS)
     mean = np.concatenate([pool.guess(day) for day in range(ahead)], axis=1)[:, :steps]
     # An interval a week ahead is as much wider as errors a week ahead were larger.
@@ -288,6 +286,29 @@ def _finish(
         _kept(peak, enough),
         enough,
     )
+
+
+def _coverage(scaled: F32) -> F32:
+    """float32 [series]: how much of the last days lay in the interval of the days before them."""
+    rows, days = scaled.shape[:2]
+    last = min(COVERAGE_DAYS, days - 1)
+    z = scaled[
+        :, days - last - CALIBRATION_DAYS if days - last > CALIBRATION_DAYS else 0 : days - last
+    ]
+    z = z.reshape(rows, z.shape[1] * DAY_STEPS)
+    if not z.shape[1]:
+        return np.full(rows, np.nan, np.float32)
+    below, above = _bounds(z)
+    came = scaled[:, days - last :].reshape(rows, last * DAY_STEPS)
+    there = np.isfinite(came)
+    inside = (there & (came >= below[:, None]) & (came <= above[:, None])).sum(axis=1)
+    count = there.sum(axis=1)
+    learned = np.isfinite(z).any(axis=1)
+    # with three days there is nothing yet to measure an interval on: it is taken at its word
+    out: F32 = np.where(
+        learned & (count > 0), inside / np.maximum(count, 1), np.where(count > 0, COVERAGE, np.nan)
+    ).astype(np.float32)
+    return out
 
 
 def _kept(values: npt.NDArray[np.floating], enough: Mask) -> F32:

@@ -39,21 +39,22 @@ BY_NAME = {resource.name: resource for resource in RESOURCES}
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One query. *by*: the labels that name a counter or gauge of a host beside `instance`."""
+    """One query; of several series of a host the sum counts, or the largest."""
 
     expr: str
     counter: bool
-    by: tuple[str, ...] = ()
+    largest: bool = False
 
 
 PARTS: dict[str, Part] = {
     "idle": Part('sum by (instance) (node_cpu_seconds_total{mode=~"idle|iowait"})', True),
+    "all": Part("sum by (instance) (node_cpu_seconds_total)", True),
     "cores": Part('count by (instance) (node_cpu_seconds_total{mode="idle"})', False),
     "available": Part("max by (instance) (node_memory_MemAvailable_bytes)", False),
     "memory": Part("max by (instance) (node_memory_MemTotal_bytes)", False),
-    "received": Part(f"node_network_receive_bytes_total{{{_NETS}}}", True, ("device",)),
-    "sent": Part(f"node_network_transmit_bytes_total{{{_NETS}}}", True, ("device",)),
-    "busy": Part(f"node_disk_io_time_seconds_total{{{_DISKS}}}", True, ("device",)),
+    "received": Part(f"node_network_receive_bytes_total{{{_NETS}}}", True),
+    "sent": Part(f"node_network_transmit_bytes_total{{{_NETS}}}", True),
+    "busy": Part(f"node_disk_io_time_seconds_total{{{_DISKS}}}", True, largest=True),
 }
 FREE_EXPR = f"node_filesystem_avail_bytes{{{_FILES}}}"
 SIZE_EXPR = f"node_filesystem_size_bytes{{{_FILES}}}"
@@ -66,7 +67,7 @@ def loads(parts: dict[str, Floats]) -> dict[str, Floats]:
     devices, but of `busy` the largest; float64 [hosts, steps].
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        cpu = 100.0 * (1.0 - parts["idle"] / parts["cores"])
+        cpu = 100.0 * (1.0 - parts["idle"] / parts["all"])
         memory = 100.0 * (1.0 - parts["available"] / parts["memory"])
         found = {
             "cpu": cpu,

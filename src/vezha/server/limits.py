@@ -75,3 +75,5 @@ DIARY_EVERY_S = 60.0
 FIGURES_EVERY_S = 60.0
 FIGURES_DAYS = 28
 """The figures of delivery, as series, are those of so many days."""
+FORECAST_WAIT_MAX_S = 5.0
+"""How long the forecast's process sleeps at most, so that a set clock is noticed."""

@@ -26,6 +26,7 @@ from vezha.server.chronicle import Chronicle
 from vezha.server.contour import StopSignal
 from vezha.server.deadman import Deadman
 from vezha.server.desk_series import DeskSeries
+from vezha.server.forecasting import keep_forecasting
 from vezha.server.settings import Settings
 from vezha.world import World
 
@@ -81,6 +82,7 @@ async def _serve(
         await notifier.start()
         ready()
         beside = [asyncio.create_task(one.run()) for one in (deadman, desk_series, chronicle)]
+        beside.append(asyncio.create_task(keep_forecasting(settings, world)))
         while not stop.is_set():
             wake.clear()
             try:

@@ -192,7 +192,7 @@ def test_loads_come_from_counters() -> None:
     idle = np.array([[0.0, 2700.0, 5400.0, 100.0, 2800.0]])
     parts = {
         "idle": grown(idle, 900.0),
-        "cores": np.full((1, 4), 4.0),
+        "all": np.full((1, 4), 4.0),
         "available": np.full((1, 4), 2.0),
         "memory": np.full((1, 4), 8.0),
         "received": np.full((1, 4), 10.0),

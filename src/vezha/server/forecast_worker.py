@@ -1,0 +1,89 @@
+"""The forecast's process: `python -m vezha.server.forecast_worker STORE FEED FOLDER FD`.
+
+Started by the ops contour, with the lowest priority; reads the store's files, writes its series
+through the data contour's feed. It ends when the contour does: the socket FD tells.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+
+from vezha.forecast.limits import NICENESS, WRITE_SERIES_MAX
+from vezha.forecast.loop import Forecaster
+from vezha.legacy.batch import batch_of
+from vezha.legacy.doors import Doors
+from vezha.legacy.errors import BadBody, NotNow
+from vezha.model.labels import Labels
+from vezha.query import Engine, QueryLimits
+from vezha.server.limits import FORECAST_WAIT_MAX_S
+from vezha.server.logs import configure_logs
+from vezha.server.settings import LogSettings
+from vezha.store.reader import StoreReader
+from vezha.world import World
+
+QUERY_LIMITS = QueryLimits(samples_max=50_000_000, seconds_max=300.0)
+"""Of one question; the loop halves what is too much."""
+log = structlog.get_logger("vezha.forecast")
+
+
+def argv_of(store: str, feed: str, folder: str) -> list[str]:
+    """How the ops contour starts it; the number of the socket is appended."""
+    return [sys.executable, "-m", "vezha.server.forecast_worker", store, feed, folder]
+
+
+def main(given: Sequence[str]) -> None:
+    """Work until the contour is gone."""
+    store, feed, folder, number = given
+    configure_logs(LogSettings(), "forecast")
+    with contextlib.suppress(OSError):
+        os.nice(NICENESS)
+    lifeline = socket.socket(fileno=int(number))
+    threading.Thread(target=_end_with, args=(lifeline,), name="lifeline", daemon=True).start()
+    asyncio.run(_serve(store, feed, folder))
+
+
+def _end_with(lifeline: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        lifeline.recv(1)
+    os._exit(0)
+
+
+async def _serve(store: str, feed: str, folder: str) -> None:
+    world = World()
+    doors = Doors(feed, world)
+    engine = Engine(StoreReader.open(store), QUERY_LIMITS)
+    loop = asyncio.get_running_loop()
+
+    async def hand_over(series: list[Labels], ts_ms: int, values: npt.NDArray[np.float64]) -> None:
+        doors.table.make_room()
+        for at in range(0, len(series), WRITE_SERIES_MAX):
+            part = series[at : at + WRITE_SERIES_MAX]
+            numbers = [doors.table.number(labels) for labels in part]
+            some = values[at : at + WRITE_SERIES_MAX].tolist()
+            await doors.feed.write(batch_of(numbers, [ts_ms] * len(part), some))
+
+    def write(series: list[Labels], ts_ms: int, values: npt.NDArray[np.float64]) -> None:
+        """On the forecaster's thread. What cannot be written now is said again in a minute."""
+        try:
+            asyncio.run_coroutine_threadsafe(hand_over(series, ts_ms, values), loop).result()
+        except (NotNow, BadBody) as fault:
+            log.warning("series_unwritten", series=len(series), why=str(fault))
+
+    forecaster = Forecaster(engine, world, folder, write)
+    while True:
+        wait_s = await asyncio.to_thread(forecaster.step)
+        await asyncio.sleep(min(max(wait_s, 0.0), FORECAST_WAIT_MAX_S))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
