@@ -14,7 +14,7 @@ import structlog
 from vezha.gateway.intake import Intake
 from vezha.gateway.limits import FEED_NUMBERS_MAX
 from vezha.gateway.sink import SeriesRefused
-from vezha.model.columns import Matcher, MatchOp, Refs
+from vezha.model.columns import Matcher, MatchOp, Refs, Times, Values
 from vezha.wire import feed
 from vezha.wire.errors import ProtocolError
 
@@ -68,6 +68,7 @@ class _Feeder(asyncio.Protocol):
         self._owner = owner
         self._inbox = feed.FeedInbox()
         self._refs: Refs = np.full(1024, -1, np.int64)
+        self._lists: dict[int, Refs] = {}
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -90,7 +91,11 @@ class _Feeder(asyncio.Protocol):
         if isinstance(message, feed.SeriesAnnounced):
             self._learn(message)
         elif isinstance(message, feed.SamplesFed):
-            self._write(message)
+            self._write_samples(message)
+        elif isinstance(message, feed.RowsFed):
+            self._write_rows(message)
+        elif isinstance(message, feed.ListAnnounced):
+            self._lists[message.list] = self._refs_of(message.numbers)
         elif isinstance(message, feed.DeleteAsked):
             self._delete(message)
         else:
@@ -118,13 +123,29 @@ class _Feeder(asyncio.Protocol):
                 except self._owner.refusals as error:
                     log.warning("series_refused", why=str(error))
 
-    def _write(self, message: feed.SamplesFed) -> None:
-        numbers = np.frombuffer(message.numbers, "<u4").astype(np.int64)
-        if message.count and int(numbers.max()) >= len(self._refs):
+    def _refs_of(self, raw: memoryview) -> Refs:
+        numbers = np.frombuffer(raw, "<u4")
+        if len(numbers) and int(numbers.max()) >= len(self._refs):
             raise ProtocolError("bad_message", "feed: a number was never announced")
-        refs = self._refs[numbers]
+        return self._refs[numbers]
+
+    def _write_samples(self, message: feed.SamplesFed) -> None:
+        refs = self._refs_of(message.numbers)
         ts_ms = np.frombuffer(message.ts_ms, "<i8").astype(np.int64)
-        values = np.frombuffer(message.values, "<f8").astype(np.float64)
+        self._write(message.batch, refs, ts_ms, np.frombuffer(message.values, "<f8"))
+
+    def _write_rows(self, message: feed.RowsFed) -> None:
+        refs = self._lists.get(message.list)
+        size = 0 if refs is None else 8 * len(refs)
+        times = len(message.columns) - size
+        if refs is None or times not in (8, size):
+            raise ProtocolError("bad_message", "feed: rows do not fit their list")
+        ts_ms = np.frombuffer(message.columns[:times], "<i8")
+        if times != size:
+            ts_ms = np.full(len(refs), ts_ms[0])
+        self._write(message.batch, refs, ts_ms, np.frombuffer(message.columns[times:], "<f8"))
+
+    def _write(self, batch: int, refs: Refs, ts_ms: Times, values: Values) -> None:
         known = refs >= 0
         refused = int(len(refs) - np.count_nonzero(known))
         intake = self._owner.intake
@@ -132,7 +153,6 @@ class _Feeder(asyncio.Protocol):
             refs, ts_ms, values = refs[known], ts_ms[known], values[known]
         if len(refs):
             intake.sink.write(refs, ts_ms, values)
-        batch = message.batch
         intake.when_durable(lambda: self._answer(feed.pack_durable(batch, refused)))
         if self._owner.on_written is not None:
             self._owner.on_written()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import OrderedDict
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import structlog
 
-from vezha.legacy.batch import SampleBatch
+from vezha.legacy.batch import Numbers, SampleBatch
 from vezha.legacy.errors import NotNow
 from vezha.legacy.limits import FEED_IN_FLIGHT_SAMPLES_MAX, FEED_TIMEOUT_S
 from vezha.legacy.series import SeriesTable
@@ -19,6 +20,8 @@ from vezha.wire import feed
 from vezha.wire.errors import ProtocolError
 
 log = structlog.get_logger("vezha.legacy")
+_LIST_MIN = 64
+"""From so many samples on a batch names its series by a list."""
 
 
 class FeedClient:
@@ -30,6 +33,7 @@ class FeedClient:
         self._timeout_s = timeout_s
         self._announced: npt.NDArray[np.bool_] = np.zeros(1024, np.bool_)
         self._generation = table.generation
+        self._lists = _Lists()
         self._waiting: dict[int, asyncio.Future[int]] = {}
         self._in_flight = 0
         self._batch = 0
@@ -67,15 +71,20 @@ class FeedClient:
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting[self._batch] = future
         self._in_flight += count
-        transport.write(
-            feed.pack_samples(
-                self._batch,
-                count,
-                numbers.astype("<u4").tobytes(),
-                ts_ms.astype("<i8").tobytes(),
-                values.astype("<f8").tobytes(),
-            )
-        )
+        raw_ts = ts_ms.astype("<i8", copy=False)
+        raw_values = values.astype("<f8", copy=False).tobytes()
+        if count < _LIST_MIN:
+            raw = numbers.astype("<u4", copy=False).tobytes()
+            packed = feed.pack_samples(self._batch, count, raw, raw_ts.tobytes(), raw_values)
+        else:
+            place, fresh = self._lists.place(numbers)
+            if fresh:
+                raw = numbers.astype("<u4", copy=False).tobytes()
+                transport.write(feed.pack_list(place, raw))
+            if bool((raw_ts == raw_ts[0]).all()):
+                raw_ts = raw_ts[:1]
+            packed = feed.pack_rows(self._batch, place, raw_ts.tobytes(), raw_values)
+        transport.write(packed)
         batch = self._batch
         try:
             return await asyncio.wait_for(future, self._timeout_s)
@@ -108,6 +117,7 @@ class FeedClient:
             # numbers mean other series now; the other side overwrites what it knew
             self._generation = self._table.generation
             self._announced[:] = False
+            self._lists = _Lists()
         top = int(numbers.max(initial=0))
         if top >= len(self._announced):
             grown = np.zeros(max(2 * len(self._announced), top + 1), np.bool_)
@@ -130,6 +140,7 @@ class FeedClient:
                 raise NotNow(f"the data contour is away: {error.strerror}") from None
             self._transport = transport
             self._announced[:] = False
+            self._lists = _Lists()
             return transport
 
     def answered(self, message: feed.FeedMessage) -> None:
@@ -158,6 +169,29 @@ class FeedClient:
         """Hang up."""
         if self._transport is not None:
             self._transport.close()
+
+
+class _Lists:
+    """Numbers of series that were sent together, as the other side knows them."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[int, int, int], tuple[int, Numbers]] = OrderedDict()
+
+    def place(self, numbers: Numbers) -> tuple[int, bool]:
+        """The place of a list, and whether the other side must be told it first."""
+        key = (len(numbers), int(numbers[0]), int(numbers[-1]))
+        known = self._known.get(key)
+        if known is not None and np.array_equal(known[1], numbers):
+            self._known.move_to_end(key)
+            return known[0], False
+        if known is not None:
+            place = known[0]
+        elif len(self._known) < feed.FEED_LISTS_MAX:
+            place = len(self._known)
+        else:
+            _, (place, _) = self._known.popitem(last=False)
+        self._known[key] = (place, numbers.copy())
+        return place, True
 
 
 class _Answers(asyncio.Protocol):

@@ -10,6 +10,8 @@ durable, or refused as a whole with a reason. Messages, little-endian, each behi
     4 REFUSED  u64 batch, u8 retry (0 never, 1 later), UTF-8 text
     5 DELETE   u64 batch, then JSON {"matchers": [[name, operator, value], …], "start_ms", "end_ms"}
     6 DELETED  u64 batch, u32 series
+    7 LIST     u32 list, u32 number[n]: series that come together, under a number that is used again
+    8 ROWS     u64 batch, u32 list, i64 ts_ms[1 or n], f64 value[n]: a batch like SAMPLES
 
 A DELETE is answered by DELETED, or REFUSED; what it names is gone for every reader by then.
 """
@@ -27,13 +29,17 @@ from vezha.wire.errors import ProtocolError
 FEED_MESSAGE_BYTES_MAX = 64 << 20
 FEED_SAMPLES_MAX = 1_000_000
 """Samples in one batch."""
+FEED_LISTS_MAX = 256
+"""Lists of series of one connection."""
 
-SERIES, SAMPLES, DURABLE, REFUSED, DELETE, DELETED = 1, 2, 3, 4, 5, 6
+SERIES, SAMPLES, DURABLE, REFUSED, DELETE, DELETED, LIST, ROWS = range(1, 9)
 _LENGTH = struct.Struct("<I")
 _SAMPLES = struct.Struct("<BQI")
 _DURABLE = struct.Struct("<BQI")
 _REFUSED = struct.Struct("<BQB")
 _BATCH = struct.Struct("<BQ")
+_LIST = struct.Struct("<BI")
+_ROWS = struct.Struct("<BQI")
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,24 @@ class SamplesFed:
     numbers: memoryview
     ts_ms: memoryview
     values: memoryview
+
+
+@dataclass(frozen=True)
+class ListAnnounced:
+    """Series that come together: their numbers as raw u32, little-endian."""
+
+    list: int
+    numbers: memoryview
+
+
+@dataclass(frozen=True)
+class RowsFed:
+    """One batch of a list's series: `columns` are raw i64 times, one or as many as there are
+    series, and then as many raw f64 values."""
+
+    batch: int
+    list: int
+    columns: memoryview
 
 
 @dataclass(frozen=True)
@@ -90,7 +114,14 @@ class SeriesDeleted:
 
 
 FeedMessage = (
-    DeleteAsked | SeriesDeleted | SeriesAnnounced | SamplesFed | BatchDurable | BatchRefused
+    DeleteAsked
+    | SeriesDeleted
+    | SeriesAnnounced
+    | SamplesFed
+    | ListAnnounced
+    | RowsFed
+    | BatchDurable
+    | BatchRefused
 )
 
 
@@ -106,6 +137,18 @@ def pack_samples(batch: int, count: int, numbers: bytes, ts_ms: bytes, values: b
     assert len(numbers) == 4 * count
     assert len(ts_ms) == len(values) == 8 * count
     return _framed(_SAMPLES.pack(SAMPLES, batch, count) + numbers + ts_ms + values)
+
+
+def pack_list(number: int, numbers: bytes) -> bytes:
+    """A LIST message with its length; numbers of series as raw little-endian u32."""
+    return _framed(_LIST.pack(LIST, number) + numbers)
+
+
+def pack_rows(batch: int, number: int, ts_ms: bytes, values: bytes) -> bytes:
+    """A ROWS message with its length; one time or one for each value, raw little-endian."""
+    assert len(ts_ms) in (8, len(values))
+    size = _LENGTH.pack(_ROWS.size + len(ts_ms) + len(values))
+    return b"".join((size, _ROWS.pack(ROWS, batch, number), ts_ms, values))
 
 
 def pack_durable(batch: int, refused: int) -> bytes:
@@ -151,6 +194,15 @@ def unpack_feed(body: bytes) -> FeedMessage:
                 view[at + 4 * count : at + 12 * count],
                 view[at + 12 * count :],
             )
+        if kind == LIST:
+            _, number = _LIST.unpack_from(body)
+            size = len(body) - _LIST.size
+            if number >= FEED_LISTS_MAX or size % 4 or not 0 < size <= 4 * FEED_SAMPLES_MAX:
+                raise ProtocolError("bad_message", f"feed: list {number} of {size} bytes")
+            return ListAnnounced(number, memoryview(body)[_LIST.size :])
+        if kind == ROWS:
+            _, batch, number = _ROWS.unpack_from(body)
+            return RowsFed(batch, number, memoryview(body)[_ROWS.size :])
         if kind == DURABLE:
             return BatchDurable(*_DURABLE.unpack(body)[1:])
         if kind == DELETED:
@@ -204,14 +256,15 @@ class FeedInbox:
         buffer += data
         out = []
         at = 0
-        while len(buffer) - at >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(buffer, at)
-            if length > FEED_MESSAGE_BYTES_MAX:
-                raise ProtocolError("too_large", f"feed: a message of {length} bytes")
-            end = at + _LENGTH.size + length
-            if len(buffer) < end:
-                break
-            out.append(bytes(buffer[at + _LENGTH.size : end]))
-            at = end
+        with memoryview(buffer) as view:
+            while len(buffer) - at >= _LENGTH.size:
+                (length,) = _LENGTH.unpack_from(buffer, at)
+                if length > FEED_MESSAGE_BYTES_MAX:
+                    raise ProtocolError("too_large", f"feed: a message of {length} bytes")
+                end = at + _LENGTH.size + length
+                if len(buffer) < end:
+                    break
+                out.append(bytes(view[at + _LENGTH.size : end]))
+                at = end
         del buffer[:at]
         return out

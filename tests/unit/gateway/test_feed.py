@@ -59,6 +59,18 @@ async def _columns(tmp_path: Path) -> None:
     length = int.from_bytes(await reader.readexactly(4), "little")
     assert feed.unpack_feed(await reader.readexactly(length)) == feed.SeriesDeleted(11, 2)
     assert deleted == [([Matcher("__name__", MatchOp.RE, "a|b")], 5, None)]
+    # a list, its series at one time and at one each; and under the same number another list
+    for batch, at, told in ((12, [5], [7, 2000, 3]), (13, [6, 7, 8], None), (14, [9], [2000])):
+        if told is not None:
+            writer.write(feed.pack_list(4, np.array(told, "<u4").tobytes()))
+        count = 1 if batch == 14 else 3
+        times, column = np.array(at, "<i8").tobytes(), np.arange(count, dtype="<f8").tobytes()
+        writer.write(feed.pack_rows(batch, 4, times, column))
+        length = int.from_bytes(await reader.readexactly(4), "little")
+        answer = feed.unpack_feed(await reader.readexactly(length))
+        assert answer == feed.BatchDurable(batch, 0 if batch == 14 else 1)
+    assert sink.columns[metric("a")][2:] == [(5, 0.0), (6, 0.0)]
+    assert sink.columns[metric("b")][1:] == [(5, 1.0), (7, 1.0), (9, 0.0)]
     # a number that was never announced: the peer is broken, hang up
     writer.write(feed.pack_samples(10, 1, b"\xff\xff\xff\x00", ts_ms[:8], values[:8]))
     assert await reader.read() == b""

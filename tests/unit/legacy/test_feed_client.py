@@ -46,6 +46,39 @@ async def _restart(tmp_path: Path) -> None:
     await asyncio.sleep(0.01)
 
 
+def test_what_is_sent_together_again_is_named_by_a_list(tmp_path: Path) -> None:
+    asyncio.run(_lists(tmp_path))
+
+
+async def _lists(tmp_path: Path) -> None:
+    path = str(tmp_path / "feed.sock")
+    table = SeriesTable()
+    client = FeedClient(path, table)
+    numbers = [table.number(metric("m", n=str(i))) for i in range(500)]
+    sink = MemorySink()
+    intake = Intake(sink, lambda: 0, interval_s=0.001)
+    receiver = Feed(intake, path)
+    await receiver.start()
+    task = asyncio.create_task(intake.run())
+    told: dict[str, list[tuple[int, float]]] = {}
+    for at in range(700):
+        # more lists than are kept, some again, some with another middle, two times or one
+        low = at * 7 % 300
+        some = numbers[low : low + 100]
+        if at % 5 == 0:
+            some[50] = numbers[499]
+        times = [at + i % 2 if at % 3 == 0 else at for i in range(100)]
+        values = [float(at * 100 + i) for i in range(100)]
+        assert await client.write(batch_of(some, times, values)) == 0
+        for number, ts, value in zip(some, times, values, strict=True):
+            told.setdefault(str(number), []).append((ts, value))
+    assert sink.columns == {table.labels(int(n)): samples for n, samples in told.items()}
+    client.close()
+    receiver.stop()
+    task.cancel()
+    await intake.finish()
+
+
 def test_too_slow_is_not_now(tmp_path: Path) -> None:
     asyncio.run(_slow(tmp_path))
 
