@@ -127,7 +127,8 @@ class _Feeder(asyncio.Protocol):
         numbers = np.frombuffer(raw, "<u4")
         if len(numbers) and int(numbers.max()) >= len(self._refs):
             raise ProtocolError("bad_message", "feed: a number was never announced")
-        return self._refs[numbers]
+        refs: Refs = self._refs[numbers]
+        return refs
 
     def _write_samples(self, message: feed.SamplesFed) -> None:
         refs = self._refs_of(message.numbers)

@@ -1,7 +1,8 @@
 """The index of series: which series fit the matchers, and what they are called.
 
-A series is a pair (column, host): the host is its labels `instance` and `job`, the column is all
-the others. A fleet of 1,000 hosts with 100 series each has 100 columns and 1,000 hosts, so the
+A series is a pair (column, host): the host is its labels `instance` and `job`, and what else all
+series of the source have in common (a rack, a region, a pod: see `sources`); the column is all the
+others. A fleet of 1,000 hosts with 100 series each has 100 columns and 1,000 hosts, so the
 labels of 100,000 series take as much memory as those of 1,100, and a matcher is asked 1,100
 times at most. Pairs are numbered as they come: that number is the series' reference. From
 references to pairs lead two int32 arrays; back, two sorted arrays and a small dictionary of the
@@ -57,6 +58,17 @@ class LabelSets:
             self._postings.setdefault(name, {}).setdefault(value, []).append(number)
         self.ids[labels] = number
         return number
+
+    def having(self, name: str) -> Mask | None:
+        """Which sets have a label, bool[len]; None: not one."""
+        values = self._postings.get(name)
+        if values is None:
+            return None
+        mask = np.zeros(len(self.sets), np.bool_)
+        for numbers in list(values.values()):
+            at = np.array(numbers)
+            mask[at[at < len(mask)]] = True
+        return mask
 
     def names(self) -> list[str]:
         """Every label's name."""
@@ -135,9 +147,9 @@ class Match:
 
     def __init__(self, index: SeriesIndex, matchers: tuple[Matcher, ...]) -> None:
         self._index = index
-        self._column_tests = [m for m in matchers if m.name not in HOST_LABELS]
+        self._free_tests = [m for m in matchers if m.name not in HOST_LABELS]
         self._host_tests = [m for m in matchers if m.name in HOST_LABELS]
-        self._columns: Mask | None = None
+        self._columns: list[Mask | None] = [None] * len(self._free_tests)
         self._hosts: Mask | None = None
         self._labels: dict[int, Labels] = {}
         self._order: tuple[bytes, list[int]] = (b"", [])
@@ -151,9 +163,26 @@ class Match:
         seen, count = self.series_seen, index.count
         if seen == count:
             return
-        self._columns = index.columns.match(self._column_tests, self._columns)
         self._hosts = index.hosts.match(self._host_tests, self._hosts)
-        fresh = index.fitting(self._columns, self._hosts, seen, count)
+        hosts, columns = self._hosts, None
+        either: list[tuple[Mask, Mask, Mask]] = []
+        for i, test in enumerate(self._free_tests):
+            fits = self._columns[i] = index.columns.match([test], self._columns[i])
+            assert fits is not None
+            has = index.hosts.having(test.name)
+            if has is None:
+                columns = fits if columns is None else columns & fits
+                continue
+            # where the host has the label, it decides, and the column where it does not
+            host_fits = index.hosts.match([test])
+            assert host_fits is not None
+            either.append((has, host_fits, fits))
+            may = host_fits | ~has if fits.any() else host_fits & has
+            hosts = may if hosts is None else hosts[: len(may)] & may[: len(hosts)]
+        fresh = index.fitting(columns, hosts, seen, count)
+        for has, host_fits, fits in either:
+            host = index.host_of[fresh]
+            fresh = fresh[np.where(has[host], host_fits[host], fits[index.column_of[fresh]])]
         if len(fresh):
             self.refs = np.concatenate([self.refs, fresh])
         self.series_seen = count

@@ -34,6 +34,10 @@ SLAB_BLOCKS_MAX = 2_048
 BLOCK_ROWS_MIN = 16
 BLOCK_ROWS_FIRST = 32
 BLOCK_ROWS_MAX = 1_024
+SOURCE_SERIES_MIN = 8
+"""New series of a source that come together before what they have in common is its host's."""
+HOSTS_PER_SOURCE_MAX = 8
+"""Sets of host's labels of one source, tried one by one for each new series."""
 ROSTER_SERIES_MIN = 16
 ROSTER_SERIES_MAX = 16_384
 """Series of a run that comes again and again outside of frames."""

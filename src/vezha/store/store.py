@@ -53,6 +53,7 @@ from vezha.store.reading import Reading
 from vezha.store.roster import Rosters
 from vezha.store.settings import StoreSettings
 from vezha.store.slab import Slab
+from vezha.store.sources import Sources
 from vezha.store.wal import Wal
 from vezha.wire.ranges import Ranges
 from vezha.world import World
@@ -116,9 +117,9 @@ class Store:
         self._origins = {key: number for number, key in self._catalog.origins()}
         stored = self._catalog.progress()
         self._progress = [stored.get(i, Ranges()) for i in range(len(self._origins))]
-        self._source_series = np.bincount(
-            self._index.host_of, minlength=len(self._index.hosts.sets) + 64
-        )
+        self._sources = Sources(self._index)
+        self._source_series: Refs
+        self._count_series()
         self._layouts: dict[tuple[int, Labels], Layout] = {}
         self._layout_list: list[Layout] = []
         for number, schema, host in self._catalog.layouts():
@@ -161,23 +162,28 @@ class Store:
 
         A series beyond a limit gets -1 (and `write` drops its samples, counted).
         """
-        columns, hosts = self._pairs([split_labels(labels) for labels in series])
-        refs = self._index.find(columns, hosts)
-        if (refs < 0).any():
-            refs = self._create(columns, hosts, refs)
+        splits = self._sources.splits(series)
+        refs = np.full(len(series), -1, np.int64)
+        index = self._index
+        for at in range(max(map(len, splits), default=0)):
+            tried = [i for i, pairs in enumerate(splits) if len(pairs) > at and refs[i] < 0]
+            known = [
+                (i, index.columns.ids.get(column), index.hosts.ids.get(host))
+                for i, (column, host) in ((i, splits[i][at]) for i in tried)
+            ]
+            there = [(i, c, h) for i, c, h in known if c is not None and h is not None]
+            if there:
+                where, columns, hosts = (
+                    np.array(part, np.int64) for part in zip(*there, strict=True)
+                )
+                refs[where] = index.find(columns, hosts)
+        new = np.flatnonzero(refs < 0)
+        if len(new):
+            pairs = [splits[i][0] for i in new.tolist()]
+            columns = np.array([self._column(column) for column, _ in pairs], np.int64)
+            hosts = np.array([self._host(host) for _, host in pairs], np.int64)
+            refs[new] = self._create(columns, hosts, np.full(len(new), -1, np.int64))
         return refs
-
-    def _pairs(
-        self, pairs: Sequence[tuple[Labels, Labels]]
-    ) -> tuple[
-        np.ndarray[tuple[int], np.dtype[np.int64]], np.ndarray[tuple[int], np.dtype[np.int64]]
-    ]:
-        columns = np.empty(len(pairs), np.int64)
-        hosts = np.empty(len(pairs), np.int64)
-        for i, (column, host) in enumerate(pairs):
-            columns[i] = self._column(column)
-            hosts[i] = self._host(host)
-        return columns, hosts
 
     def _column(self, labels: Labels) -> int:
         sets = self._index.columns
@@ -193,11 +199,22 @@ class Store:
         if number is None:
             number = sets.add(labels)
             self._delta.hosts.append((number, labels))
-            if number >= len(self._source_series):
-                grown = np.zeros(2 * len(self._source_series), np.int64)
-                grown[: len(self._source_series)] = self._source_series
-                self._source_series = grown
         return number
+
+    def _source_of(self, host: int) -> int:
+        source = int(self._sources.of_hosts()[host])
+        if source >= len(self._source_series):
+            grown = np.zeros(2 * source + 64, np.int64)
+            grown[: len(self._source_series)] = self._source_series
+            self._source_series = grown
+        return source
+
+    def _count_series(self) -> None:
+        """Series by source, from the index."""
+        of_host = self._sources.of_hosts()
+        self._source_series = np.bincount(
+            of_host[self._index.host_of], minlength=2 * len(self._sources) + 64
+        )
 
     def _create(
         self,
@@ -210,15 +227,18 @@ class Store:
         _, first = np.unique(keys, return_index=True)
         new = missing[np.sort(first)]
         allowed = np.ones(len(new), np.bool_)
-        for host in np.unique(hosts[new]).tolist():
-            mine = np.flatnonzero(hosts[new] == host)
-            room = self.settings.series_per_source_max - int(self._source_series[host])
+        self._source_of(int(hosts.max()))
+        sources = self._sources.of_hosts()[hosts[new]]
+        for source in np.unique(sources).tolist():
+            self._source_of(int(self._sources.hosts(source)[0]))
+            mine = np.flatnonzero(sources == source)
+            room = self.settings.series_per_source_max - int(self._source_series[source])
             allowed[mine[max(room, 0) :]] = False
         allowed[max(self.settings.series_max - self._index.count, 0) :] = False
         refused = len(new) - int(np.count_nonzero(allowed))
         if refused:
             self.counts["refused_series"] += refused
-            source = int(hosts[new[~allowed][0]])
+            source = int(sources[~allowed][0])
             if source not in self._told_refused:
                 self._told_refused.add(source)
                 log.warning(
@@ -231,13 +251,13 @@ class Store:
         if len(new):
             new_columns, new_hosts = columns[new].astype(np.int32), hosts[new].astype(np.int32)
             first_ref = self._index.append(new_columns, new_hosts)
-            np.add.at(self._source_series, new_hosts, 1)
+            np.add.at(self._source_series, sources[allowed], 1)
             self._delta.series.append((first_ref, new_columns.tobytes(), new_hosts.tobytes()))
             refs[missing] = self._index.find(columns[missing], hosts[missing])
         return refs
 
-    def _source_name(self, host: int) -> str:
-        labels = self._index.hosts.sets[host]
+    def _source_name(self, source: int) -> str:
+        labels = self._index.hosts.sets[self._sources.hosts(source)[0]]
         return get_label(labels, INSTANCE) or get_label(labels, "job")
 
     def labels(self, ref: int) -> Labels:
@@ -266,6 +286,7 @@ class Store:
         if schema is None:
             raise UnknownSchema(f"schema {schema_id:016x} was not announced")
         host = self._host(extra)
+        source = self._source_of(host)
         columns = self._schema_columns.get(schema_id)
         if columns is None:
             columns = np.array([self._column(split_labels(s)[0]) for s in schema], np.int64)
@@ -274,10 +295,10 @@ class Store:
         refs = self._index.find(columns, hosts)
         new = int(np.count_nonzero(refs < 0))
         limits = self.settings
-        if int(self._source_series[host]) + new > limits.series_per_source_max:
+        if int(self._source_series[source]) + new > limits.series_per_source_max:
             self.counts["refused_series"] += new
             raise TooManySeries(
-                self._source_name(host), "series_per_source_max", limits.series_per_source_max
+                self._source_name(source), "series_per_source_max", limits.series_per_source_max
             )
         if self._index.count + new > limits.series_max:
             self.counts["refused_series"] += new
@@ -606,7 +627,7 @@ class Store:
             **{name: float(count) for name, count in self.counts.items()},
             **self._flusher.stats(),
             "series": float(self._index.count),
-            "sources": float(len(self._index.hosts.sets)),
+            "sources": float(len(self._sources)),
             "layouts": float(len(self._layout_list)),
             "rosters": float(len(self._rosters)),
             "head_bytes": float(self._head.bytes_used),
@@ -619,9 +640,9 @@ class Store:
 
     def top_sources(self, count: int = 10) -> list[tuple[str, int]]:
         """Sources with the most series: (instance, series)."""
-        sizes = self._source_series[: len(self._index.hosts.sets)]
+        sizes = self._source_series[: len(self._sources)]
         order = np.argsort(-sizes, kind="stable")[:count].tolist()
-        return [(self._source_name(host), int(sizes[host])) for host in order]
+        return [(self._source_name(source), int(sizes[source])) for source in order]
 
     def close(self) -> None:
         """Write everything as tiles and let go of the files."""
@@ -732,9 +753,7 @@ class Store:
                 self._origins[key] = number
                 self._progress.append(Ranges())
         delta.series = [s for s in delta.series if s[0] >= stored_series]
-        self._source_series = np.bincount(
-            self._index.host_of, minlength=2 * len(self._index.hosts.sets) + 64
-        )
+        self._count_series()
         self._flusher.put_delta(delta)
 
 
