@@ -125,3 +125,6 @@ INSTALL_START_S = 10.0
 
 LINK_CALM_S = 30.0
 """A connection that lasted so long has earlier failures forgotten."""
+
+FETCH_ANSWER_S = 60.0
+"""How long a piece of a file may take; the server answers within ten seconds when it is slow."""

@@ -12,12 +12,13 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from vezha import __version__
 from vezha.agent.dial import Channel, Server, dial
 from vezha.agent.identity import Identity
 from vezha.agent.limits import (
+    FETCH_ANSWER_S,
     LINK_CALM_S,
     LINK_FAREWELL_S,
     LINK_HEARTBEAT_S,
@@ -58,6 +59,68 @@ def backoff_s(failures: int, retry_after_s: float, dice: Callable[[float, float]
     return wait
 
 
+class Telling(Protocol):
+    """Progress that waits to be told."""
+
+    def untold(self) -> list[m.Progress]:
+        """What is not acknowledged, oldest first."""
+        ...
+
+    def acked(self, number: int) -> None:
+        """Up to this number it is in the ledger."""
+        ...
+
+
+class Fetches:
+    """One question for a piece of a file at a time, from one thread to the link's and back."""
+
+    def __init__(self, nudge: Callable[[], None]) -> None:
+        self._nudge = nudge
+        self._lock = threading.Condition()
+        self._number = 0
+        self._ask: m.Fetch | None = None
+        self._is_sent = False
+        self._answer: m.Chunk | None = None
+        self._broken = False
+
+    def ask(self, path: str, offset: int, length: int) -> m.Chunk:
+        """Blocks. Raises OSError."""
+        with self._lock:
+            self._number = (self._number + 1) & 0xFFFFFFFF
+            self._ask = m.Fetch(self._number, path, offset, length)
+            self._is_sent, self._answer, self._broken = False, None, False
+            self._nudge()
+            done = self._lock.wait_for(
+                lambda: self._answer is not None or self._broken, FETCH_ANSWER_S
+            )
+            self._ask = None
+            if self._answer is None:
+                raise OSError("no answer" if not done else "the connection ended")
+            return self._answer
+
+    def to_send(self) -> m.Fetch | None:
+        """The question that was not sent yet."""
+        with self._lock:
+            if self._ask is None or self._is_sent:
+                return None
+            self._is_sent = True
+            return self._ask
+
+    def answered(self, chunk: m.Chunk) -> None:
+        """An answer came; one to another question is too late."""
+        with self._lock:
+            if self._ask is not None and chunk.request == self._ask.request:
+                self._answer = chunk
+                self._lock.notify_all()
+
+    def broke(self) -> None:
+        """The connection ended."""
+        with self._lock:
+            if self._ask is not None and self._is_sent:
+                self._broken = True
+                self._lock.notify_all()
+
+
 class Link:
     """One agent's connection, for ever."""
 
@@ -85,7 +148,20 @@ class Link:
         self.failures_total = 0
         self.offset_ms = 0.0
         self.durable = Ranges()
-        self.desired = m.Desired()
+        self.capabilities: list[str] = []
+        """Kinds of directives that the agent acts on."""
+        self.on_desired: Callable[[m.Desired], None] | None = None
+        """Told on the link's thread what the host should run, at each connection and when it
+        changes."""
+        self.state: Callable[[], m.State] | None = None
+        """What the agent tells of itself; without it, the facts alone."""
+        self.progress: Telling | None = None
+        """What it tells of directives, until that is acknowledged."""
+        self.sent_away = False
+        """Whether the server was there and said to come later, last time."""
+        self._fetches = Fetches(self.nudge)
+        self._tell_state = threading.Event()
+        self._tell_progress = threading.Event()
         self.on_tripwires: Callable[[m.Tripwires], None] | None = None
         """Told on the link's thread what to watch, at each connection and when it changes."""
         self._urgent: deque[tuple[float, m.Crossing]] = deque(maxlen=URGENT_MESSAGES_MAX)
@@ -100,6 +176,21 @@ class Link:
     def send_crossing(self, crossing: m.Crossing) -> None:
         """Send ahead of everything else; forgotten where that cannot be done soon."""
         self._urgent.append((self._world.clock.monotonic(), crossing))
+        self.nudge()
+
+    def fetch(self, path: str, offset: int, length: int) -> m.Chunk:
+        """A piece of a published file, when no frame waits to be sent. Blocks. Raises OSError
+        where there is no connection, or it ends, or nothing comes in time."""
+        return self._fetches.ask(path, offset, length)
+
+    def tell_state(self) -> None:
+        """What the agent tells of itself has changed."""
+        self._tell_state.set()
+        self.nudge()
+
+    def tell_progress(self) -> None:
+        """There is more progress to tell."""
+        self._tell_progress.set()
         self.nudge()
 
     def stop(self) -> None:
@@ -126,16 +217,19 @@ class Link:
                 self._talk()
             except ws.Refused as error:
                 retry_after_s = error.retry_after_s
+                self.sent_away = error.status in (429, 503)
                 self._complain(f"refused: {error}")
             except ProtocolError as error:
                 self._complain(f"protocol: {error}")
             except _SentAway as error:
                 retry_after_s = error.retry_after_s
+                self.sent_away = error.code in ("busy", "stopping")
                 self._complain(f"sent away: {error}")
             except OSError as error:
                 self._complain(f"{error}")
             finally:
                 self.connected = False
+                self._fetches.broke()
             if self._stop.is_set():
                 return
             lasted = self._world.clock.monotonic() - began
@@ -172,8 +266,15 @@ class Link:
             time_ms=self._now_ms(),
             version=__version__,
             schemas=self._spool.schema_ids(SCHEMAS_PER_HELLO_MAX),
-            capabilities=[] if self.on_tripwires is None else [TRIPWIRES_CAPABILITY],
+            capabilities=self._capabilities(),
         )
+
+    def _capabilities(self) -> list[str]:
+        watches = [] if self.on_tripwires is None else [TRIPWIRES_CAPABILITY]
+        return watches + self.capabilities
+
+    def _state(self) -> m.State:
+        return m.State(facts=self._facts()) if self.state is None else self.state()
 
     def _talk(self) -> None:
         """One connection from dialling to its end, which is always an exception, or the stop."""
@@ -198,6 +299,7 @@ class _SentAway(Exception):
 
     def __init__(self, error: m.Error) -> None:
         super().__init__(f"{error.code}: {error.text}")
+        self.code = error.code
         self.retry_after_s = error.retry_after_s
 
 
@@ -214,12 +316,15 @@ class _Conversation:
         self._said_s = now
         self._status_s = -1e9
         self._welcomed = False
+        self._delivers = False
+        """Whether the server sent directives: then it also understands what we tell of them."""
 
     def turn(self) -> None:
         """Send what may be sent, then wait for news or the next heart-beat."""
         link = self._link
         self._send_urgent()
         self._send_frames()
+        self._send_change()
         now = self._clock.monotonic()
         if self._welcomed and now - self._status_s >= STATUS_INTERVAL_S:
             self._tell_status()
@@ -249,17 +354,26 @@ class _Conversation:
             self._welcomed = True
             link.connected = True
             link.connects += 1
+            link.sent_away = False
             link._say(f"connected to {link._server.host}:{link._server.port} as {said.host}")
             link.offset_ms = session.offset_ms
             self._tell_status()  # before any frame: the server corrects stamps by the offset
-            self._send(m.pack(m.State(facts=link._facts())))
+            self._send(m.pack(link._state()))
         elif isinstance(said, m.Desired):
-            link.desired = said
+            self._delivers = True
+            link._tell_progress.set()
+            if link.on_desired is not None:
+                link.on_desired(said)
+        elif isinstance(said, m.Chunk):
+            link._fetches.answered(said)
+        elif isinstance(said, m.ProgressAck):
+            if link.progress is not None:
+                link.progress.acked(said.number)
         elif isinstance(said, m.Tripwires):
             if link.on_tripwires is not None:
                 link.on_tripwires(said)
         elif isinstance(said, m.SendState):
-            self._send(m.pack(m.State(facts=link._facts())))
+            self._send(m.pack(link._state()))
         link.offset_ms = session.offset_ms
         link.durable = session.durable
         if isinstance(said, (m.Welcome, m.Ack)):
@@ -271,6 +385,24 @@ class _Conversation:
             at_s, crossing = urgent.popleft()
             if self._clock.monotonic() - at_s <= CROSSING_AGE_MAX_S:
                 self._send(m.pack(crossing))
+
+    def _send_change(self) -> None:
+        """What concerns change goes after the frames: they never wait for it."""
+        link = self._link
+        if not self._welcomed:
+            return
+        if link._tell_state.is_set():
+            link._tell_state.clear()
+            self._send(m.pack(link._state()))
+        if not self._delivers:
+            return
+        if link.progress is not None and link._tell_progress.is_set():
+            link._tell_progress.clear()
+            for told in link.progress.untold():
+                self._send(m.pack(told))
+        ask = link._fetches.to_send()
+        if ask is not None:
+            self._send(m.pack(ask))
 
     def _send_frames(self) -> None:
         spool, session = self._link._spool, self._session

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
+from vezha.gateway.change import new_bucket
 from vezha.gateway.limits import SKEW_SHIFTED_MS, WRITE_BUFFER_BYTES_MAX
 from vezha.gateway.sink import Identity
 from vezha.model.labels import Labels, labels_of
@@ -58,6 +59,9 @@ class Connection(WSListener):
         self.row = -1
         self.said_bye = False
         self.takes_tripwires = False
+        self.takes: frozenset[str] = frozenset()
+        self.is_fetching = False
+        self.fetch_bucket = new_bucket()
         self._transport: WSTransport | None = None
         self._layouts: dict[int, object] = {}
         self._parts: list[bytes] = []
@@ -127,12 +131,15 @@ class Connection(WSListener):
             self.gateway.told_status(self, said)
         elif isinstance(said, m.State):
             self.gateway.identities.state_told(self.identity, self._version, said.facts)
+            self.gateway.desk.changes.state_told(self.identity, said)
         elif isinstance(said, m.Time):
             self.send(m.pack(m.TimeReply(said.agent_ms, self.gateway.wall_ms())))
         elif isinstance(said, m.Crossing):
             self.gateway.crossed(self, said)
         elif isinstance(said, m.Fetch):
-            self.send(m.pack(m.Chunk(said.request, m.CHUNK_ABSENT, 0, 0, b"")))
+            self.gateway.desk.fetch(self, said)
+        elif isinstance(said, m.Progress):
+            self.gateway.desk.progress(self, said)
         elif isinstance(said, m.Bye):
             self.said_bye = True
             self.gateway.told_bye(self, said)

@@ -36,3 +36,16 @@ AGENT_FILE_BYTES_MAX = 16 << 20
 """The agent's zipapp, which new hosts fetch from the channel."""
 FEED_NUMBERS_MAX = 1 << 24
 """Series that one feeding process may announce."""
+FETCH_BYTES_PER_S_EACH = 512 << 10
+"""What one agent downloads of published files, so that live data keeps its place on a thin line."""
+FETCH_BYTES_PER_S = 16 << 20
+"""What all agents together download."""
+FETCH_BURST_BYTES = 512 << 10
+FETCH_WAIT_MAX_S = 10.0
+"""A piece that would wait longer is answered with "later"."""
+PROGRESS_GATHER_S = 0.05
+"""How long progress of many agents gathers before one transaction."""
+PROGRESS_RETRY_S = 1.0
+PROGRESS_PENDING_MAX = 50_000
+PUSHES_PER_SLICE = 200
+"""Messages sent before the loop may do something else."""

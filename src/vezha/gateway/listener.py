@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from picows import (
 )
 
 from vezha.gateway.admission import Admission
+from vezha.gateway.change import ChangeDesk, Changes
 from vezha.gateway.connection import Connection, EnrolConnection, Stream
 from vezha.gateway.fleet import SERIES, Fleet, FleetSeries
 from vezha.gateway.intake import Intake
@@ -66,8 +67,13 @@ class Gateway:
         admission: Admission | None = None,
         agent_file: str = "",
         refusals: tuple[type[Exception], ...] = (SeriesRefused,),
+        changes: Changes | None = None,
+        root: Callable[[], str] = str,
     ) -> None:
-        """*refusals* are what the sink raises where a series is over a limit."""
+        """*refusals* are what the sink raises where a series is over a limit; *root* gives the
+        metadata of the keys that new agents pin."""
+        self.desk = ChangeDesk(world.clock, changes)
+        self._root = root
         self.refusals = refusals
         self._disk = world.disk
         self._agent_file = agent_file
@@ -122,6 +128,7 @@ class Gateway:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.desk.stop()
         await self.intake.finish()
 
     def wall_ms(self) -> int:
@@ -239,6 +246,15 @@ class Gateway:
         if self.tripwires is not None and TRIPWIRES_CAPABILITY in hello.capabilities:
             connection.takes_tripwires = True
             connection.send(m.pack(self.tripwires(connection.identity.host)))
+        self.desk.greet(connection, hello.capabilities)
+
+    def push_desired(self, hosts: Collection[str]) -> None:
+        """What these hosts should run has changed: tell those that are connected."""
+        told = [c for c in self._connections.values() if c.takes and c.identity.host in hosts]
+        if told:
+            task = asyncio.ensure_future(self.desk.push(told))
+            self._tasks.append(task)
+            task.add_done_callback(self._tasks.remove)
 
     def push_tripwires(self) -> None:
         """The tripwires have changed: tell every agent, a slice at a time."""
@@ -318,12 +334,13 @@ class Gateway:
             identity, secret = await asyncio.to_thread(
                 self.identities.enrol, connection.token, ask.host, ask.facts
             )
+            root = await asyncio.to_thread(self._root)
         except EnrolmentRefused as error:
             log.warning("enrolment_refused", host=ask.host[:64], why=str(error))
             connection.answer(m.Error("enrolment", str(error)))
             return
         log.info("enrolled", host=identity.host, agent_id=identity.agent_id)
-        connection.answer(m.Enrolled(identity.agent_id, secret, identity.host, self._ca_pem))
+        connection.answer(m.Enrolled(identity.agent_id, secret, identity.host, self._ca_pem, root))
 
     # the fleet's series --------------------------------------------------------------------------------
 

@@ -30,14 +30,17 @@ from vezha.model.columns import Values
 from vezha.model.labels import Labels, labels_of, metric
 from vezha.query import Engine
 from vezha.server.bus import Bus, socket_path
+from vezha.server.changes import LedgerChanges
 from vezha.server.contour import StopSignal
 from vezha.server.identities import LedgerIdentities
 from vezha.server.limits import (
+    DIRECTIVES_LOOK_S,
     GC_THRESHOLDS,
     HOSTS_NUDGE_S,
     IDENTITIES_REFRESH_S,
     OPEN_FILES_WANTED,
     OWN_SERIES_INTERVAL_S,
+    RELEASES_LOOK_S,
     SEEN_INTERVAL_S,
     TOLD_INTERVAL_S,
 )
@@ -101,6 +104,7 @@ class DataContour:
         self._identities = identities
         self._loop = asyncio.get_running_loop()
         self._bus = Bus(settings.state.run, "data")
+        self._changes = LedgerChanges(ledger, world, str(settings.state.releases))
         authority, self._certificate, self._key = settings.tls_files
         self._gateway = Gateway(
             self._mirror or store,
@@ -111,7 +115,10 @@ class DataContour:
             on_crossing=self._crossed,
             agent_file=str(settings.state.run / AGENT_FILE),
             refusals=(TooManySeries,),
+            changes=self._changes,
+            root=self._changes.root,
         )
+        self._gateway.desk.on_progress = lambda: self._bus.publish("progress")
         self._engine = Engine(store)
         self._alerting = Alerting(
             self._engine,
@@ -137,6 +144,7 @@ class DataContour:
         self._rules_thread = threading.Thread(target=self._evaluate, name="rules", daemon=True)
         self._tasks: list[asyncio.Task[None]] = []
         self._refresh_wanted = asyncio.Event()
+        self._directives_wanted = asyncio.Event()
         self._hosts_nudge: asyncio.TimerHandle | None = None
         identities.on_hosts = self._hosts_changed
         self._tripwires_sent = 0
@@ -159,6 +167,8 @@ class DataContour:
         self._tasks = [
             asyncio.create_task(self._keep_identities()),
             asyncio.create_task(self._keep_told()),
+            asyncio.create_task(self._keep_directives()),
+            asyncio.create_task(self._keep_releases()),
             asyncio.create_task(self._tell_own()),
         ]
         gc.collect()
@@ -254,6 +264,8 @@ class DataContour:
     def _nudged(self, topic: str) -> None:
         if topic in ("agents", "hosts"):
             self._refresh_wanted.set()
+        elif topic == "directives":
+            self._directives_wanted.set()
 
     def _hosts_changed(self) -> None:
         """A host is new, or said what it is: the pages show it at once. On any thread."""
@@ -311,8 +323,33 @@ class DataContour:
                 seen_s, seen = now_s, self._gateway.seen()
             try:
                 await asyncio.to_thread(self._identities.write_told, seen)
+                if await asyncio.to_thread(self._changes.write_states):
+                    self._bus.publish("progress")
             except SQLAlchemyError as error:
                 log.error("facts_unwritten", error=str(error)[:300])
+
+    # change -----------------------------------------------------------------------------------------
+
+    async def _keep_directives(self) -> None:
+        """What hosts should run, from the ledger to the agents: each second, and when nudged."""
+        while True:
+            try:
+                news = await asyncio.to_thread(self._changes.refresh)
+                if news:
+                    self._gateway.push_desired(news)
+            except SQLAlchemyError as error:
+                log.error("directives_unread", error=str(error)[:300])
+            try:
+                async with asyncio.timeout(DIRECTIVES_LOOK_S):
+                    await self._directives_wanted.wait()
+            except TimeoutError:
+                pass
+            self._directives_wanted.clear()
+
+    async def _keep_releases(self) -> None:
+        while True:
+            await asyncio.to_thread(self._changes.keep_fresh)
+            await asyncio.sleep(RELEASES_LOOK_S)
 
     # what this contour says of itself --------------------------------------------------------------
 
@@ -344,6 +381,11 @@ class DataContour:
             ("process_cpu_seconds_total", labels_of({"contour": "data"})): usage.ru_utime
             + usage.ru_stime,
         }
+        own["vezha_gateway_fetched_bytes_total", ()] = self._gateway.desk.fetched_bytes
+        own["vezha_gateway_progress_total", ()] = self._gateway.desk.progress_written
+        for role, ends_s in self._changes.expiries_s.items():
+            left_s = ends_s - self._world.clock.now()
+            own["vezha_trust_expires_seconds", labels_of({"role": role})] = left_s
         for code, count in counters.refused.items():
             own["vezha_gateway_refused_total", labels_of({"code": code})] = count
         for name, value in self._store.stats().items():

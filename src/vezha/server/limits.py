@@ -77,3 +77,13 @@ FIGURES_DAYS = 28
 """The figures of delivery, as series, are those of so many days."""
 FORECAST_WAIT_MAX_S = 5.0
 """How long the forecast's process sleeps at most, so that a set clock is noticed."""
+
+DIRECTIVES_LOOK_S = 1.0
+"""How often the ledger is asked whether hosts should run something else, without a nudge."""
+DIRECTIVES_ALL_AGAIN_S = 60.0
+"""How often all directives are read, in case that a clock was set back."""
+DIRECTIVES_OVERLAP_MS = 5_000
+"""Rows are read again so far back: transactions end in another order than they began."""
+EFFECTIVE_TEXT_CHARS_MAX = 64 << 10
+RELEASES_LOOK_S = 60.0
+"""How often the server looks whether its own signatures come to their end."""
