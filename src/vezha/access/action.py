@@ -53,6 +53,13 @@ class Action(Enum):
     CHECKLIST_READ = "checklist.read"
     CHECKLIST_RUN = "checklist.run"
     INCIDENT_JUDGE = "incident.judge"
+    ONCALL_READ = "oncall.read"
+    ONCALL_CHANGE = "oncall.change"
+    ONCALL_OVERRIDE = "oncall.override"
+    CALENDAR_CHANGE = "calendar.change"
+    CALENDAR_FETCH = "calendar.fetch"
+    CONTACT_READ = "contact.read"
+    CONTACT_CHANGE = "contact.change"
     SILENCE_READ = "silence.read"
     SILENCE_CHANGE = "silence.change"
 
@@ -139,6 +146,18 @@ def _rules() -> tuple[ActionRule, ...]:
         rule(a.CHECKLIST_READ, viewer, "see checklists and their runs"),
         rule(a.CHECKLIST_RUN, operator, "do a checklist", changes=True),
         rule(a.INCIDENT_JUDGE, operator, "say which change caused an incident", changes=True),
+        rule(a.ONCALL_READ, viewer, "see who is on call, schedules, policies, teams"),
+        rule(a.ONCALL_CHANGE, admin, "change schedules, policies, teams", changes=True),
+        rule(a.ONCALL_OVERRIDE, operator, "stand in for somebody on call", changes=True),
+        rule(a.CALENDAR_CHANGE, operator, "make or end a calendar's address", changes=True),
+        rule(a.CALENDAR_FETCH, anyone, "fetch a calendar, by its own secret"),
+        rule(a.CONTACT_READ, viewer, "see how one is reached; others': as an admin"),
+        rule(
+            a.CONTACT_CHANGE,
+            viewer,
+            "change how one is reached; others': as an admin",
+            changes=True,
+        ),
         rule(a.SILENCE_READ, viewer, "see silences"),
         rule(a.SILENCE_CHANGE, operator, "begin or end a silence", changes=True),
         rule(a.SCENARIO_READ, viewer, "see scenarios and their rounds"),

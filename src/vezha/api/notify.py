@@ -11,6 +11,7 @@ from sqlalchemy import func, select, update
 from vezha.access import Action
 from vezha.api.errors import ConflictError, NotFoundError
 from vezha.api.route import Call, Route, path_id, seconds
+from vezha.incidents.oncall.document import show_window
 from vezha.ledger.tables import message
 from vezha.notify import outbox
 from vezha.notify.errors import NotifySettingsError
@@ -22,6 +23,14 @@ FILE = "notify_file"
 """Under this name `Services.extra` holds the path of the settings of receivers and routes."""
 
 
+class QuietView(msgspec.Struct):
+    """Quiet hours: days (mon … sun), `start` as HH:MM by the receiver's time zone, their length."""
+
+    days: list[str]
+    start: str
+    minutes: int
+
+
 class ReceiverView(msgspec.Struct):
     """A receiver with how it fares."""
 
@@ -30,6 +39,8 @@ class ReceiverView(msgspec.Struct):
     language: str
     time_zone: str
     rate: int
+    quiet: list[QuietView]
+    quiet_below: str
     waiting: int
     failed: int
     last_sent_at: float | None
@@ -129,6 +140,8 @@ def receivers(call: Call) -> dict[str, Any]:
                 "language": r.language,
                 "time_zone": r.time_zone,
                 "rate": r.rate,
+                "quiet": [show_window(w) for w in r.quiet.windows] if r.quiet else [],
+                "quiet_below": r.quiet.least.value if r.quiet else "",
                 "waiting": counts.get((r.name, "waiting"), 0) + counts.get((r.name, "claimed"), 0),
                 "failed": counts.get((r.name, "failed"), 0),
                 "last_sent_at": seconds(sent.get(r.name)),

@@ -21,6 +21,8 @@ from vezha.incidents.limits import (
     RELAPSE_WINDOW_MS,
     TRANSITIONS_PER_STEP_MAX,
 )
+from vezha.incidents.oncall.rows import read_teams
+from vezha.incidents.oncall.team import named_team, team_of
 from vezha.incidents.rows import (
     create_case,
     read_case,
@@ -217,6 +219,8 @@ class _Work:
             if row.host:
                 by_id[row.incident_id].hosts.add(row.host)
         self._grouping = Grouping(candidates)
+        self._teams = read_teams(connection)
+        self._place = read_place(connection) if self._teams else Place()
 
     def take(self, row: Any) -> None:
         """One transition."""
@@ -237,7 +241,7 @@ class _Work:
             self._sync(case)
 
     def _fire(self, row: Any, at_ms: int) -> None:
-        team = row.labels.get("team", "") or row.annotations.get("vezha_team", "")
+        team = self._team_of(row)
         alert = Arriving(row.fingerprint, row.alert_name, row.host, team, at_ms)
         id_ = self._grouping.place(alert)
         member = Member(
@@ -263,6 +267,12 @@ class _Work:
         case.fire(member, at_ms)
         self._grouping.join(id_, alert)
         self._sync(case)
+
+    def _team_of(self, row: Any) -> str:
+        if not self._teams:
+            return named_team(row.labels, row.annotations)
+        labels = {**self._place.labels.get(row.host, {}), **row.labels, "severity": row.severity}
+        return team_of(labels, row.annotations, self._teams)
 
     def _sync(self, case: Case) -> None:
         """Let grouping know what became of *case*."""

@@ -25,3 +25,7 @@ class TryAgain(SendError):
 
 class Refused(SendError):
     """It will never take this message."""
+
+
+class Gone(Refused):
+    """The address is no more: nothing need be sent to it ever again."""

@@ -24,6 +24,7 @@ RATE_WINDOW_MS = 10 * 60_000
 RATE_MESSAGES_DEFAULT = 20
 """Messages that ring per receiver in RATE_WINDOW_MS; what is more goes into one digest."""
 DIGEST_LINES_MAX = 30
+HANDOVER_LINES_MAX = 40
 OUTBOX_LISTED_MAX = 500
 SENT_KEPT_MS = 90 * 86_400_000
 """How long settled messages and transitions of alerts are kept; incidents are kept for good."""

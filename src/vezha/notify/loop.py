@@ -7,34 +7,51 @@ dead provider delays nobody else. Both are reconcilers: a step without work chan
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import structlog
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from vezha.incidents.errors import OperatorError as IncidentError
 from vezha.incidents.limits import SNOOZE_MS_DEFAULT
 from vezha.incidents.loop import Desk
+from vezha.incidents.oncall.errors import NothingThere
+from vezha.incidents.oncall.handover import Page
+from vezha.incidents.oncall.person import (
+    Preference,
+    chosen,
+    read_contacts,
+    read_preferences,
+    remove_contact,
+)
 from vezha.incidents.rows import read_cases, read_cursor, read_place, write_cursor
 from vezha.ledger import Ledger
-from vezha.ledger.tables import incident_event
+from vezha.ledger.tables import handover, incident_event
+from vezha.model.severity import Severity
 from vezha.notify import outbox
 from vezha.notify.digest import make_room
-from vezha.notify.errors import NotifySettingsError, Refused, TryAgain
+from vezha.notify.errors import Gone, NotifySettingsError, Refused, TryAgain
+from vezha.notify.handing_over import contacts_for, message_of_page
 from vezha.notify.limits import EVENTS_PER_STEP_MAX, PRUNE_EVERY_MS, SEND_TIMEOUT_S
-from vezha.notify.message import Message, show_time
-from vezha.notify.plan import kind_for, message_of, news_of, receivers_of
+from vezha.notify.message import LOUD, Message, show_time
+from vezha.notify.people import MARK, People, people_of, receiver_name
+from vezha.notify.plan import kind_asked, kind_for, message_of, news_of, receivers_of
 from vezha.notify.provider import Delivery, Listener, Pressed
+from vezha.notify.quiet import HELD, quiet_until
 from vezha.notify.settings import NotifyPlan, Receiver, load_settings
 from vezha.notify.words import word
 from vezha.world import World
 
 CURSOR = "notify.events"
+HANDOVER_CURSOR = "notify.handovers"
 _log = structlog.get_logger("notify")
+_NO_CONTACT = "this contact is gone, or its account in notify.toml is"
 _HANGS_S = 2 * SEND_TIMEOUT_S
 
 
@@ -72,6 +89,8 @@ class Notifier:
         self._more: set[str] = set()
         self._pruned_ms = 0
         self._retired: list[NotifyPlan] = []
+        self._people = People()
+        self._people_seen: tuple[object, ...] = ()
         self.on_sent: Callable[[], None] = lambda: None
 
     @property
@@ -83,6 +102,19 @@ class Notifier:
     def problem(self) -> str:
         """Why the settings file is not in force as it is now; empty if it is."""
         return self._file.problem
+
+    @property
+    def people(self) -> People:
+        """People's contacts as receivers, and why some cannot be used."""
+        return self._people
+
+    def find(self, name: str) -> Receiver | None:
+        """A receiver of the file, or a person's contact."""
+        return self.plan.receivers.get(name) or self._people.receivers.get(name)
+
+    def names(self) -> list[str]:
+        """All that can be told, people's contacts among them."""
+        return [*self.plan.receivers, *self._people.receivers]
 
     async def start(self) -> None:
         """Take up what a crash left; begin to listen for presses."""
@@ -101,7 +133,9 @@ class Notifier:
             task = self._sending.get(name)
             if task is not None and not task.done():
                 self._more.add(name)  # it may have looked just before this came
-            elif name in self.plan.receivers:
+            elif name.startswith(MARK) and name not in self._people.receivers:
+                await self._write(partial(outbox.fail_all, receiver=name, error=_NO_CONTACT))
+            elif self.find(name) is not None:
                 self._sending[name] = asyncio.create_task(self._send_all(name))
         return planned
 
@@ -151,14 +185,26 @@ class Notifier:
             if hasattr(receiver.sender, "listen") and getattr(receiver.sender, "buttons", False)
         }
 
+    def _reread_people(self) -> None:
+        """Take up what changed of people's contacts, or of the accounts behind them."""
+        with self._ledger.read() as connection:
+            contacts, preferences = read_contacts(connection), read_preferences(connection)
+        seen = (id(self.plan), contacts, preferences)
+        if seen != self._people_seen:
+            self._people_seen = seen
+            self._people = people_of(contacts, preferences, self.plan)
+            for name, problem in self._people.problems.items():
+                _log.error("a contact cannot be used", contact=name, reason=problem)
+
     # Planning
 
     def _now_ms(self) -> int:
         return int(self._world.clock.now() * 1000)
 
     def plan_news(self) -> int:
-        """Turn new timeline entries into messages; how many."""
-        planned = 0
+        """Turn new timeline entries and hand-overs into messages; how many."""
+        self._reread_people()
+        planned = self._plan_handovers()
         while True:
             with self._ledger.begin() as connection:
                 taken, put = self._plan_some(connection)
@@ -169,26 +215,36 @@ class Notifier:
     def _plan_some(self, connection: Connection) -> tuple[int, int]:
         after = read_cursor(connection, CURSOR)
         rows = connection.execute(
-            select(incident_event.c.id, incident_event.c.incident_id, incident_event.c.kind)
+            select(
+                incident_event.c.id, incident_event.c.incident_id, incident_event.c.kind,
+                incident_event.c.data,
+            )
             .where(incident_event.c.id > after)
             .order_by(incident_event.c.id)
             .limit(EVENTS_PER_STEP_MAX)
-        ).all()
+        ).all()  # fmt: skip
         if not rows:
             return 0, 0
         put = 0
         if self.plan.receivers:
+            asked: dict[int, list[dict[str, Any]]] = {}
             kinds: dict[int, list[str]] = {}
             last: dict[int, int] = {}
             for row in rows:
                 kinds.setdefault(row.incident_id, []).append(row.kind)
                 last[row.incident_id] = row.id
-            put = self._plan_incidents(connection, kinds, last)
+                if row.kind == "escalated":
+                    asked.setdefault(row.incident_id, []).append(row.data)
+            put = self._plan_incidents(connection, kinds, last, asked)
         write_cursor(connection, CURSOR, rows[-1].id)
         return len(rows), put
 
     def _plan_incidents(
-        self, connection: Connection, kinds: Mapping[int, list[str]], last: Mapping[int, int]
+        self,
+        connection: Connection,
+        kinds: Mapping[int, list[str]],
+        last: Mapping[int, int],
+        asked: Mapping[int, list[dict[str, Any]]],
     ) -> int:
         now_ms = self._now_ms()
         place = read_place(connection)
@@ -196,15 +252,75 @@ class Notifier:
         for id_, case in read_cases(connection, kinds).items():
             news = news_of(kinds[id_], case.state)
             members = list(case.members.values())
-            for receiver in receivers_of(self.plan, members, case.severity, place):
-                thread = f"incident:{id_}"
-                told = outbox.told_before(connection, receiver.name, thread)
+            thread = f"incident:{id_}"
+            steps = self._asked(asked.get(id_, ()), case.severity)
+            told_of = {r.name: r for r in receivers_of(self.plan, members, case.severity, place)}
+            for name in [*outbox.told_people(connection, thread, MARK), *steps]:
+                found = self.find(name)
+                if found is not None:
+                    told_of.setdefault(name, found)
+            for name, receiver in told_of.items():
+                if receiver.quiet is not None and (news or name in steps):
+                    outbox.drop_held(connection, name, thread, HELD)
+                told = outbox.told_before(connection, name, thread)
                 kind = kind_for(news, case, told, now_ms)
+                step = steps.get(name)
+                if step is not None:
+                    kind = kind_asked(kind, case, told, step)
                 if not kind or kind not in receiver.sender.wants:
                     continue
                 what = message_of(case, kind, receiver, place, self._public_url, now_ms)
-                key = f"{receiver.name}:{id_}:{last[id_]}"
-                put += outbox.put(connection, receiver.name, thread, key, what, now_ms)
+                if step is not None and kind in LOUD:
+                    line = word(receiver.language, "step", **_step(step))
+                    what = replace(what, lines=[*what.lines, line])
+                until_ms = quiet_until(receiver.quiet, kind, case.severity.value, now_ms)
+                hold = None if until_ms is None else (until_ms, HELD)
+                key = f"{name}:{id_}:{last[id_]}"
+                put += outbox.put(connection, name, thread, key, what, now_ms, hold)
+        return put
+
+    def _asked(
+        self, steps: Iterable[dict[str, Any]], severity: Severity
+    ) -> dict[str, dict[str, Any]]:
+        """Whom escalations ask, by receiver's name, each with its newest step."""
+        out: dict[str, dict[str, Any]] = {}
+        for data in steps:
+            for person in data.get("people", ()):
+                contacts = self._people.contacts.get(person, [])
+                preference = self._people.preferences.get(person, Preference())
+                for contact in chosen(contacts, preference, severity):
+                    out[receiver_name(contact)] = data
+            for name in data.get("receivers", ()):
+                out[name] = data
+        return out
+
+    def _plan_handovers(self) -> int:
+        """Turn new hand-overs into messages; how many."""
+        with self._ledger.read() as connection:
+            newest = connection.execute(select(func.max(handover.c.id))).scalar() or 0
+            if newest <= read_cursor(connection, HANDOVER_CURSOR):
+                return 0
+        put = 0
+        with self._ledger.begin() as connection:
+            after = read_cursor(connection, HANDOVER_CURSOR)
+            rows = connection.execute(
+                select(handover).where(handover.c.id > after).order_by(handover.c.id)
+            ).all()
+            for row in rows:
+                page = Page.from_json(row.page)
+                for person in dict.fromkeys((row.to_person, row.from_person)):
+                    preference = self._people.preferences.get(person, Preference())
+                    contacts = self._people.contacts.get(person, [])
+                    for contact in contacts_for(contacts, preference):
+                        receiver = self._people.receivers[receiver_name(contact)]
+                        if "handover" not in receiver.sender.wants:
+                            continue
+                        what = message_of_page(page, receiver, self._public_url)
+                        thread, name = f"handover:{row.id}", receiver.name
+                        put += outbox.put(
+                            connection, name, thread, f"{name}:{thread}", what, self._now_ms()
+                        )
+                write_cursor(connection, HANDOVER_CURSOR, row.id)
         return put
 
     def _prune(self) -> None:
@@ -225,7 +341,7 @@ class Notifier:
     async def _send_all(self, name: str) -> None:
         """Send what *name* has until nothing may leave now."""
         try:
-            while (receiver := self.plan.receivers.get(name)) is not None:
+            while (receiver := self.find(name)) is not None:
                 self._more.discard(name)
                 if not await self._send_one(receiver) and name not in self._more:
                     return
@@ -246,6 +362,10 @@ class Notifier:
         except TimeoutError:
             await self._again(taken, f"no answer within {_HANGS_S:.0f} s", None)
             return True
+        except Gone as fault:
+            await self._write(lambda c: self._forget(c, taken, receiver))
+            _log.warning("a contact is gone", receiver=receiver.name, reason=str(fault))
+            return True
         except Refused as fault:
             _log.error("a message is refused", receiver=receiver.name, reason=str(fault))
             reason = str(fault)
@@ -261,6 +381,14 @@ class Notifier:
         )
         self.on_sent()
         return True
+
+    def _forget(self, connection: Connection, taken: outbox.Claimed, receiver: Receiver) -> None:
+        """The address is no more: its message fails, and a person's contact goes."""
+        outbox.fail(connection, taken, self._worker, "the address is no more")
+        if receiver.name.startswith(MARK):
+            person, _, name = receiver.name.removeprefix(MARK).rpartition("/")
+            with contextlib.suppress(NothingThere):
+                remove_contact(connection, person, name)
 
     async def _again(self, taken: outbox.Claimed, reason: str, after_ms: int | None) -> None:
         now_ms = self._now_ms()
@@ -292,9 +420,9 @@ class Notifier:
 
     def put_test(self, name: str, actor: str) -> int:
         """Put a test message into the outbox; its row's number. Raises NotifySettingsError."""
-        receiver = self.plan.receivers.get(name)
+        receiver = self.find(name)
         if receiver is None:
-            known = ", ".join(self.plan.receivers) or "none"
+            known = ", ".join(self.names()) or "none"
             raise NotifySettingsError(f'there is no receiver "{name}"; there are: {known}')
         with self._ledger.begin() as connection:
             return put_test(connection, receiver, actor, self._now_ms(), self._world)
@@ -358,6 +486,10 @@ def put_test(
     # a thread of its own: no earlier test that waits may hold it up
     outbox.put(connection, receiver.name, f"test:{token}", key, what, now_ms)
     return outbox.id_of(connection, key)
+
+
+def _step(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: data.get(key, "?") for key in ("step", "policy", "round")}
 
 
 def _stamp(path: str) -> tuple[float, int]:

@@ -11,11 +11,13 @@ from datetime import datetime, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
-LOUD = ("opened", "worse", "grew", "reopened", "reminded")
+LOUD = ("opened", "worse", "grew", "reopened", "reminded", "escalated")
 """Kinds of an incident that are worth a sound."""
 KINDS = (*LOUD, "eased", "resolved", "acknowledged", "snoozed", "merged", "updated")
-"""Of an incident; beside them there are `test` and `digest`."""
-RINGING = (*LOUD, "digest", "test")
+"""Of an incident."""
+OTHERS = ("test", "digest", "handover")
+"""Of none."""
+RINGING = (*LOUD, *OTHERS)
 """Kinds that are worth a sound."""
 
 

@@ -47,9 +47,17 @@ class Claimed:
 
 
 def put(
-    connection: Connection, receiver: str, thread: str, key: str, what: Message, now_ms: int
+    connection: Connection,
+    receiver: str,
+    thread: str,
+    key: str,
+    what: Message,
+    now_ms: int,
+    hold: tuple[int, str] | None = None,
 ) -> bool:
     """Keep a message to be sent; False where the same decision was kept before.
+
+    *hold* is until when (ms) it waits in any case, and why.
 
     Quiet changes of the same thread that still wait are superseded: this one says more.
     """
@@ -75,14 +83,52 @@ def put(
             payload=what.to_json(),
             state=WAITING,
             attempts=0,
-            next_ms=now_ms,
+            next_ms=now_ms if hold is None else hold[0],
             claim="",
             claim_until_ms=0,
             created_ms=now_ms,
-            error="",
+            error="" if hold is None else hold[1],
         )
     )
     return True
+
+
+def drop_held(connection: Connection, receiver: str, thread: str, why: str) -> None:
+    """What quiet hours hold of a thread is told by newer news, or was over before they ended."""
+    connection.execute(
+        update(message)
+        .where(
+            message.c.receiver == receiver,
+            message.c.thread == thread,
+            message.c.state == WAITING,
+            message.c.error == why,
+        )
+        .values(state=SUPERSEDED, error=f"{why}: newer news came before they ended")
+    )
+
+
+def told_people(connection: Connection, thread: str, mark: str) -> list[str]:
+    """People's receivers (whose names begin with *mark*) that were told of a thread."""
+    rows = connection.execute(
+        select(message.c.receiver)
+        .where(
+            message.c.thread == thread,
+            message.c.receiver.startswith(mark, autoescape=True),
+            message.c.kind.in_(LOUD),
+        )
+        .distinct()
+    )
+    return sorted(rows.scalars())
+
+
+def fail_all(connection: Connection, receiver: str, error: str) -> int:
+    """Nothing that waits for *receiver* will leave."""
+    failed = connection.execute(
+        update(message)
+        .where(message.c.receiver == receiver, message.c.state.in_(_OPEN))
+        .values(state=FAILED, claim="", error=error)
+    )
+    return failed.rowcount
 
 
 def id_of(connection: Connection, key: str) -> int:

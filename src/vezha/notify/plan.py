@@ -21,7 +21,7 @@ from vezha.incidents.state import State
 from vezha.incidents.words import Member, Place, hosts_of, words_of
 from vezha.model.severity import Severity
 from vezha.notify.limits import ALERTS_IN_MESSAGE_MAX, HOSTS_IN_MESSAGE_MAX
-from vezha.notify.message import AlertNote, Message
+from vezha.notify.message import LOUD, AlertNote, Message
 from vezha.notify.settings import NotifyPlan, Receiver, Route
 
 _ORDER = ("opened", "worse", "reopened", "unsilenced", "woke", "unacknowledged", "unmerged")
@@ -87,6 +87,25 @@ def kind_for(news: str, case: Case, told: Told, now_ms: int) -> str:
         grew = case.state is State.OPEN and _grew(case, told, now_ms)
         return "grew" if grew else "updated"
     return news
+
+
+def kind_asked(kind: str, case: Case, told: Told, asked: Mapping[str, object]) -> str:
+    """The kind for whom an escalation asks (*asked*: its entry's data); *kind* is the news' own.
+
+    Who was told just now, by the news that made the first step due, is not told twice.
+    """
+    if case.state is not State.OPEN or case.silent_because:
+        return kind
+    if kind in LOUD:
+        return kind
+    first = (asked.get("step"), asked.get("round")) == (1, 1)
+    if first and told.ringing and told.at_ms >= _number(asked.get("asked_ms")):
+        return kind
+    return "escalated"
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _grew(case: Case, told: Told, now_ms: int) -> bool:

@@ -77,6 +77,14 @@ class Listener(Protocol):
         ...
 
 
+class Addressable(Protocol):
+    """A sender whose account reaches other addresses, too: people's own."""
+
+    def to(self, address: str, where: str) -> Sender:
+        """The same account to *address*. Raises NotifySettingsError for one that is none."""
+        ...
+
+
 class Provider(Protocol):
     """A way to reach people."""
 

@@ -25,6 +25,7 @@ from vezha.notify.limits import (
     SETTINGS_BYTES_MAX,
 )
 from vezha.notify.provider import Sender, load_provider, provider_names
+from vezha.notify.quiet import Quiet, take_quiet
 from vezha.notify.reading import leave_none, take_int, take_text, take_texts
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
@@ -40,6 +41,7 @@ class Receiver:
     language: str = "en"
     time_zone: str = "UTC"
     rate: int = RATE_MESSAGES_DEFAULT
+    quiet: Quiet | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,19 +124,30 @@ def _receiver(
         known = ", ".join(provider_names())
         raise NotifySettingsError(f'{where}: type "{type_}" is not known; known are {known}')
     language = take_text(raw, "language", where, language)
+    check_language(language, where)
+    time_zone = take_text(raw, "time_zone", where, time_zone)
+    check_zone(time_zone, where)
+    rate = take_int(raw, "rate", where, RATE_MESSAGES_DEFAULT, 1, 10_000)
+    quiet = take_quiet(raw, where, time_zone)
+    sender = load_provider(type_).make(raw, where, environment)
+    leave_none(raw, where)
+    return Receiver(name, type_, sender, language, time_zone, rate, quiet)
+
+
+def check_language(language: str, where: str) -> None:
+    """Raises NotifySettingsError for a language that messages do not speak."""
     if language not in ("en", "uk"):
         raise NotifySettingsError(f'{where}: language "{language}" is not known; use en or uk')
-    time_zone = take_text(raw, "time_zone", where, time_zone)
+
+
+def check_zone(time_zone: str, where: str) -> None:
+    """Raises NotifySettingsError for what is no time zone."""
     try:
         ZoneInfo(time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise NotifySettingsError(
             f'{where}: there is no time zone "{time_zone}"; try Europe/Kyiv'
         ) from None
-    rate = take_int(raw, "rate", where, RATE_MESSAGES_DEFAULT, 1, 10_000)
-    sender = load_provider(type_).make(raw, where, environment)
-    leave_none(raw, where)
-    return Receiver(name, type_, sender, language, time_zone, rate)
 
 
 def _route(table: object, where: str, receivers: Mapping[str, Receiver]) -> Route:

@@ -17,6 +17,8 @@ from vezha.alerting.book import RuleBook
 from vezha.diary.loop import Diarist
 from vezha.incidents.blaming import Blamer
 from vezha.incidents.loop import Desk
+from vezha.incidents.oncall.escalation import Escalator
+from vezha.incidents.oncall.handover import HandoverClerk
 from vezha.ledger import Ledger
 from vezha.legacy.doors import Doors
 from vezha.notify.loop import Notifier
@@ -55,6 +57,7 @@ async def _serve(
     bus.subscribe(lambda topic: wake.set() if topic in _WAKING else None)
     desk = Desk(ledger, world)
     notifier = Notifier(ledger, world, settings.notify_file, os.environ, settings.public_url, desk)
+    escalator, clerk = Escalator(ledger, world), HandoverClerk(ledger, world)
     loop = asyncio.get_running_loop()
     notifier.on_sent = lambda: _publish(loop, bus, wake)
 
@@ -64,9 +67,7 @@ async def _serve(
     stop.on_set(wake_up)
     doors = Doors(socket_path(settings.state.run, "feed"), world)
     book = RuleBook(settings.rule_folders, settings.rules.builtin)
-    deadman = Deadman(
-        settings.deadman, ledger, book, doors, lambda: list(notifier.plan.receivers), world
-    )
+    deadman = Deadman(settings.deadman, ledger, book, doors, notifier.names, world)
     desk_series = DeskSeries(ledger, doors, world)
     asking = Asking(settings)
     chronicle = Chronicle(
@@ -87,6 +88,9 @@ async def _serve(
             wake.clear()
             try:
                 if await asyncio.to_thread(desk.step):
+                    bus.publish("incidents")
+                await asyncio.to_thread(clerk.step)
+                if await asyncio.to_thread(escalator.step):
                     bus.publish("incidents")
                 await notifier.step()
             except SQLAlchemyError as fault:

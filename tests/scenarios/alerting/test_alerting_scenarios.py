@@ -9,18 +9,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, select
+import tomllib
+from sqlalchemy import Connection, insert, select
 
 from vezha.alerting import Alerting, AlertingSettings
 from vezha.alerting.durations import format_duration, parse_duration
 from vezha.alerting.notation import parse_series, parse_values
 from vezha.incidents.loop import Desk
+from vezha.incidents.oncall.document import read_everything
+from vezha.incidents.oncall.escalation import Escalator
+from vezha.incidents.oncall.handover import HandoverClerk
+from vezha.incidents.oncall.person import Preference, add_contact, put_preference
+from vezha.incidents.oncall.rows import add_override, put_everything
 from vezha.incidents.silence import add_silence, parse_matchers
 from vezha.ledger import Ledger
-from vezha.ledger.tables import alert_transition, host, message
+from vezha.ledger.tables import alert_transition, host, message, user
 from vezha.model.columns import Values
 from vezha.model.labels import Labels
+from vezha.model.recurrence import DAYS
 from vezha.notify.loop import Notifier
+from vezha.notify.quiet import hours
 from vezha.notify.settings import parse_settings
 from vezha.query import Engine
 from vezha.query.memory import MemorySource
@@ -30,6 +38,14 @@ FOLDER = Path(__file__).parent
 START_MS = 1_700_000_000_000
 _RECEIVERS: dict[str, dict[str, object]] = {
     "webhook": {"type": "webhook", "url": "http://127.0.0.1:9/"},
+    "smtp": {
+        "type": "smtp",
+        "host": "127.0.0.1",
+        "port": 9,
+        "security": "none",
+        "from": "vezha@example.org",
+        "to": ["all@example.org"],
+    },
     "telegram": {"type": "telegram", "token": "1234:" + "a" * 30, "chat_id": 1},
 }
 
@@ -62,6 +78,8 @@ class Scenario:
     receiver: str = "webhook"
     samples: list[tuple[int, Labels, int, float]] = field(default_factory=list)
     hosts: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    people: list[list[str]] = field(default_factory=list)
+    oncall: str = ""
     acts: list[tuple[int, str]] = field(default_factory=list)
     expect: list[str] = field(default_factory=list)
     messages: list[str] | None = None
@@ -93,6 +111,10 @@ def parse(text: str) -> Scenario:
         elif word == "host":
             name, *pairs = inline.split()
             out.hosts.append((name, dict(p.split("=") for p in pairs)))
+        elif word == "person":
+            out.people.append(inline.split())
+        elif word == "oncall":
+            out.oncall = textwrap.dedent("\n".join(block))
         elif word == "do":
             for line in block:
                 when, what = line.split(maxsplit=1)
@@ -143,12 +165,34 @@ class Stage:
         self.notifier = Notifier(self.ledger, self.world, str(folder / "none.toml"), {})
         table = {"receivers": {"r": dict(_RECEIVERS[scenario.receiver])}}
         self.notifier._file.plan = parse_settings(table, "scenario", {})
+        self.escalator = Escalator(self.ledger, self.world)
+        self.clerk = HandoverClerk(self.ledger, self.world)
         with self.ledger.begin() as connection:
+            self._people(connection)
             for name, labels in scenario.hosts:
                 connection.execute(
                     insert(host).values(name=name, labels=labels, facts={}, created_ms=0)
                 )
         self.alerting = self.started()
+
+    def _people(self, connection: Connection) -> None:
+        for name, *options in self.scenario.people:
+            connection.execute(
+                insert(user).values(
+                    name=name, password_hash="", role="operator", must_change_password=False,
+                    disabled=False, created_ms=0,
+                )
+            )  # fmt: skip
+            quiet = [o.removeprefix("quiet=") for o in options if o.startswith("quiet=")]
+            if "unreachable" not in options:
+                address = f"{name}@example.org" if self.scenario.receiver == "smtp" else "77"
+                add_contact(connection, name, "own", "r", address, START_MS)
+            if quiet:
+                windows = (hours(quiet[0], list(DAYS), name),)
+                put_preference(connection, name, Preference(quiet=windows), START_MS)
+        if self.scenario.oncall:
+            wanted = read_everything(tomllib.loads(self.scenario.oncall))
+            put_everything(connection, wanted, "test", START_MS, prune=False)
 
     def started(self) -> Alerting:
         return Alerting(
@@ -178,6 +222,8 @@ class Stage:
                 self.do(acts.pop(0)[1])
             self.alerting.tick()
             self.desk.step()
+            self.clerk.step()
+            self.escalator.step()
             self.notifier.plan_news()
             self.clock.sleep(1.0)
 
@@ -190,6 +236,12 @@ class Stage:
             self.desk.acknowledge(int(rest[0]), rest[1])
         elif word == "resolve":
             self.desk.resolve(int(rest[0]), rest[1])
+        elif word == "snooze":
+            self.desk.snooze(int(rest[0]), rest[1], parse_duration(rest[2]))
+        elif word == "override":
+            with self.ledger.begin() as connection:
+                ends_ms = now_ms + parse_duration(rest[2])
+                add_override(connection, rest[0], rest[1], now_ms, ends_ms, "boss", "", now_ms)
         elif word == "silence":
             with self.ledger.begin() as connection:
                 end_ms = now_ms + parse_duration(rest[0])
@@ -210,7 +262,12 @@ class Stage:
     def messages(self) -> list[str]:
         with self.ledger.read() as connection:
             rows = connection.execute(select(message).order_by(message.c.id)).all()
-        return [f"{_at(r.created_ms)} {r.kind} {r.payload['title']}" for r in rows]
+        # what quiet hours hold has not been told
+        rows = [r for r in rows if not r.error.startswith("held")]
+        to = {
+            r.id: f"{r.receiver.partition('/')[0]} " if r.receiver[0] == "@" else "" for r in rows
+        }
+        return [f"{_at(r.created_ms)} {to[r.id]}{r.kind} {r.payload['title']}" for r in rows]
 
 
 def _at(ms: int) -> str:

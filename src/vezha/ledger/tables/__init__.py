@@ -13,6 +13,7 @@ from vezha.ledger.tables.base import metadata
 from vezha.ledger.tables.blame import blame
 from vezha.ledger.tables.change import approval, change, change_event, freeze, plan
 from vezha.ledger.tables.checklist import checklist_event, checklist_run, checklist_version
+from vezha.ledger.tables.contact import contact, person_preference
 from vezha.ledger.tables.diary import diary_page
 from vezha.ledger.tables.directive import directive, progress, running
 from vezha.ledger.tables.external_alert import external_alert
@@ -25,6 +26,16 @@ from vezha.ledger.tables.incident import (
     silence,
 )
 from vezha.ledger.tables.notify import message, message_thread
+from vezha.ledger.tables.oncall import (
+    calendar_feed,
+    escalation,
+    escalation_policy,
+    handover,
+    oncall_override,
+    oncall_schedule,
+    oncall_shift,
+    team,
+)
 from vezha.ledger.tables.release import quarantine, release
 from vezha.ledger.tables.rollout import attempt, attempt_event, rollout, verdict
 from vezha.ledger.tables.scenario import scenario_look, scenario_round, scenario_version
@@ -43,17 +54,22 @@ __all__ = [
     "attempt_event",
     "audit",
     "blame",
+    "calendar_feed",
     "change",
     "change_event",
     "checklist_event",
     "checklist_run",
     "checklist_version",
+    "contact",
     "cursor",
     "diary_page",
     "directive",
     "enrolment",
+    "escalation",
+    "escalation_policy",
     "external_alert",
     "freeze",
+    "handover",
     "host",
     "incident",
     "incident_alert",
@@ -61,6 +77,10 @@ __all__ = [
     "message",
     "message_thread",
     "metadata",
+    "oncall_override",
+    "oncall_schedule",
+    "oncall_shift",
+    "person_preference",
     "plan",
     "progress",
     "quarantine",
@@ -74,6 +94,7 @@ __all__ = [
     "session",
     "setting",
     "silence",
+    "team",
     "throttle",
     "user",
     "verdict",

@@ -56,7 +56,7 @@ class SmtpSender:
 
     def __init__(self, account: Account, from_: Address, to: tuple[Address, ...]) -> None:
         self.edits = False
-        self.wants = frozenset((*LOUD, "eased", "resolved", "test", "digest"))
+        self.wants = frozenset((*LOUD, "eased", "resolved", "test", "digest", "handover"))
         self._account = account
         self._from = from_
         self._to = to
@@ -117,6 +117,10 @@ class SmtpSender:
                 server.close()
                 raise
         return server
+
+    def to(self, address: str, where: str) -> SmtpSender:
+        """See `Addressable.to`."""
+        return SmtpSender(self._account, self._from, (_address(address, where),))
 
     async def close(self) -> None:
         """Nothing is held between messages."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 
-from vezha.notify.message import Message
+from vezha.notify.message import OTHERS, Message
 from vezha.notify.words import details_of, status_of, word
 
 _COLOURS = {"critical": "#b3261e", "warning": "#9a5b00", "info": "#475467"}
@@ -14,7 +14,7 @@ _RESOLVED = "#1b6e3c"
 def subject(message: Message) -> str:
     """One line; the same words for the whole thread, so that mail programs keep it together."""
     title = " ".join(message.title.split())
-    if message.kind in ("test", "digest"):
+    if message.kind in OTHERS:
         return f"[Vezha] {title}"
     state = word(message.language, message.kind)
     severity = word(message.language, message.severity)
@@ -24,7 +24,7 @@ def subject(message: Message) -> str:
 def plain_page(message: Message) -> str:
     """The text part."""
     parts = [message.title]
-    if message.kind not in ("test", "digest"):
+    if message.kind not in OTHERS:
         parts.append(status_of(message))
     if message.summary:
         parts += ["", message.summary]
@@ -47,7 +47,7 @@ def html_page(message: Message) -> str:
     colour = _RESOLVED if message.state == "resolved" else _COLOURS.get(message.severity, "#475467")
     say = html.escape
     rows = []
-    if message.kind not in ("test", "digest"):
+    if message.kind not in OTHERS:
         rows.append(f'<p style="color:{colour};margin:0 0 12px">{say(status_of(message))}</p>')
     if message.summary:
         rows.append(f'<p style="margin:0 0 12px">{say(message.summary)}</p>')

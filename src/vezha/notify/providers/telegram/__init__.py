@@ -15,6 +15,7 @@ only those from the receiver's own chat count.
 from __future__ import annotations
 
 import asyncio
+import copy
 import html
 import re
 from collections.abc import Callable, Mapping
@@ -33,7 +34,7 @@ from vezha.notify.limits import (
     TELEGRAM_TEXT_CHARS_MAX,
     TEXT_CHARS_MAX,
 )
-from vezha.notify.message import KINDS, LOUD, RINGING, Message
+from vezha.notify.message import KINDS, LOUD, OTHERS, RINGING, Message
 from vezha.notify.provider import Delivery, OnPressed, Pressed, Provider, Reference, Sender, Sent
 from vezha.notify.reading import take_text
 from vezha.notify.secret import Secret, take_secret
@@ -45,7 +46,7 @@ _PRESS = re.compile(r"(ack|snooze):(\d{1,12})")
 _ACTIONS = {"ack": "acknowledge", "snooze": "snooze"}
 _MARKS = {"resolved": "🟢", "acknowledged": "🔵", "snoozed": "🔵", "merged": "⚪"}
 _SEVERITY_MARKS = {"critical": "🔴", "warning": "🟠", "info": "⚪"}
-_KINDS = frozenset((*KINDS, "test", "digest"))
+_KINDS = frozenset((*KINDS, *OTHERS))
 
 
 class TelegramSender:
@@ -59,6 +60,16 @@ class TelegramSender:
         self._chat_id = chat_id
         self._api_url = api_url.rstrip("/")
         self._client = make_client()
+        self._chats = {str(chat_id)}
+
+    def to(self, address: str, where: str) -> TelegramSender:
+        """See `Addressable.to`: the same bot in another chat, whose presses count, too."""
+        if not re.fullmatch(r"-?\d{1,20}|@\w{3,64}", address):
+            raise NotifySettingsError(f'{where}: "{address}" must be a number or @channel')
+        other = copy.copy(self)
+        other._chat_id = int(address) if address.lstrip("-").isdigit() else address
+        self._chats.add(address)
+        return other
 
     async def send(self, delivery: Delivery) -> Sent:
         """Send or edit. Raises TryAgain or Refused."""
@@ -119,7 +130,7 @@ class TelegramSender:
         if message.kind not in RINGING:
             body["disable_notification"] = True
         rows = keyboard(message) if self.buttons else []
-        if rows or message.kind not in ("test", "digest"):
+        if rows or message.kind not in OTHERS:
             body["reply_markup"] = {"inline_keyboard": rows}
         return body
 
@@ -185,7 +196,7 @@ class TelegramSender:
         query = update.get("callback_query") or {}
         chat = ((query.get("message") or {}).get("chat") or {}).get("id")
         match = _PRESS.fullmatch(str(query.get("data", "")))
-        if match is None or str(chat) != str(self._chat_id):
+        if match is None or str(chat) not in self._chats:
             _log.warning("a press that is not ours", chat=chat)
             return
         person = query.get("from") or {}
@@ -207,12 +218,12 @@ class TelegramSender:
 def render(message: Message) -> str:
     """The text in Telegram's HTML, within its length."""
     mark = _MARKS.get(message.state) or _SEVERITY_MARKS.get(message.severity, "⚪")
-    if message.kind in ("test", "digest"):
+    if message.kind in OTHERS:
         mark = "⚪"
     number = f" #{message.incident}" if message.incident else ""
     head = f"{mark} <b>{html.escape(message.title)}</b>{number}"
     parts = [head]
-    if message.kind not in ("test", "digest"):
+    if message.kind not in OTHERS:
         parts.append(html.escape(status_of(message)))
     if message.summary:
         parts.append(html.escape(message.summary))

@@ -27,13 +27,13 @@ import orjson
 from vezha.notify.errors import NotifySettingsError, Refused, TryAgain
 from vezha.notify.http import make_client
 from vezha.notify.limits import MISSET_RETRY_MS, RESPONSE_CHARS_MAX
-from vezha.notify.message import KINDS, Message
+from vezha.notify.message import KINDS, OTHERS, Message
 from vezha.notify.provider import Delivery, Provider, Sender, Sent
 from vezha.notify.reading import take_text
 from vezha.notify.secret import Secret, take_secret
 
 _FORMATS = ("vezha", "alertmanager")
-_KINDS = frozenset((*KINDS, "test", "digest")) - {"updated"}
+_KINDS = frozenset((*KINDS, *OTHERS)) - {"updated"}
 
 
 class WebhookSender:

@@ -1,0 +1,195 @@
+"""Escalation over a real ledger: each step once, whatever is killed when."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import event, insert, select, update
+from tests.unit.oncall.conftest import House
+
+from vezha.incidents.oncall.escalation import Escalator
+from vezha.incidents.oncall.handover import HandoverClerk, current_page, list_handovers
+from vezha.incidents.oncall.person import remove_contact
+from vezha.incidents.oncall.rows import add_override
+from vezha.incidents.views import get_incident, get_timeline
+from vezha.ledger.tables import escalation, host
+from vezha.notify import outbox
+from vezha.world import World
+
+
+def asked(house: House, id_: int = 1) -> list[tuple[int, list[str]]]:
+    """Whom each step asked."""
+    with house.ledger.read() as connection:
+        lines = get_timeline(connection, id_)
+    return [(e.data["step"], e.data["people"]) for e in lines if e.kind == "escalated"]
+
+
+def test_a_team_has_its_incidents_and_its_policy(house: House) -> None:
+    with house.ledger.begin() as connection:
+        connection.execute(
+            insert(host).values(name="db-1", labels={"role": "db"}, facts={}, created_ms=0)
+        )
+    house.tell("fired", "db-1")
+    house.escalator.step()
+    with house.ledger.read() as connection:
+        assert get_incident(connection, 1).team == "db"
+        row = connection.execute(select(escalation)).one()
+    assert (row.policy, row.phase, row.step) == ("db", "paging", 1)
+    assert asked(house) == [(1, ["olena"])]
+
+
+def test_without_a_policy_nobody_is_asked(house: House) -> None:
+    house.tell("fired", "web-1")
+    assert house.escalator.step() == 0
+    assert asked(house) == []
+
+
+def test_two_escalators_take_a_step_once(house: House) -> None:
+    house.tell("fired", "db-1", team="db")
+    other = Escalator(house.ledger, house.world)
+    house.escalator.step()
+    other.step()
+    assert asked(house) == [(1, ["olena"])]
+    house.clock.seconds += 300
+    assert [other.step(), house.escalator.step()] == [1, 0]
+    assert asked(house) == [(1, ["olena"]), (2, ["boss"])]
+
+
+def test_a_step_that_another_process_took_is_not_taken(house: House) -> None:
+    """The claim is the revision: who saw an older one writes nothing."""
+    house.tell("fired", "db-1", team="db")
+    house.escalator.step()
+    house.clock.seconds += 300
+    real = house.escalator._one
+
+    def late(connection, row, case, book, now_ms):  # type: ignore[no-untyped-def]
+        connection.execute(update(escalation).values(revision=escalation.c.revision + 1))
+        return real(connection, row, case, book, now_ms)
+
+    house.escalator._one = late  # type: ignore[method-assign]
+    assert house.escalator.step() == 0
+    assert asked(house) == [(1, ["olena"])]
+
+
+def test_rounds_end_and_say_so(house: House) -> None:
+    house.tell("fired", "db-1", team="db")
+    for _ in range(40):
+        house.escalator.step()
+        house.clock.seconds += 60
+    assert [step for step, _ in asked(house)] == [1, 2, 1, 2]
+    with house.ledger.read() as connection:
+        kinds = [e.kind for e in get_timeline(connection, 1)]
+    assert kinds.count("exhausted") == 1
+
+
+def test_who_has_no_contact_is_named(house: House) -> None:
+    with house.ledger.begin() as connection:
+        remove_contact(connection, "olena", "mail")
+    house.tell("fired", "db-1", team="db")
+    house.escalator.step()
+    with house.ledger.read() as connection:
+        (line,) = [e for e in get_timeline(connection, 1) if e.kind == "escalated"]
+    assert "olena has no contact" in line.text
+    house.clock.seconds += 1
+    house.escalator.step()
+    assert asked(house)[1:] == [(2, ["boss"])]
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@given(
+    kills=st.lists(st.tuples(st.integers(0, 12), st.integers(0, 30)), max_size=6),
+    acknowledge_at=st.integers(0, 12),
+)
+@settings(
+    deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_killed_anywhere_the_story_is_the_same(
+    tmp_path: Path, kills: list[tuple[int, int]], acknowledge_at: int
+) -> None:
+    """Killed before any statement of any step: each step is taken once, in order."""
+    stories = []
+    for crashes in ([], kills):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        house = House(folder)
+        house.tell("fired", "db-1", team="db")
+        for minute in range(14):
+            for when, statements in crashes:
+                if when == minute:
+                    _step_killed(house, statements)
+            Escalator(house.ledger, house.world).step()
+            if minute == acknowledge_at:
+                house.desk.acknowledge(1, "olena")
+            house.clock.seconds += 100
+        with house.ledger.read() as connection:
+            stories.append([(e.at_ms, e.kind, e.text) for e in get_timeline(connection, 1)])
+        house.ledger.close()
+    assert stories[0] == stories[1]
+
+
+def _step_killed(house: House, after: int) -> None:
+    count = 0
+
+    def die(*_args: object) -> None:
+        nonlocal count
+        count += 1
+        if count > after:
+            raise Killed
+
+    event.listen(house.ledger.engine, "before_cursor_execute", die)
+    try:
+        Escalator(house.ledger, World(clock=house.clock)).step()
+    except Killed:
+        pass
+    finally:
+        event.remove(house.ledger.engine, "before_cursor_execute", die)
+
+
+def test_a_hand_over_is_written_once_with_its_page(house: House) -> None:
+    assert house.clerk.step() == 0
+    house.tell("fired", "db-1", team="db")
+    house.tell("fired", "db-9", "Other", team="db")
+    house.tell("resolved", "db-9", "Other", team="db")
+    house.tell("fired", "web-1", "Odd", "critical")
+    house.desk.acknowledge(1, "olena")
+    with house.ledger.begin() as connection:
+        add_override(
+            connection, "db", "petro", house.now_ms(), house.now_ms() + 3_600_000, "boss", "ill",
+            house.now_ms(),
+        )  # fmt: skip
+    house.clock.seconds += 1
+    assert house.clerk.step() == 1
+    assert HandoverClerk(house.ledger, house.world).step() == 0
+    with house.ledger.read() as connection:
+        (row,) = list_handovers(connection, "db", 10)
+        page = current_page(connection, "db", house.now_ms())
+    assert (row.from_person, row.to_person) == ("olena", "petro")
+    assert [i["title"] for i in row.page["open"]] == ["db-1: Disk full"]
+    assert row.page["open"][0]["by"] == "olena"
+    assert page.from_person == "petro"
+    assert [i.id for i in page.open] == [1]
+
+
+@pytest.mark.parametrize("language", ["en", "uk"])
+def test_a_hand_over_reaches_both(house: House, language: str) -> None:
+    house.clerk.step()
+    house.tell("fired", "db-1", team="db")
+    house.clock.seconds += 7 * 86_400
+    assert house.clerk.step() == 1
+    notifier = house.notifier(f'language = "{language}"\n' + house.settings.read_text())
+    asyncio.run(notifier._reload())
+    notifier.plan_news()
+    notifier.plan_news()
+    with house.ledger.read() as connection:
+        rows = [r for r in outbox.list_messages(connection) if r.kind == "handover"]
+    assert sorted(r.receiver for r in rows) == ["@olena/mail", "@petro/mail"]
+    text = rows[0].payload["summary"]
+    assert text.startswith({"en": "1 open, 0 silenced", "uk": "відкрито 1"}[language])
+    assert any("#1 db-1: Disk full" in line for line in rows[0].payload["lines"])
