@@ -44,11 +44,17 @@ def _wrong(text: str, code: int = EXIT_WRONG) -> NoReturn:
 
 def _opened(state: str, folder: str = "") -> Store:
     """The store for writing. Retention is the server's business: nothing expires here."""
-    settings = StoreSettings(background=False, retention_s=1e11)
+    settings = StoreSettings(
+        background=False, retention_s=1e11, retention_1m_s=1e11, retention_1h_s=1e11
+    )
     try:
         return Store.open(folder or _folder(state), World(), settings)
     except StoreInUse:
         _wrong("the server is running and writes to this store: stop it first")
+
+
+_TIERS = ("10s", "60s", "3600s")
+"""Roll-ups, the finest first."""
 
 
 def _size(count: float) -> str:
@@ -59,7 +65,7 @@ def _size(count: float) -> str:
     return f"{count:.3g} TB"
 
 
-@app.command("stat", help="Days, samples, bytes.")
+@app.command("stat", help="Days, samples, bytes, roll-ups.")
 def stat_(state: StateOption = "state", json: JsonOption = False) -> None:
     """A row per day, and the sum."""
     folder = _folder(state)
@@ -74,14 +80,17 @@ def stat_(state: StateOption = "state", json: JsonOption = False) -> None:
             f"{d.tiles:,}",
             _size(d.disk_bytes),
             f"{d.tile_bytes / d.samples:.2f}" if d.samples else "",
+            *(_size(d.rolled_bytes[t]) if t in d.rolled_bytes else "" for t in _TIERS),
         )
         for d in days
     ]
     samples, size = sum(d.samples for d in days), sum(d.disk_bytes for d in days)
     tiles = sum(d.tiles for d in days)
     per_sample = f"{sum(d.tile_bytes for d in days) / samples:.2f}" if samples else ""
-    rows.append(("all", f"{samples:,}", f"{tiles:,}", _size(size), per_sample))
-    show_table(("Day", "Samples", "Tiles", "Disk", "Bytes/sample"), rows)
+    rolled = [sum(d.rolled_bytes.get(t, 0) for d in days) for t in _TIERS]
+    rows.append(("all", f"{samples:,}", f"{tiles:,}", _size(size), per_sample, *map(_size, rolled)))
+    titles = ("Day", "Samples", "Tiles", "Disk", "Bytes/sample", "10 s", "1 min", "1 h")
+    show_table(titles, rows)
 
 
 def _show_problems(problems: list[Problem], json: bool, nothing: str) -> None:

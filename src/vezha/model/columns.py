@@ -58,6 +58,11 @@ class SeriesData:
     within a series) and `values[...]` (float64, stale markers kept). `offsets` is int64 of
     length `len(labels) + 1`. `histograms`, where present, is an object array as long as `ts`
     holding a native histogram or None.
+
+    `rolled`, where present, says that rows are not samples but stretches of a series, of which
+    `ts` is the time of the last sample. It has columns as long as `ts`: `last`, `sum`, `count`,
+    `first`, `span` (ms from the first sample to the last), `lost` (what counter resets within
+    took away), as far as the function asked for needs them.
     """
 
     labels: list[Labels]
@@ -66,6 +71,7 @@ class SeriesData:
     offsets: npt.NDArray[np.int64]
     histograms: npt.NDArray[np.object_] | None = None
     notes: dict[str, Any] = field(default_factory=dict)
+    rolled: dict[str, Values] | None = None
 
     @staticmethod
     def empty() -> SeriesData:
@@ -80,7 +86,8 @@ class Selection:
     `start_ms` is exclusive, `end_ms` inclusive. `step_ms` and `range_ms` (0 for instant
     selectors) and `function` (the innermost function or aggregation around the selector, or
     "") let a source choose a roll-up; `samples_max` bounds what it may return. `newest_only` says
-    that the newest sample of each series suffices; a source may still return more.
+    that the newest sample of each series suffices; a source may still return more. `rolled` says
+    that the asker understands `SeriesData.rolled`.
     """
 
     matchers: tuple[Matcher, ...]
@@ -91,6 +98,7 @@ class Selection:
     function: str = ""
     samples_max: int = 50_000_000
     newest_only: bool = False
+    rolled: bool = False
 
 
 class SampleSource(Protocol):

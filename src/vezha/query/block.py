@@ -110,7 +110,9 @@ Value = Block | Scalar | Text
 class Samples:
     """Raw samples in flat columns: series i owns `[offsets[i]:offsets[i+1]]`, no stale markers.
 
-    `ts` int64 ms, `values` float64, `hists` object or None (there, a histogram sample).
+    `ts` int64 ms, `values` float64, `hists` object or None (there, a histogram sample). With
+    `rolled` rows are stretches of samples, see `SeriesData`; only functions that ask for them
+    ever see them.
     """
 
     labels: LabelColumn
@@ -118,6 +120,7 @@ class Samples:
     values: Values
     offsets: npt.NDArray[np.int64]
     hists: Objects | None = None
+    rolled: dict[str, Values] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from vezha.query.evaluate import Evaluator
 
 
+ROLLED_FUNCTIONS = frozenset(
+    ("rate", "increase", "avg_over_time", "count_over_time", "present_over_time")
+)
+"""Functions that work on roll-ups as well as on samples, see `SeriesData.rolled`."""
+
+
 def pinned_times(ev: Evaluator, at: At | None) -> Times:
     """The times at which a selector with modifier *at* looks, one per step."""
     if at is None:
@@ -35,7 +41,7 @@ def pinned_times(ev: Evaluator, at: At | None) -> Times:
 
 def fetch(
     ev: Evaluator, node: VectorSelector, times: Times, before_ms: int, range_ms: int,
-    after_ms: int = 0, newest_only: bool = False,
+    after_ms: int = 0, newest_only: bool = False, rolled: bool = False,
 ) -> Samples:  # fmt: skip
     """Samples of a selector in (first time - before, last time + after], stale markers kept."""
     context = ev.context
@@ -45,7 +51,7 @@ def fetch(
     selection = Selection(
         node.matchers, int(times[0]) - before_ms, int(times[-1]) + after_ms,
         ev.grid.step_ms if stepped else 0, range_ms, context.function,
-        max(0, context.limits.samples_max - context.stats.samples), newest_only,
+        max(0, context.limits.samples_max - context.stats.samples), newest_only, rolled,
     )  # fmt: skip
     try:
         data = context.source.select(selection)
@@ -62,7 +68,7 @@ def fetch(
     # queries of one shape see the same series again; others may see more or fewer of them
     shape = selection.end_ms - selection.start_ms
     column = context.columns.column((node.matchers, shape, node.offset), data.labels)
-    return Samples(column, data.ts, data.values, data.offsets, data.histograms)
+    return Samples(column, data.ts, data.values, data.offsets, data.histograms, data.rolled)
 
 
 def stale_mask(samples: Samples) -> Mask:
@@ -81,9 +87,11 @@ def without_stale(samples: Samples) -> Samples:
     before = np.zeros(keep.size + 1, np.int64)
     np.cumsum(keep, out=before[1:])
     hists = samples.hists[keep] if samples.hists is not None else None
+    rolled = samples.rolled and {name: column[keep] for name, column in samples.rolled.items()}
     return Samples(
-        samples.labels, samples.ts[keep], samples.values[keep], before[samples.offsets], hists
-    )
+        samples.labels, samples.ts[keep], samples.values[keep], before[samples.offsets], hists,
+        rolled,
+    )  # fmt: skip
 
 
 def instant(ev: Evaluator, node: VectorSelector) -> Block:
@@ -134,6 +142,7 @@ def matrix(ev: Evaluator, node: MatrixSelector) -> Windows:
         after = lookback if selector.extension is Extension.SMOOTHED else 0
         samples = without_stale(fetch(ev, selector, ends, range_ms + lookback, range_ms, after))
         return extended.windows(samples, ends, range_ms, lookback, selector.extension)
-    samples = without_stale(fetch(ev, selector, ends, range_ms, range_ms))
+    rolled = ev.context.function in ROLLED_FUNCTIONS
+    samples = without_stale(fetch(ev, selector, ends, range_ms, range_ms, rolled=rolled))
     ev.context.check_cells(len(samples), ev.steps * 2)
     return Windows.over(samples, ends, range_ms)

@@ -151,6 +151,10 @@ def reduce_ranges(
     some = hi > lo
     if not some.any():
         return out
+    if int((hi - lo).max()) == 1:
+        # roll-ups asked along their buckets: nothing to reduce
+        out[some] = column[lo[some]]
+        return out
     starts, ends = lo[some], hi[some]
     pairs = np.empty(starts.size * 2, np.int64)
     pairs[0::2] = starts

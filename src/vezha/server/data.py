@@ -416,6 +416,9 @@ def _remote(
 def _store_settings(settings: Settings) -> StoreSettings:
     return StoreSettings(
         retention_s=settings.retention.samples_s,
+        retention_10s_s=settings.retention.ten_seconds_s,
+        retention_1m_s=settings.retention.minutes_s,
+        retention_1h_s=settings.retention.hours_s,
         disk_bytes_max=settings.retention.disk_bytes_max,
     )
 

@@ -119,10 +119,24 @@ class RetentionSettings:
     samples_s: float = field(
         default=30 * 86400.0, metadata=_about("How long samples are kept.", unit="s")
     )
+    ten_seconds_s: float = field(
+        default=2 * 86400.0,
+        metadata=_about("How long roll-ups to 10 seconds are kept. 0: none are made.", unit="s"),
+    )
+    minutes_s: float = field(
+        default=90 * 86400.0,
+        metadata=_about("How long roll-ups to a minute are kept. 0: none are made.", unit="s"),
+    )
+    hours_s: float = field(
+        default=730 * 86400.0,
+        metadata=_about("How long roll-ups to an hour are kept. 0: none are made.", unit="s"),
+    )
     disk_bytes_max: int = field(
         default=0,
         metadata=_about(
-            "Most disk that samples may take; the oldest go first. 0: no limit.", unit="bytes"
+            "Most disk that samples and roll-ups may take; the oldest samples go first. "
+            "0: no limit.",
+            unit="bytes",
         ),
     )
 

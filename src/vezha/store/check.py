@@ -19,7 +19,8 @@ from vezha.store.catalog import Catalog, Known
 from vezha.store.days import SAMPLES, DayFile, Days, day_name
 from vezha.store.errors import StoreCorrupt, StoreInUse
 from vezha.store.limits import SQL_VALUES_MAX
-from vezha.store.rollup import PLANES, TIERS_MS
+from vezha.store.rolled import ID, SIZE, Rolled
+from vezha.store.rollup import TIERS_MS
 from vezha.store.store import lock_for_writing
 from vezha.store.tile import Tile, decode
 from vezha.store.wal import Wal, segment_name
@@ -38,13 +39,15 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class DayStat:
-    """One day on the disk."""
+    """One day on the disk; `disk_bytes` of the samples."""
 
     day: str
     tiles: int
     samples: int
     tile_bytes: int
     disk_bytes: int
+    rolled_bytes: dict[str, int]
+    """Bytes of roll-ups by the length of their buckets (`10s`, `60s`, `3600s`)."""
 
 
 def check(path: str, world: World) -> Iterator[Problem]:
@@ -64,6 +67,7 @@ def check(path: str, world: World) -> Iterator[Problem]:
             yield from _check_day(days.file(day), day, series)
     finally:
         days.close()
+    yield from _check_roll_ups(path, series)
     wal = Wal(world.disk, f"{path}/wal")
     for number in wal.numbers():
         segment = wal.read(number)
@@ -98,25 +102,35 @@ def _check_day(file: DayFile | None, day: int, series: int) -> Iterator[Problem]
                     yield Problem(name, number, "tile", "the tile has no data")
                 except StoreCorrupt as error:
                     yield Problem(name, number, "tile", str(error))
-        yield from _check_roll_ups(file, name, series)
     except sqlite3.DatabaseError as error:
         yield Problem(name, -1, "day", str(error))
 
 
-def _check_roll_ups(file: DayFile, name: str, series: int) -> Iterator[Problem]:
-    for tier in TIERS_MS:
-        for plane in PLANES:
-            for number, _, size in file.roll_ups(tier, plane).values():
-                blob = file.fetch_roll_ups([number]).get(number)
-                try:
-                    if blob is None or len(blob) != size:
-                        raise StoreCorrupt("the roll-up is damaged")
-                    if size:
-                        _check_values(blob, series)
-                except StoreCorrupt as error:
-                    still = {number for number, _, _ in file.roll_ups(tier, plane).values()}
-                    if number in still:  # else the writer has just replaced it
-                        yield Problem(name, number, "roll-up", str(error))
+def _check_roll_ups(path: str, series: int) -> Iterator[Problem]:
+    rolled = Rolled(f"{path}/rolled", readonly=True)
+    try:
+        for tier in TIERS_MS:
+            for day in rolled.days(tier):
+                name = f"rolled/{tier // 1000}s/{day_name(day)}"
+                file = rolled.file(tier, day)
+                if file is None:
+                    yield Problem(name, -1, "roll-ups", "the file is no database")
+                    continue
+                for text in file.integrity():
+                    yield Problem(name, -1, "roll-ups", text)
+                for number, size in file.directory()[:, [ID, SIZE]].tolist():
+                    blob = file.fetch([number]).get(number)
+                    try:
+                        if blob is None or len(blob) != size:
+                            raise StoreCorrupt("the roll-up is damaged")
+                        if size:
+                            _check_values(blob, series)
+                    except StoreCorrupt as error:
+                        # else the writer has just replaced it
+                        if number in file.directory()[:, ID]:
+                            yield Problem(name, number, "roll-up", str(error))
+    finally:
+        rolled.close()
 
 
 def _check_tile(blob: bytes, samples: int, series: int) -> None:
@@ -137,8 +151,8 @@ def _check_values(blob: bytes, series: int) -> Tile:
 def repair(path: str, world: World) -> list[Problem]:
     """Remove what is damaged, so that nothing stumbles over it again; what was removed.
 
-    A damaged tile or roll-up goes (roll-ups are made anew); a torn WAL segment is cut; a day's file that is no database is renamed to
-    `….damaged`. Raises StoreInUse while another process writes to the store.
+    A damaged tile or roll-up goes (roll-ups are made anew); a torn WAL segment is cut; a day's
+    file that is no database is renamed to `….damaged`. Raises StoreInUse while another process writes to the store.
     """
     with contextlib.ExitStack() as stack:
         fd = lock_for_writing(path)
@@ -159,34 +173,44 @@ def repair(path: str, world: World) -> list[Problem]:
                 segment.truncate(problem.part)
                 segment.sync()
                 segment.close()
+            elif problem.kind == "roll-ups":
+                for suffix in ("", "-wal", "-shm"):
+                    Path(f"{target}{suffix}").unlink(missing_ok=True)
             elif problem.kind == "day" and target.exists():
                 target.rename(f"{target}.damaged")
         for day in days.days():
             name = f"days/{day_name(day)}"
-            file = days.file(day) if name in tiles or name in roll_ups else None
-            if file is not None and name in tiles:
+            file = days.file(day) if name in tiles else None
+            if file is not None:
                 file.remove(tiles[name])
-            if file is not None and name in roll_ups:
-                file.remove_roll_ups(roll_ups[name])
+        rolled = Rolled(f"{path}/rolled", readonly=False)
+        stack.callback(rolled.close)
+        for tier in TIERS_MS:
+            for day in rolled.days(tier):
+                numbers = roll_ups.get(f"rolled/{tier // 1000}s/{day_name(day)}")
+                made = rolled.file(tier, day) if numbers else None
+                if made is not None and numbers:
+                    made.remove(numbers)
     return problems
 
 
 def stat(path: str) -> list[DayStat]:
     """Days on the disk, oldest first. Only reads."""
     days = Days(f"{path}/days", readonly=True)
+    rolled = Rolled(f"{path}/rolled", readonly=True)
     try:
-        sizes = days.bytes_on_disk()
+        sizes, roll_ups = days.bytes_on_disk(), rolled.bytes_on_disk()
         found = []
-        for day in days.days():
-            file = days.file(day)
-            if file is None:
-                found.append(DayStat(day_name(day)[:-3], 0, 0, 0, sizes.get(day, 0)))
-                continue
-            tiles, samples, size = file.stat()
-            found.append(DayStat(day_name(day)[:-3], tiles, samples, size, sizes.get(day, 0)))
+        for day in sorted({*days.days(), *(d for _, d in roll_ups)}):
+            rolled_bytes = {f"{t // 1000}s": size for (t, d), size in roll_ups.items() if d == day}
+            file = days.file(day) if day in sizes else None
+            tiles, samples, size = (0, 0, 0) if file is None else file.stat()
+            name = day_name(day)[:-3]
+            found.append(DayStat(name, tiles, samples, size, sizes.get(day, 0), rolled_bytes))
         return found
     finally:
         days.close()
+        rolled.close()
 
 
 __all__ = ["DayStat", "Problem", "StoreInUse", "check", "repair", "stat"]

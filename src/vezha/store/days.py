@@ -26,7 +26,6 @@ import structlog
 
 from vezha.store.errors import StoreCorrupt
 from vezha.store.limits import DAY_MS, SQL_VALUES_MAX
-from vezha.store.rollup import Fingerprint, RollUp
 
 log = structlog.get_logger(__name__)
 FORMAT = 1
@@ -39,17 +38,12 @@ CREATE TABLE IF NOT EXISTS tile (
   min_ts INTEGER NOT NULL, max_ts INTEGER NOT NULL,
   flush INTEGER NOT NULL, samples INTEGER NOT NULL, crc INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS tile_data (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS rolled (
-  id INTEGER PRIMARY KEY AUTOINCREMENT,
-  cell INTEGER NOT NULL, tier INTEGER NOT NULL, plane INTEGER NOT NULL,
-  until INTEGER NOT NULL, tiles INTEGER NOT NULL, last_tile INTEGER NOT NULL,
-  crc INTEGER NOT NULL, size INTEGER NOT NULL, UNIQUE (cell, tier, plane));
-CREATE TABLE IF NOT EXISTS rolled_data (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
+DROP TABLE IF EXISTS rolled;
+DROP TABLE IF EXISTS rolled_data;
 INSERT OR IGNORE INTO meta VALUES ('format', 1), ('epoch', 0);
 COMMIT;
 """
 _FETCH = "SELECT d.id, t.crc, d.data FROM tile_data d JOIN tile t ON t.id = d.id WHERE d.id"
-_FETCH_ROLL_UP = _FETCH.replace("tile_data", "rolled_data").replace("tile t", "rolled t")
 CELL, HOUR, MIN_TS, MAX_TS, FLUSH, SAMPLES = 1, 2, 3, 4, 5, 6
 Directory = npt.NDArray[np.int64]
 
@@ -99,9 +93,6 @@ class DayFile:
         self._epoch = -1
         self._last_id = 0
         self._directory: Directory = np.empty((0, 7), np.int64)
-        self._roll_ups: dict[
-            tuple[int, int], tuple[int, dict[int, tuple[int, Fingerprint, int]]]
-        ] = {}
         if readonly:
             uri = f"{Path(self.path).resolve().as_uri()}?mode=ro"
             self._db = sqlite3.connect(uri, uri=True, check_same_thread=False, timeout=5.0)
@@ -141,7 +132,7 @@ class DayFile:
             self._remove(ids)
 
     def _remove(self, ids: Sequence[int]) -> None:
-        for part in _parts(ids):
+        for part in parts_of(ids):
             self._db.execute(f"DELETE FROM tile WHERE id IN ({part})")  # noqa: S608 - numbers
             self._db.execute(f"DELETE FROM tile_data WHERE id IN ({part})")  # noqa: S608
         self._db.execute("UPDATE meta SET value = value + 1 WHERE key = 'epoch'")
@@ -189,7 +180,7 @@ class DayFile:
     def fetch(self, ids: Sequence[int]) -> dict[int, bytes | StoreCorrupt]:
         """Bytes of tiles, checked; a damaged one comes as the error. Gone ones are left out."""
         found: dict[int, bytes | StoreCorrupt] = {}
-        for part in _parts(ids):
+        for part in parts_of(ids):
             with self._lock:
                 try:
                     rows = self._db.execute(f"{_FETCH} IN ({part})").fetchall()
@@ -212,66 +203,6 @@ class DayFile:
         except sqlite3.DatabaseError:
             found[number] = StoreCorrupt(f"{self.path}: tile {number} cannot be read: {first}")
             return []
-
-    def put_roll_ups(self, cell: int, made_of: Fingerprint, rows: Iterable[RollUp]) -> None:
-        """Store the roll-ups of a cell in place of its former ones, in one transaction."""
-        with self._lock, self._db:
-            self._remove_roll_ups(cell)
-            for row in rows:
-                cursor = self._db.execute(
-                    "INSERT INTO rolled (cell, tier, plane, until, tiles, last_tile, crc, size) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        cell, row.tier_ms, row.plane, made_of.until, made_of.tiles, made_of.last,
-                        zlib.crc32(row.data), len(row.data),
-                    ),
-                )  # fmt: skip
-                self._db.execute(
-                    "INSERT INTO rolled_data VALUES (?, ?)", (cursor.lastrowid, row.data)
-                )
-            self._roll_ups.clear()
-
-    def remove_roll_ups(self, ids: Sequence[int]) -> None:
-        """Delete the roll-ups of the cells that those with these numbers belong to."""
-        with self._lock, self._db:
-            for number in ids:
-                found = self._db.execute("SELECT cell FROM rolled WHERE id = ?", (number,))
-                for (cell,) in found.fetchall():
-                    self._remove_roll_ups(cell)
-            self._roll_ups.clear()
-
-    def _remove_roll_ups(self, cell: int) -> None:
-        self._db.execute(
-            "DELETE FROM rolled_data WHERE id IN (SELECT id FROM rolled WHERE cell = ?)", (cell,)
-        )
-        self._db.execute("DELETE FROM rolled WHERE cell = ?", (cell,))
-
-    def roll_ups(self, tier_ms: int, plane: int) -> dict[int, tuple[int, Fingerprint, int]]:
-        """(number, what it is made of, bytes) by cell. None in files from before roll-ups."""
-        with self._lock:
-            (version,) = self._db.execute("PRAGMA data_version").fetchone()
-            known = self._roll_ups.get((tier_ms, plane))
-            if known is None or known[0] != version:
-                try:
-                    rows = self._db.execute(
-                        "SELECT cell, id, until, tiles, last_tile, size FROM rolled "
-                        "WHERE tier = ? AND plane = ?",
-                        (tier_ms, plane),
-                    ).fetchall()
-                except sqlite3.DatabaseError:
-                    rows = []
-                found = {c: (i, Fingerprint(*of), size) for c, i, *of, size in rows}
-                known = self._roll_ups[tier_ms, plane] = (version, found)
-            return known[1]
-
-    def fetch_roll_ups(self, ids: Sequence[int]) -> dict[int, bytes]:
-        """Bytes of roll-ups that are whole; of others the tiles are there still."""
-        found: dict[int, bytes] = {}
-        for part in _parts(ids):
-            with self._lock, contextlib.suppress(sqlite3.DatabaseError):
-                rows = self._db.execute(f"{_FETCH_ROLL_UP} IN ({part})")
-                found.update((n, data) for n, crc, data in rows if zlib.crc32(data) == crc)
-        return found
 
     def stat(self) -> tuple[int, int, int]:
         """(tiles, samples, bytes of tiles)."""
@@ -308,7 +239,8 @@ class DayFile:
             self._db.close()
 
 
-def _parts(ids: Sequence[int]) -> list[str]:
+def parts_of(ids: Sequence[int]) -> list[str]:
+    """Numbers as lists for SQL, none too long."""
     return [
         ",".join(map(str, ids[at : at + SQL_VALUES_MAX]))
         for at in range(0, len(ids), SQL_VALUES_MAX)

@@ -11,21 +11,25 @@ import sqlite3
 import threading
 from typing import TYPE_CHECKING
 
+import numpy as np
 import structlog
 
+from vezha.model.columns import Refs
 from vezha.store.catalog import Delta
 from vezha.store.days import FLUSH, DayFile, NewTile, day_of
 from vezha.store.flush import cut_tiles
 from vezha.store.head import Frozen
-from vezha.store.limits import DAY_MS, MERGE_PASS_S, ROLL_UP_EVERY_MS, VACUUM_PAGES
+from vezha.store.limits import DAY_MS, MERGE_PASS_S, VACUUM_PAGES
 from vezha.store.merge import (
     due_days,
     due_deletions,
     due_merges,
-    due_roll_ups,
-    make_roll_ups,
     merge,
 )
+from vezha.store.reading import cells_of
+from vezha.store.rolled import ID, STRIP
+from vezha.store.rolling import due_chunks, due_joins, join, make
+from vezha.store.rollup import TIERS_MS, strip_of
 
 if TYPE_CHECKING:
     from vezha.store.store import Store
@@ -175,10 +179,17 @@ class Flusher:
         for day in self._days.days():
             if (day + 1) * DAY_MS <= self._store._oldest_ms:
                 self._expire(day, "older than the retention")
-        self._catalog.remove_tombstones(self._store._oldest_ms)
+        oldest_s = max(settings.retention_s, settings.retention_1h_s, settings.retention_1m_s)
+        self._catalog.remove_tombstones(int((self._store._now_s - oldest_s) * 1000))
+        rolled = self._store._rolled
+        for tier in TIERS_MS:
+            for day in rolled.days(tier):
+                if tier not in settings.tiers_ms(self._store._now_s - (day + 1) * DAY_MS / 1000):
+                    rolled.delete(tier, day)
         sizes = self._days.bytes_on_disk()
+        rolled_bytes = sum(rolled.bytes_on_disk().values()) if settings.disk_bytes_max else 0
         while settings.disk_bytes_max and len(sizes) > 1:
-            if sum(sizes.values()) <= settings.disk_bytes_max:
+            if sum(sizes.values()) + rolled_bytes <= settings.disk_bytes_max:
                 break
             day = min(sizes)
             self._expire(day, "over the disk budget")
@@ -217,17 +228,48 @@ class Flusher:
         return False
 
     def _roll_up(self, file: DayFile, ended_ms: int, quiet: int, until: float) -> bool:
-        """Make the roll-ups of a day's quarters that are over, as long as there is time; whether
-        all are."""
-        if not self._store.settings.roll_ups:
+        """Make the roll-ups of a day's hours that are over and quiet, as long as there is time;
+        whether all are."""
+        store, day = self._store, file.day
+        age_s = store._now_s - (day + 1) * DAY_MS / 1000
+        tiers = store.settings.tiers_ms(age_s)
+        files = [store._rolled.file(tier, day) for tier in tiers]
+        rolled = [file for file in files if file is not None]
+        if not rolled or not len(file.directory()):
             return True
-        end = min((file.day + 1) * DAY_MS, ended_ms // ROLL_UP_EVERY_MS * ROLL_UP_EVERY_MS)
-        for cell, made_of, rows in due_roll_ups(file, end, quiet):
-            if self._stopping or self._store._world.clock.monotonic() > until:
+        clock, stones = store._world.clock, store._known.tombstones
+        standing = [one.standing(file.directory()) for one in rolled]
+        for due in due_chunks(file.directory(), standing, day, ended_ms, quiet):
+            if self._stopping or clock.monotonic() > until:
                 return False
-            make_roll_ups(file, cell, made_of, rows)
+            make(file, store._rolled, tiers, store._index, due, stones)
             self._counts["roll_ups"] += 1
+        loud = (file.directory()[:, FLUSH] > quiet).any()
+        if loud or (day + 1) * DAY_MS > ended_ms:
+            return True
+        for one in rolled:
+            for rows in list(due_joins(one.standing(file.directory()))):
+                if self._stopping or clock.monotonic() > until:
+                    return False
+                join(one, file.directory(), rows)
+            one.vacuum()
         return True
+
+    def unroll(self, refs: Refs, low_ms: int, high_ms: int) -> None:
+        """Samples are deleted: take away the roll-ups that have them, to be made anew."""
+        index, rolled = self._store._index, self._store._rolled
+        strips = np.unique(strip_of(cells_of(index, refs)))
+        kept = set(self._days.days())
+        for tier in TIERS_MS:
+            for day in kept.intersection(rolled.days(tier)):
+                if day * DAY_MS > high_ms or (day + 1) * DAY_MS <= low_ms:
+                    continue
+                file = rolled.file(tier, day)
+                assert file is not None
+                rows = file.directory()
+                file.remove(rows[np.isin(rows[:, STRIP], strips), ID].tolist())
+                self._touched.add(day)
+        self._merging = True
 
     def compact(self) -> int:
         """Merge every hour that has ended; how many tiles went."""

@@ -14,8 +14,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vezha.model.columns import SeriesData, Times, TooManySamples, Values
+from vezha.model.columns import (
+    STALE_NAN,
+    SeriesData,
+    Times,
+    TooManySamples,
+    Values,
+    is_stale,
+)
 from vezha.model.labels import Labels
+from vezha.store.rollup import COUNT, LOST, NAMES, SPAN
 
 I64 = npt.NDArray[np.int64]
 LONG_RUN_SAMPLES = 64
@@ -25,11 +33,11 @@ LONG_RUN_SAMPLES = 64
 @dataclass(slots=True)
 class _Block:
     """Runs of several series. Run i is `ts[ts_at[i] : ts_at[i] + size[i]]` and
-    `values[at[i] : at[i] + size[i]]` of the series at `positions[i]`."""
+    `column[at[i] : at[i] + size[i]]`, for each of `columns`, of the series at `positions[i]`."""
 
     positions: I64
     ts: Times
-    values: Values
+    columns: tuple[Values, ...]
     ts_at: I64
     at: I64
     size: I64
@@ -38,8 +46,10 @@ class _Block:
 class Gathering:
     """Pieces by the position of their series."""
 
-    def __init__(self, samples_max: int) -> None:
+    def __init__(self, samples_max: int, planes: tuple[int, ...] = ()) -> None:
+        """With *planes* every row has these of a roll-up; a sample is a stretch of itself."""
         self._blocks: list[_Block] = []
+        self._planes = planes
         self._samples_max = samples_max
         self.samples = 0
 
@@ -60,6 +70,16 @@ class Gathering:
         if len(block.size):
             self._blocks.append(block)
 
+    def _flat(self, values: Values) -> tuple[Values, ...]:
+        flat = np.ascontiguousarray(values).reshape(-1)
+        if not self._planes:
+            return (flat,)
+        ones, zeros = np.ones(len(flat)), np.zeros(len(flat))
+        stale = is_stale(flat)
+        if stale.any():
+            ones[stale] = STALE_NAN
+        return tuple({COUNT: ones, SPAN: zeros, LOST: zeros}.get(p, flat) for p in self._planes)
+
     def add(self, position: int, ts: Times, values: Values) -> None:
         """A run of one series."""
         self.add_rows(np.array([position], np.int64), ts, values[None, :])
@@ -71,29 +91,38 @@ class Gathering:
             _Block(
                 positions,
                 ts,
-                np.ascontiguousarray(values).reshape(-1),
+                self._flat(values),
                 np.zeros(rows, np.int64),
                 np.arange(rows, dtype=np.int64) * length,
                 np.full(rows, length, np.int64),
             )
         )
 
-    def add_table(self, positions: I64, groups: I64, times: Times, size: I64, values: Values,
-                  low: I64 | None = None) -> None:  # fmt: skip
+    def add_table(
+        self,
+        positions: I64,
+        groups: I64,
+        times: Times,
+        size: I64,
+        values: Values | tuple[Values, ...],
+        low: I64 | None = None,
+    ) -> None:
         """Runs of several series: row i has the first `size[g]` of the times `times[g]` and as
-        many of `values[i]`, both from `low[g]` on; g is `groups[i]`. Both tables are padded."""
-        rows, columns = values.shape
+        many of `values[i]`, both from `low[g]` on; g is `groups[i]`. Both tables are padded.
+        *values* as a tuple has a table for each plane."""
+        tables = values if isinstance(values, tuple) else (values,)
+        rows, columns = tables[0].shape
         at = np.arange(rows, dtype=np.int64) * columns
         ts_at = groups * times.shape[1]
         if low is not None:
             at += low[groups]
             ts_at = ts_at + low[groups]
-        self._add(
-            _Block(
-                positions, np.ascontiguousarray(times).reshape(-1),
-                np.ascontiguousarray(values).reshape(-1), ts_at, at, size[groups],
-            )
-        )  # fmt: skip
+        if isinstance(values, tuple):
+            flat = tuple(np.ascontiguousarray(table).reshape(-1) for table in tables)
+        else:
+            flat = self._flat(values)
+        stamps = np.ascontiguousarray(times).reshape(-1)
+        self._add(_Block(positions, stamps, flat, ts_at, at, size[groups]))
 
     def add_loose(self, positions: I64, ts: Times, values: Values) -> None:
         """Samples in any order, each with its series' position."""
@@ -103,13 +132,13 @@ class Gathering:
         positions, ts, values = positions[order], ts[order], values[order]
         starts = np.flatnonzero(np.diff(positions, prepend=-1))
         size = np.diff(starts, append=len(positions))
-        self._add(_Block(positions[starts], ts, values, starts, starts, size))
+        self._add(_Block(positions[starts], ts, self._flat(values), starts, starts, size))
 
     def add_bulk(self, positions: I64, ts: Times, values: Values) -> None:
         """Samples of many series, each series' together and ascending; newer than all pieces."""
         starts = np.flatnonzero(np.diff(positions, prepend=-1))
         size = np.diff(starts, append=len(positions))
-        self._add(_Block(positions[starts], ts, values, starts, starts, size))
+        self._add(_Block(positions[starts], ts, self._flat(values), starts, starts, size))
 
     def present(self) -> list[int]:
         """Positions that have samples, ascending."""
@@ -133,52 +162,57 @@ class Gathering:
         np.cumsum(np.bincount(series, size, len(present)).astype(np.int64), out=offsets[1:])
         total = int(offsets[-1])
         if total >= LONG_RUN_SAMPLES * len(order):
-            ts, values = self._copied(order)
+            ts, columns = self._copied(order)
         else:
-            ts, values = self._taken(order, size, total)
-        return SeriesData(labels, *_ordered(ts, values, offsets))
+            ts, columns = self._taken(order, size, total)
+        ts, columns, offsets = _ordered(ts, columns, offsets)
+        data = SeriesData(labels, ts, columns[0], offsets)
+        if self._planes:
+            data.rolled = {
+                NAMES[plane]: column for plane, column in zip(self._planes, columns, strict=True)
+            }
+        return data
 
-    def _copied(self, order: I64) -> tuple[Times, Values]:
+    def _copied(self, order: I64) -> tuple[Times, list[Values]]:
         ts: list[Times] = []
-        values: list[Values] = []
+        columns: list[list[Values]] = [[] for _ in self._blocks[0].columns]
         for block in self._blocks:
-            for ts_at, at, size in zip(
-                block.ts_at.tolist(), block.at.tolist(), block.size.tolist(), strict=True
-            ):
-                ts.append(block.ts[ts_at : ts_at + size])
-                values.append(block.values[at : at + size])
+            ends = (block.at + block.size).tolist()
+            runs = [slice(a, b) for a, b in zip(block.at.tolist(), ends, strict=True)]
+            for pieces, column in zip(columns, block.columns, strict=True):
+                pieces += [column[run] for run in runs]
+            ends = (block.ts_at + block.size).tolist()
+            ts += [block.ts[a:b] for a, b in zip(block.ts_at.tolist(), ends, strict=True)]
         wanted = order.tolist()
         return (
             np.concatenate([ts[i] for i in wanted]),
-            np.concatenate([values[i] for i in wanted]),
+            [np.concatenate([pieces[i] for i in wanted]) for pieces in columns],
         )
 
-    def _taken(self, order: I64, size: I64, total: int) -> tuple[Times, Values]:
+    def _taken(self, order: I64, size: I64, total: int) -> tuple[Times, list[Values]]:
         ts_at, at, ts_base, base = [], [], 0, 0
         for block in self._blocks:
             ts_at.append(block.ts_at + ts_base)
             at.append(block.at + base)
             ts_base += len(block.ts)
-            base += len(block.values)
+            base += len(block.columns[0])
         size = size[order]
         starts = np.cumsum(size) - size
         inside = np.arange(total, dtype=np.int64)
         ts_from = np.repeat(np.concatenate(ts_at)[order] - starts, size) + inside
         from_ = np.repeat(np.concatenate(at)[order] - starts, size) + inside
-        if len(self._blocks) == 1:
-            return self._blocks[0].ts[ts_from], self._blocks[0].values[from_]
-        all_ts = np.concatenate([b.ts for b in self._blocks])
-        all_values = np.concatenate([b.values for b in self._blocks])
-        return all_ts[ts_from], all_values[from_]
+        ts = np.concatenate([b.ts for b in self._blocks])[ts_from]
+        columns = zip(*(b.columns for b in self._blocks), strict=True)
+        return ts, [np.concatenate(parts)[from_] for parts in columns]
 
 
-def _ordered(ts: Times, values: Values, offsets: I64) -> tuple[Times, Values, I64]:
+def _ordered(ts: Times, columns: list[Values], offsets: I64) -> tuple[Times, list[Values], I64]:
     """Times strictly increasing within each series; the first of equals stays."""
-    wrong = np.diff(ts) <= 0
+    wrong = ts[1:] <= ts[:-1]
     wrong[offsets[1:-1] - 1] = False
     places = np.flatnonzero(wrong)
     if not len(places):
-        return ts, values, offsets
+        return ts, columns, offsets
     series_of = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     touched = np.zeros(len(offsets) - 1, np.bool_)
     touched[series_of[places]] = True
@@ -187,10 +221,11 @@ def _ordered(ts: Times, values: Values, offsets: I64) -> tuple[Times, Values, I6
     sorted_which = which[np.lexsort((ts[which], series_of[which]))]
     order = np.arange(len(ts))
     order[which] = sorted_which
-    ts, values = ts[order], values[order]
+    ts = ts[order]
     keep = np.ones(len(ts), np.bool_)
     keep[1:] = (ts[1:] != ts[:-1]) | (series_of[1:] != series_of[:-1])
     counts = np.bincount(series_of[keep], minlength=len(offsets) - 1)
     fresh = np.zeros_like(offsets)
     np.cumsum(counts, out=fresh[1:])
-    return ts[keep], values[keep], fresh
+    order = order[keep]
+    return ts[keep], [column[order] for column in columns], fresh

@@ -17,9 +17,9 @@ TILE_BYTES_MAX = 256 << 20
 """Most that a tile may unpack to; a larger one is taken for damaged."""
 ROLL_UP_SPAN_MS_MIN = 6 * 3_600_000
 """Shorter selections read the samples themselves."""
-ROLL_UP_EVERY_MS = 6 * 3_600_000
-"""How often a day's roll-ups are made anew, with what is over since; it divides a day."""
-ROLL_UP_GAIN_MIN = 4
+HOST_BLOCKS_PER_STRIP = 8
+"""Blocks of hosts whose roll-ups lie together: they are small, and opening each costs the same."""
+ROLL_UP_GAIN_MIN = 3
 """A tier with less than so many samples per bucket is not made."""
 DAY_MS = 86_400_000
 

@@ -19,16 +19,6 @@ from vezha.store.flush import tiles_of_sorted
 from vezha.store.gather import Gathering
 from vezha.store.index import SeriesIndex
 from vezha.store.limits import SPARSE_CELL_SAMPLES_MAX, TILE_SPAN_MS
-from vezha.store.rollup import (
-    LAST,
-    TIERS_MS,
-    Buckets,
-    Fingerprint,
-    RollUp,
-    buckets_of,
-    fingerprints,
-    roll_up,
-)
 from vezha.store.tile import Tile, decode
 from vezha.store.tombstone import Tombstone, deleted
 
@@ -118,56 +108,6 @@ def merge(
     return len(whole)
 
 
-def due_roll_ups(
-    file: DayFile, until: int, quiet_flush: int
-) -> Iterator[tuple[int, Fingerprint, Directory]]:
-    """Cells of a day whose roll-ups are not made of their tiles before *until*, and these tiles.
-
-    Left out are cells with a tile that is not quiet, or reaches beyond.
-    """
-    made = file.roll_ups(TIERS_MS[-1], LAST)
-    directory = file.directory()
-    before = directory[directory[:, MIN_TS] < until]
-    present = fingerprints(before[:, CELL], before[:, _ID], until)
-    loud = (before[:, FLUSH] > quiet_flush) | (before[:, MAX_TS] >= until)
-    waiting = set(before[loud, CELL].tolist())
-    for cell, now in present.items():
-        if cell not in waiting and (cell not in made or made[cell][1] != now):
-            yield cell, now, before[before[:, CELL] == cell]
-
-
-def make_roll_ups(file: DayFile, cell: int, made_of: Fingerprint, rows: Directory) -> None:
-    """Make a cell's roll-ups of all its tiles. Of a cell with a damaged tile there are none."""
-    parts: dict[int, list[Buckets]] = {tier: [] for tier in TIERS_MS}
-    for group in _apart(rows):
-        blobs = file.fetch(group[:, _ID].tolist())
-        try:
-            columns = joined([_whole(blobs.get(i)) for i in group[:, _ID].tolist()])
-        except StoreCorrupt:
-            file.put_roll_ups(cell, made_of, [RollUp(t, LAST, b"") for t in TIERS_MS])
-            return
-        for tier, found in parts.items():
-            found.append(buckets_of(*columns, tier))
-    made = [row for tier, found in parts.items() for row in roll_up(found, tier)]
-    file.put_roll_ups(cell, made_of, made)
-
-
-def _apart(rows: Directory) -> Iterator[Directory]:
-    """Groups of tiles that do not overlap each other, each in the order in which it came: so
-    only an hour or so need be in memory."""
-    rows = rows[np.argsort(rows[:, MIN_TS], kind="stable")]
-    reach = np.maximum.accumulate(rows[:, MAX_TS])
-    cuts = np.flatnonzero(rows[1:, MIN_TS] > reach[:-1]) + 1
-    for group in np.split(rows, cuts):
-        yield group[np.lexsort((group[:, _ID], group[:, FLUSH]))]
-
-
-def _whole(blob: bytes | StoreCorrupt | None) -> Tile:
-    if not isinstance(blob, bytes):
-        raise blob or StoreCorrupt("the tile has no data")
-    return decode(blob)
-
-
 def joined(
     tiles: Sequence[Tile],
 ) -> tuple[I64, I64, npt.NDArray[np.float64]]:
@@ -175,10 +115,9 @@ def joined(
     refs = np.unique(np.concatenate([t.refs for t in tiles]))
     gathering = Gathering(1 << 62)
     for tile in tiles:
-        positions = np.searchsorted(refs, tile.refs).tolist()
+        positions = np.searchsorted(refs, tile.refs)
         values = tile.values(np.arange(len(tile.refs)))
-        for row, (position, group) in enumerate(zip(positions, tile.groups.tolist(), strict=True)):
-            times = tile.times[group]
-            gathering.add(position, times, values[row, : len(times)])
+        clock = tile.clock
+        gathering.add_table(positions, tile.groups, tile.table(tile.columns), clock.counts, values)
     data = gathering.result(gathering.present(), [()] * len(refs))
     return np.repeat(refs, np.diff(data.offsets)), data.ts, data.values

@@ -13,6 +13,7 @@ from vezha.store.catalog import Catalog, Known
 from vezha.store.days import Days
 from vezha.store.head import HeadSet
 from vezha.store.reading import Reading
+from vezha.store.rolled import Rolled
 from vezha.store.settings import StoreSettings
 
 
@@ -31,6 +32,7 @@ class StoreReader:
         self._catalog: Catalog | None = None
         self._head: HeadSet | None = None
         self._days = Days(f"{path}/days", readonly=True)
+        self._rolled = Rolled(f"{path}/rolled", readonly=True)
         self._reading = Reading(
             self._known.index,
             self._known.layout_refs,
@@ -38,6 +40,7 @@ class StoreReader:
             self._days,
             settings,
             self._known.tombstones,
+            self._rolled,
         )
 
     @staticmethod
@@ -105,6 +108,7 @@ class StoreReader:
         """Close every file."""
         with self._lock:
             self._days.close()
+            self._rolled.close()
             if self._catalog is not None:
                 self._catalog.close()
                 self._catalog = None

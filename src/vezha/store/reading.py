@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from vezha.model.columns import STALE_BITS, Matcher, Refs, Selection, SeriesData, TooManySamples
+from vezha.model.columns import Matcher, Refs, Selection, SeriesData, TooManySamples
 from vezha.model.labels import Labels
 from vezha.store import slab as slab_words
 from vezha.store.days import CELL, FLUSH, MAX_TS, MIN_TS, DayFile, Days, day_of
 from vezha.store.errors import StoreCorrupt
 from vezha.store.gather import Gathering
+from vezha.store.gather_tile import Wanted, gather_tile
 from vezha.store.index import Match, SeriesIndex
 from vezha.store.limits import (
     COLUMNS_PER_TILE,
@@ -28,6 +29,7 @@ from vezha.store.limits import (
     HOSTS_PER_TILE,
     PLAN_CACHE_ENTRIES,
     ROSTER_LAYOUTS_KNOWN_MAX,
+    TILE_SPAN_MS,
 )
 from vezha.store.newest import (
     FlatLayouts,
@@ -36,16 +38,19 @@ from vezha.store.newest import (
     newest_in_tiles,
     samples_of_frames,
 )
-from vezha.store.rollup import Choice, fingerprints, plane_for
+from vezha.store.rolled import Rolled, hours_of
+from vezha.store.rolledreading import Looking, RolledReading
+from vezha.store.rolling import runs
+from vezha.store.rollup import TIERS_MS, planes_for, planes_without_samples, strip_of
 from vezha.store.settings import StoreSettings
 from vezha.store.slab import LOOSE, Slab
 from vezha.store.thinning import Thinning, thinning_of
 from vezha.store.tile import Tile, decode
+from vezha.store.tilecache import SAMPLES, TileCache
 from vezha.store.tombstone import Tombstone, without_deleted
 
 log = structlog.get_logger(__name__)
 I64 = npt.NDArray[np.int64]
-_TABLE_FROM = 20_000
 BULK_BLOCKS_MIN = 64
 BULK_ROWS_MAX = 64
 """From so many blocks with so few rows each, one sort is cheaper than a loop over blocks."""
@@ -58,40 +63,6 @@ def cells_of(index: SeriesIndex, refs: Refs) -> I64:
     return (columns << 32) | hosts
 
 
-class TileCache:
-    """Opened tiles by (day, number), the least recently used out first. Thread-safe."""
-
-    def __init__(self, bytes_max: int) -> None:
-        self._bytes_max = bytes_max
-        self._tiles: OrderedDict[tuple[int, int], Tile] = OrderedDict()
-        self._lock = threading.Lock()
-        self.bytes_used = 0
-        self.hits = 0
-        self.misses = 0
-
-    def get(self, key: tuple[int, int]) -> Tile | None:
-        """A tile, if it is here."""
-        with self._lock:
-            tile = self._tiles.get(key)
-            if tile is None:
-                self.misses += 1
-            else:
-                self.hits += 1
-                self._tiles.move_to_end(key)
-            return tile
-
-    def put(self, key: tuple[int, int], tile: Tile) -> None:
-        """Keep a tile."""
-        with self._lock:
-            old = self._tiles.pop(key, None)
-            if old is not None:
-                self.bytes_used -= old.size_bytes
-            self._tiles[key] = tile
-            self.bytes_used += tile.size_bytes
-            while self.bytes_used > self._bytes_max and self._tiles:
-                self.bytes_used -= self._tiles.popitem(last=False)[1].size_bytes
-
-
 @dataclass(slots=True)
 class _Plan:
     """What is worked out once per match and used by every select of it."""
@@ -100,6 +71,7 @@ class _Plan:
     refs: Refs
     series_seen: int
     cells: I64
+    wanted: Wanted
     layouts: dict[int, tuple[I64, list[int]]]
     layouts_seen: int = 0
     flat: FlatLayouts | None = None
@@ -110,7 +82,7 @@ class _Plan:
         layout = int(entry[slab_words.LAYOUT])
         found = self.rosters.get(layout)
         if found is None:
-            positions = _positions(self, slab.roster(entry))
+            positions = self.wanted.positions(slab.roster(entry))
             columns = np.flatnonzero(positions >= 0)
             if len(self.rosters) > ROSTER_LAYOUTS_KNOWN_MAX:
                 self.rosters = {}
@@ -129,6 +101,7 @@ class Reading:
         days: Days,
         settings: StoreSettings,
         tombstones: list[Tombstone],
+        rolled: Rolled,
     ) -> None:
         self._tombstones = tombstones
         self._index = index
@@ -137,7 +110,9 @@ class Reading:
         self._layout_refs = layout_refs
         self._slabs = slabs
         self._days = days
+        self._rolled = rolled
         self.cache = TileCache(settings.cache_bytes_max)
+        self._roll_ups = RolledReading(rolled, self.cache)
         self._plans: OrderedDict[tuple[Matcher, ...], _Plan] = OrderedDict()
         self._lock = threading.Lock()
         self.corrupt_tiles = 0
@@ -154,10 +129,11 @@ class Reading:
                     # positions stay when series are added; layouts seen before have none of them
                     layouts, seen = plan.layouts, plan.layouts_seen
                 if plan is not None and plan.refs is match.refs:
-                    cells = plan.cells
+                    cells, wanted = plan.cells, plan.wanted
                 else:
+                    wanted = Wanted(match.refs)
                     cells = np.unique(cells_of(self._index, match.refs))
-                plan = _Plan(match, match.refs, match.series_seen, cells, layouts, seen)
+                plan = _Plan(match, match.refs, match.series_seen, cells, wanted, layouts, seen)
                 self._plans[matchers] = plan
                 while len(self._plans) > PLAN_CACHE_ENTRIES:
                     self._plans.popitem(last=False)
@@ -167,7 +143,7 @@ class Reading:
                 number = plan.layouts_seen
                 if int(known[number].max()) >= plan.series_seen:
                     break  # a layout that came while we looked; the next time
-                positions = _positions(plan, known[number])
+                positions = plan.wanted.positions(known[number])
                 columns = np.flatnonzero(positions >= 0)
                 if len(columns):
                     plan.layouts[number] = (columns, positions[columns].tolist())
@@ -182,25 +158,47 @@ class Reading:
             return SeriesData.empty()
         if selection.newest_only and not self._hides(selection.start_ms, selection.end_ms):
             return self._select_newest(plan, slabs, selection)
-        gathering = Gathering(selection.samples_max)
         start, end = selection.start_ms, selection.end_ms
-        thinning = thinning_of(selection) if self._thins else None
-        choice = plane_for(selection) if self._rolls else None
-        if self._hides_any(plan, start, end):
-            choice = None
-        rolled: dict[int, int] = {}
-        spans = _spans_of(slabs) if choice else None
-        tiles = self._gather_tiles(plan, start, end, gathering, thinning, choice, spans, rolled)
-        self._gather_head(plan, slabs, start, end, gathering, thinning)
+        looking = self._looking(plan, selection, slabs)
+        gathering = Gathering(selection.samples_max, looking.planes)
+        self._gather_days(plan, looking, gathering)
+        self._gather_head(plan, slabs, start, end, gathering, looking.thinning)
         order = plan.match.sorted(gathering.present())
         data = gathering.result(order, [plan.match.labels(i) for i in order])
         if self._tombstones and order:
             refs = plan.match.refs[np.array(order)]
             data = without_deleted(data, refs, self._tombstones)
-        data.notes["tiles"] = tiles
-        if rolled:
-            data.notes["resolution"] = {f"{t // 1000} s": n for t, n in rolled.items()}
+        data.notes["tiles"] = looking.tiles
+        if looking.rolled:
+            data.notes["resolution"] = {f"{t // 1000} s": n for t, n in looking.rolled.items()}
+        else:
+            data.rolled = None  # nothing but samples
         return data
+
+    def _looking(self, plan: _Plan, selection: Selection, slabs: list[Slab]) -> Looking:
+        """How the days of a selection are looked at."""
+        start, end = selection.start_ms, selection.end_ms
+        looking = Looking(start, end, thinning_of(selection) if self._thins else None)
+        days = self._days.days()
+        kept = {day for day in days if day_of(start) <= day <= day_of(end)}
+        by_day = self._rolled.there(day_of(start), day_of(end), TIERS_MS)
+        choice = planes_for(selection) if self._rolls else None
+        if choice is not None and self._hides_any(plan, start, end):
+            choice = None  # what is deleted cannot be taken out of a roll-up
+        beyond = [day for day in by_day if day not in kept]
+        nearest = planes_without_samples(selection) if beyond else None
+        if choice is not None:
+            looking.spans = _spans_of(plan, slabs)
+        for day in sorted(kept.union(beyond)):
+            use = choice if day in kept else nearest
+            tiers = () if use is None else use.tiers_ms
+            looking.days.append((day, tuple(t for t in tiers if t in by_day.get(day, ()))))
+        for use in (choice, nearest):
+            if use is not None:
+                looking.choice = use
+                looking.planes = use.planes if use.named else ()
+                break
+        return looking
 
     def _hides(self, start: int, end: int) -> bool:
         """Whether a tombstone lies in (start, end]; then the newest sample may be a deleted one."""
@@ -220,7 +218,7 @@ class Reading:
         flat = self._flat(plan)
 
         def positions_of(refs: Refs) -> I64:
-            return _positions(plan, refs)
+            return plan.wanted.positions(refs)
 
         newest_in_head(newest, flat, positions_of, plan.roster, slabs, start, end)
         opened: list[Tile] = []
@@ -233,7 +231,7 @@ class Reading:
             behind = newest.ts <= int(near[:, MAX_TS].max())
             if behind.any():
                 cells = np.unique(cells_of(self._index, plan.refs[behind]))
-                opened += self._tiles(cells, day, start, end)
+                opened += [tile for tile, _ in self._tiles(cells, day, start, end)]
         tiles = newest_in_tiles(newest, positions_of, opened, start, end)
         found = newest.found
         if len(found) > selection.samples_max:
@@ -257,79 +255,40 @@ class Reading:
 
     # Tiles
 
-    def _gather_tiles(
+    def _gather_days(self, plan: _Plan, looking: Looking, gathering: Gathering) -> None:
+        strips = np.unique(strip_of(plan.cells))
+        files = {f.day: f for f in self._days.between(day_of(looking.start), day_of(looking.end))}
+        for day, tiers in looking.days:
+            file = files.get(day)
+            covered = None
+            if tiers:
+                directory = None if file is None else file.directory()
+                covered = self._roll_ups.gather(
+                    plan.wanted, strips, day, tiers, directory, looking, gathering
+                )
+            if file is not None:
+                self._gather_samples(plan, file, strips, covered, looking, gathering)
+
+    def _gather_samples(
         self,
         plan: _Plan,
-        start: int,
-        end: int,
+        file: DayFile,
+        strips: I64,
+        covered: I64 | None,
+        looking: Looking,
         gathering: Gathering,
-        thinning: Thinning | None,
-        choice: Choice | None,
-        spans: I64 | None,
-        rolled: dict[int, int],
-    ) -> int:
-        count = 0
-        for day in self._days.between(day_of(start), day_of(end)):
-            cells = plan.cells
-            tiles: list[tuple[Tile, int]] = []
-            if choice is not None and spans is not None:
-                for until, done, rolls in self._rolled(cells, day, choice, spans, rolled):
-                    tiles += ((tile, start) for tile in rolls)
-                    cells = np.setdiff1d(cells, done)
-                    if until < (day.day + 1) * DAY_MS and until <= end:
-                        rest = max(start, until - 1)
-                        tiles += ((tile, rest) for tile in self._tiles(done, day, rest, end))
-            if len(cells):
-                tiles += ((tile, start) for tile in self._tiles(cells, day, start, end))
-            for tile, low in tiles:
-                count += 1
-                _gather_tile(plan, tile, low, end, gathering, thinning)
-        return count
-
-    def _rolled(
-        self, cells: I64, day: DayFile, choice: Choice, spans: I64, rolled: dict[int, int]
-    ) -> list[tuple[int, I64, list[Tile]]]:
-        """Roll-ups of a day: until when they reach, of which cells, and their planes."""
-        found: list[tuple[int, I64, list[Tile]]] = []
-        for tier in choice.tiers_ms:
-            made = day.roll_ups(tier, choice.plane)  # before the directory: never newer than it
-            directory = day.directory()
-            directory = directory[np.isin(directory[:, CELL], cells)]
-            for until in sorted({made[c][1].until for c in cells.tolist() if c in made}):
-                # samples in the head may double those of tiles, and a roll-up cannot tell
-                if ((spans[:, 0] < until) & (spans[:, 1] >= day.day * DAY_MS)).any():
-                    continue
-                before = directory[directory[:, MIN_TS] < until]
-                present = fingerprints(before[:, CELL], before[:, 0], until)
-                numbers: dict[int, int] = {}
-                for cell in cells.tolist():
-                    number, made_of, size = made.get(cell, (0, None, 0))
-                    if size and present.get(cell) == made_of:
-                        numbers[cell] = number
-                opened = self._open_roll_ups(day, numbers, choice.no_stale)
-                if opened:
-                    rolled[tier] = rolled.get(tier, 0) + len(opened)
-                    done = np.array(sorted(opened), np.int64)
-                    found.append((until, done, list(opened.values())))
-                    cells = np.setdiff1d(cells, done)
-        return found
-
-    def _open_roll_ups(
-        self, day: DayFile, numbers: dict[int, int], no_stale: bool
-    ) -> dict[int, Tile]:
-        """Planes by cell, as far as they are whole; *numbers* of them by cell."""
-        # in the cache, tiles have the numbers above zero
-        known = {cell: self.cache.get((day.day, -number)) for cell, number in numbers.items()}
-        missing = [numbers[cell] for cell, tile in known.items() if tile is None]
-        blobs = day.fetch_roll_ups(missing) if missing else {}
-        opened: dict[int, Tile] = {}
-        for cell, tile in known.items():
-            blob = blobs.get(numbers[cell])
-            if tile is None and blob is not None:
-                tile = self._open(day, -numbers[cell], blob)
-            if tile is not None and not (no_stale and tile.holds(STALE_BITS)):
-                opened[cell] = tile
-        return opened
+    ) -> None:
+        """Samples of the hours that roll-ups do not cover."""
+        start, end, begin = looking.start, looking.end, file.day * DAY_MS
+        for tile, hours in self._tiles(plan.cells, file, start, end, strips, covered):
+            looking.tiles += 1
+            for first, last in [(0, 0)] if hours is None else runs(hours):
+                low, high = start, end
+                if hours is not None:
+                    low = max(start, begin + first * TILE_SPAN_MS - 1)
+                    high = min(end, begin + last * TILE_SPAN_MS - 1)
+                if low < high:
+                    gather_tile(plan.wanted, tile, low, high, gathering, looking.thinning)
 
     def _wanted(self, cells: I64, day: DayFile, start: int, end: int) -> I64:
         """Rows of the day's directory whose tiles may have samples in (start, end]."""
@@ -343,23 +302,41 @@ class Reading:
         wanted: I64 = near[np.lexsort((near[:, 0], near[:, FLUSH]))]
         return wanted
 
-    def _tiles(self, cells: I64, day: DayFile, start: int, end: int) -> list[Tile]:
+    def _tiles(
+        self,
+        cells: I64,
+        day: DayFile,
+        start: int,
+        end: int,
+        strips: I64 | None = None,
+        covered: I64 | None = None,
+    ) -> list[tuple[Tile, int | None]]:
+        """Tiles in the order in which their samples came in, each with the hours (bits) of it
+        that are wanted, None being all. *covered* are hours of each strip that are not."""
         for _ in range(3):
-            wanted = self._wanted(cells, day, start, end)[:, 0].tolist()
-            keys = [(day.day, number) for number in wanted]
-            tiles: dict[int, Tile | None] = {k[1]: self.cache.get(k) for k in keys}
+            rows = self._wanted(cells, day, start, end)
+            parts: list[int | None] = [None] * len(rows)
+            if covered is not None and strips is not None and covered.any():
+                hours = hours_of(day.day, rows[:, MIN_TS], rows[:, MAX_TS] + 1)
+                left = hours & ~covered[np.searchsorted(strips, strip_of(rows[:, CELL]))]
+                rows, hours, left = rows[left != 0], hours[left != 0], left[left != 0]
+                parts = [
+                    None if whole else bits
+                    for bits, whole in zip(left.tolist(), (left == hours).tolist(), strict=True)
+                ]
+            wanted = rows[:, 0].tolist()
+            tiles = {n: self.cache.get((SAMPLES, day.day, n)) for n in wanted}
             missing = [number for number, tile in tiles.items() if tile is None]
-            if not missing:
-                return [t for t in tiles.values() if t is not None]
-            blobs = day.fetch(missing)
+            blobs = day.fetch(missing) if missing else {}
             for number in missing:
                 blob = blobs.get(number)
                 if blob is not None:
                     tiles[number] = self._open(day, number, blob)
             if len(blobs) == len(missing):
-                return [t for t in tiles.values() if t is not None]
+                break
             # a merge replaced tiles between looking and fetching: look again
-        return [t for t in tiles.values() if t is not None]
+        pairs = zip(tiles.values(), parts, strict=True)
+        return [(tile, part) for tile, part in pairs if tile is not None]
 
     def _open(self, day: DayFile, number: int, blob: bytes | StoreCorrupt) -> Tile | None:
         try:
@@ -373,7 +350,7 @@ class Reading:
                 self.corrupt_tiles += 1
                 log.error("a tile is damaged and is left out", file=day.path, error=str(error))
             return None
-        self.cache.put((day.day, number), tile)
+        self.cache.put((SAMPLES, day.day, number), tile)
         return tile
 
     # Head
@@ -421,7 +398,7 @@ class Reading:
                     _gather_block(wanted, slab, entry, start, end, gathering, thinning)
             for slab, entry in loose:
                 refs, ts, values = slab.loose(entry)
-                positions = _positions(plan, refs)
+                positions = plan.wanted.positions(refs)
                 keep = np.flatnonzero((positions >= 0) & (ts > start) & (ts <= end))
                 gathering.add_loose(positions[keep], ts[keep], values[keep])
 
@@ -444,7 +421,7 @@ class Reading:
                 layout = int(entry[slab_words.LAYOUT])
                 if layout == LOOSE:
                     refs, ts, _ = slab.loose(entry)
-                    positions = _positions(plan, refs[(ts >= start) & (ts <= end)])
+                    positions = plan.wanted.positions(refs[(ts >= start) & (ts <= end)])
                     seen[positions[positions >= 0]] = True
                 elif layout < LOOSE:
                     ts, _ = slab.rows(entry)
@@ -459,11 +436,12 @@ class Reading:
                 break
             # only where unseen series may be; most are in the head, or in the first tiles looked at
             cells = np.unique(cells_of(self._index, plan.refs[~seen]))
-            for tile in self._tiles(cells, day, start - 1, end):
-                positions = _positions(plan, tile.refs)
+            for tile, _ in self._tiles(cells, day, start - 1, end):
+                positions = plan.wanted.positions(tile.refs)
                 rows = np.flatnonzero(positions >= 0)
                 reach = (tile.clock.firsts <= end) & (tile.clock.lasts >= start)
                 seen[positions[rows[reach[tile.groups[rows]]]]] = True
+        self._roll_ups.note_present(plan.wanted, self._days.days(), seen, start, end)
         return plan, self._undeleted(plan, seen, start, end)
 
     def _undeleted(
@@ -495,100 +473,19 @@ class Reading:
         return sorted({value for labels in found for n, value in labels if n == name})
 
 
-def _spans_of(slabs: list[Slab]) -> I64:
-    """Lowest and highest time of each block of the head, int64[n, 2]."""
-    found = [d[d[:, slab_words.COUNT] > 0] for _, d in Slab.snapshot(slabs)]
-    if not found:
-        return np.empty((0, 2), np.int64)
-    return np.concatenate(found)[:, [slab_words.LOWEST, slab_words.HIGHEST]]
-
-
-def _positions(plan: _Plan, refs: Refs) -> I64:
-    """The position of each series in the plan's match, or -1."""
-    mine = plan.refs
-    if not len(mine) or not len(refs):
-        return np.full(len(refs), -1, np.int64)
-    if len(refs) > _TABLE_FROM:
-        table = np.full(max(int(refs.max()), int(mine[-1])) + 1, -1, np.int64)
-        table[mine] = np.arange(len(mine))
-        return table[refs]
-    at = np.searchsorted(mine, refs)
-    at[at == len(mine)] = 0
-    return np.where(mine[at] == refs, at, -1)
-
-
-def _gather_tile(
-    plan: _Plan,
-    tile: Tile,
-    start: int,
-    end: int,
-    gathering: Gathering,
-    thinning: Thinning | None,
-) -> None:
-    rows, positions = tile.rows_of(plan.refs, lambda refs: _positions(plan, refs))
-    if not len(rows):
-        return
-    clock, groups = tile.clock, tile.groups[rows]
-    if thinning is not None and not thinning.range_ms:
-        _gather_last(rows, positions, tile, start, end, gathering, thinning)
-        return
-    bounds = clock.until(np.array([start, end]))
-    low, high = bounds[:, 0], bounds[:, 1]
-    until = int(high.max())
-    size = high - low
-    if not until or not size.any():
-        return
-    values = tile.values(rows, until)
-    if thinning is None:
-        gathering.add_table(positions, groups, tile.table(until), size, values, low)
-        return
-    for group in np.unique(groups).tolist():
-        at = int(low[group])
-        ts = clock.each[group][at : int(high[group])]
-        picked = thinning.picks(ts)
-        if len(picked):
-            mine = groups == group
-            gathering.add_rows(positions[mine], ts[picked], values[mine][:, at + picked])
-
-
-def _gather_last(
-    rows: I64,
-    positions: I64,
-    tile: Tile,
-    start: int,
-    end: int,
-    gathering: Gathering,
-    thinning: Thinning,
-) -> None:
-    """Of each step the newest sample."""
-    clock, groups = tile.clock, tile.groups[rows]
-    first, last = max(int(clock.firsts.min()), start + 1), min(int(clock.lasts.max()), end)
-    if first > last:
-        return
-    edges = np.minimum(thinning.edges(first, last), end)
-    last_at = clock.until(edges) - 1
-    before = int(clock.until(np.array([start])).max()) - 1
-    lowest = clock.until(np.array([start])) - 1
-    fresh = np.diff(last_at, axis=1, prepend=-1) > 0
-    if before >= 0:
-        fresh &= last_at > lowest
-    size = fresh.sum(axis=1)
-    longest = int(size.max())
-    if not longest:
-        return
-    if fresh.all():
-        places = last_at
-    else:
-        # what counts to the front; padded with the last that does
-        order = np.argsort(~fresh, axis=1, kind="stable")[:, :longest]
-        order = np.take_along_axis(
-            order, np.minimum(np.arange(longest), np.maximum(size - 1, 0)[:, None]), axis=1
-        )
-        places = np.maximum(np.take_along_axis(last_at, order, axis=1), 0)
-    times = tile.table(tile.columns)
-    stamps = np.take_along_axis(times, places, axis=1)
-    values = tile.picked(rows, places[groups])
-    gathering.add_table(positions, groups, stamps, size, values)
+def _spans_of(plan: _Plan, slabs: list[Slab]) -> I64:
+    """Lowest and highest time of each block of the head that may have wanted samples,
+    int64[n, 2]."""
+    found = [np.empty((0, 2), np.int64)]
+    layouts = np.array(list(plan.layouts), np.int64)
+    for slab, directory in Slab.snapshot(slabs):
+        rows = directory[directory[:, slab_words.COUNT] > 0]
+        mine = np.isin(rows[:, slab_words.LAYOUT], layouts)
+        mine |= rows[:, slab_words.LAYOUT] == LOOSE  # which series it has is not known here
+        for i in np.flatnonzero(rows[:, slab_words.LAYOUT] < LOOSE).tolist():
+            mine[i] = len(plan.roster(slab, rows[i])[0]) > 0
+        found.append(rows[mine][:, [slab_words.LOWEST, slab_words.HIGHEST]])
+    return np.concatenate(found)
 
 
 def _short_runs(flat: FlatLayouts, entries: I64, start: int, end: int) -> I64:

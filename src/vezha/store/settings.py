@@ -32,9 +32,23 @@ class StoreSettings:
     retention_s: float = field(
         default=30 * 86400.0, metadata=_about("How long samples are kept.", "s")
     )
+    retention_10s_s: float = field(
+        default=2 * 86400.0,
+        metadata=_about("How long roll-ups to 10 seconds are kept. 0: none are made.", "s"),
+    )
+    retention_1m_s: float = field(
+        default=90 * 86400.0,
+        metadata=_about("How long roll-ups to a minute are kept. 0: none are made.", "s"),
+    )
+    retention_1h_s: float = field(
+        default=730 * 86400.0,
+        metadata=_about("How long roll-ups to an hour are kept. 0: none are made.", "s"),
+    )
     disk_bytes_max: int = field(
         default=0,
-        metadata=_about("Most disk for tiles; the oldest days go first. 0: no limit.", "bytes"),
+        metadata=_about(
+            "Most disk for tiles and roll-ups; the oldest samples go first. 0: no limit.", "bytes"
+        ),
     )
     cache_bytes_max: int = field(
         default=128 << 20, metadata=_about("Memory for unpacked tiles, per process.", "bytes")
@@ -46,8 +60,8 @@ class StoreSettings:
     roll_ups: bool = field(
         default=True,
         metadata=_about(
-            "Make roll-ups (1 min, 1 h) of time that is over, and answer from them where the "
-            "answer is the same."
+            "Make roll-ups (10 s, 1 min, 1 h) of hours that are over, and answer from them where "
+            "the answer is the same."
         ),
     )
     merge_after_s: float = field(
@@ -65,3 +79,14 @@ class StoreSettings:
         default=True,
         metadata=_about("Write tiles on a thread of the store; off: inside `commit`."),
     )
+
+    def tiers_ms(self, age_s: float) -> tuple[int, ...]:
+        """Roll-ups that are kept of what is so old; the longest first."""
+        if not self.roll_ups:
+            return ()
+        kept = {
+            3_600_000: self.retention_1h_s,
+            60_000: self.retention_1m_s,
+            10_000: self.retention_10s_s,
+        }
+        return tuple(tier for tier, keep_s in kept.items() if keep_s > age_s)

@@ -50,6 +50,7 @@ from vezha.store.head import (
 from vezha.store.index import split_labels
 from vezha.store.limits import FROZEN_HEADS_MAX, FUTURE_MS_MAX
 from vezha.store.reading import Reading
+from vezha.store.rolled import Rolled
 from vezha.store.roster import Rosters
 from vezha.store.settings import StoreSettings
 from vezha.store.slab import Slab
@@ -111,6 +112,7 @@ class Store:
         self._catalog.refresh(self._known)
         self._index = self._known.index
         self._days = Days(f"{path}/days", readonly=False)
+        self._rolled = Rolled(f"{path}/rolled", readonly=False)
         self._wal = Wal(self._world.disk, f"{path}/wal")
         self._schemas = self._catalog.schemas()
         self._schema_columns: dict[int, np.ndarray[tuple[int], np.dtype[np.int64]]] = {}
@@ -151,6 +153,7 @@ class Store:
             self._days,
             settings,
             self._known.tombstones,
+            self._rolled,
         )
         self._recover()
         self._flusher.start()
@@ -589,6 +592,7 @@ class Store:
         refs = self._index.match(tuple(matchers)).refs
         if len(refs) and low <= high:
             self._known.tombstones.append(self._catalog.add_tombstone(low, high, refs))
+            self._flusher.unroll(refs, low, high)
         return len(refs)
 
     # Reading
@@ -635,6 +639,7 @@ class Store:
             "cache_bytes": float(cache.bytes_used),
             "corrupt_tiles": float(self._reading.corrupt_tiles),
             "disk_bytes": float(sum(self._days.bytes_on_disk().values())),
+            "rolled_bytes": float(sum(self._rolled.bytes_on_disk().values())),
             "wal_disk_bytes": float(self._wal.bytes_on_disk()),
         }
 
@@ -663,6 +668,7 @@ class Store:
             slab.unlink()
         release_folder(self._folder)
         self._days.close()
+        self._rolled.close()
         self._catalog.close()
         if self._lock_fd >= 0:
             os.close(self._lock_fd)

@@ -62,4 +62,5 @@ def without_deleted(data: SeriesData, refs: Refs, tombstones: Sequence[Tombstone
     offsets = np.zeros(len(present) + 1, np.int64)
     np.cumsum(left[present], out=offsets[1:])
     labels = [data.labels[i] for i in present.tolist()]
-    return SeriesData(labels, data.ts[keep], data.values[keep], offsets)
+    rolled = data.rolled and {name: column[keep] for name, column in data.rolled.items()}
+    return SeriesData(labels, data.ts[keep], data.values[keep], offsets, rolled=rolled)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shutil
 import sqlite3
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +19,23 @@ from vezha.model.columns import STALE_NAN, Matcher, MatchOp, Selection
 from vezha.model.labels import metric
 from vezha.query import Engine
 from vezha.store import Store, StoreReader, StoreSettings
-from vezha.store.check import check, repair
+from vezha.store.check import check, repair, stat
 from vezha.store.days import day_name, day_of
 from vezha.store.limits import DAY_MS
-from vezha.store.rollup import LAST, MAX, Choice, buckets_of, plane_for, roll_up
+from vezha.store.rolled import SINCE, UNTIL, Rolled, chunks
+from vezha.store.rollup import (
+    COUNT,
+    FIRST,
+    LAST,
+    LOST,
+    MAX,
+    SPAN,
+    SUM,
+    Choice,
+    buckets_of,
+    planes_for,
+    roll_up,
+)
 from vezha.store.tile import decode
 
 START_MS = 1_790_000_000_000 // DAY_MS * DAY_MS - 2 * DAY_MS
@@ -36,6 +51,12 @@ QUERIES = [
     "avg_over_time(load[1h])",
     "count_over_time(load[1h])",
     "rate(load[1h])",
+    "rate(load_total[1h])",
+    "increase(load_total[2h])",
+    "sum(rate(load_total[10m]))",
+    "avg_over_time(load_total[1h])",
+    "present_over_time(load[10m])",
+    "delta(load_total[1h])",
 ]
 
 
@@ -48,6 +69,15 @@ def _fill(store: Store, start_ms: int, hours: int, gap_ms: int, seed: int = 1) -
         values = np.round(random.normal(50, 20, len(ts)), 2)
         values[random.random(len(ts)) < 0.01] = STALE_NAN
         values[random.random(len(ts)) < 0.005] = math.nan
+        store.write(np.full(len(ts), ref, np.int64), ts, values)
+    refs = store.resolve([metric("load_total", instance=f"db-{i}") for i in range(3)])
+    for ref in refs.tolist():
+        ts = start_ms + np.arange(0, hours * 3_600_000, gap_ms) + int(random.integers(0, gap_ms))
+        ts = ts[random.random(len(ts)) < 0.9]
+        values = np.cumsum(random.poisson(3.0, len(ts))).astype(np.float64)
+        for at in np.flatnonzero(random.random(len(ts)) < 0.002).tolist():
+            values[at:] -= values[at]  # it began anew
+        values[random.random(len(ts)) < 0.01] = STALE_NAN
         store.write(np.full(len(ts), ref, np.int64), ts, values)
     store.commit(store.seal())
 
@@ -68,7 +98,7 @@ def _answers(bench: Bench, step_ms: int, roll_ups: bool) -> list[np.ndarray]:
 def _same(bench: Bench, step_ms: int) -> None:
     rolled, plain = _answers(bench, step_ms, True), _answers(bench, step_ms, False)
     for text, got, expected in zip(QUERIES, rolled, plain, strict=True):
-        if text.startswith("sum"):
+        if text.startswith(("sum", "avg", "rate", "increase")):
             np.testing.assert_allclose(got, expected, rtol=1e-12, err_msg=text)
         else:
             np.testing.assert_array_equal(got, expected, err_msg=text)
@@ -80,6 +110,10 @@ def _used(store: Store, function: str = "max_over_time", range_ms: int = 3_600_0
         3_600_000, range_ms, function,
     )  # fmt: skip
     return store.select(chosen).notes.get("resolution")
+
+
+def _rolled_db(store: Store, tier_s: int = 3_600) -> Path:
+    return Path(store.path, "rolled", f"{tier_s}s", day_name(day_of(START_MS)))
 
 
 def _rolled(bench: Bench) -> Store:
@@ -109,7 +143,7 @@ def test_late_samples_are_seen_at_once_and_rolled_up_later(bench: Bench) -> None
                 3_600_000, 3_600_000, "max_over_time",
             )
         )  # fmt: skip
-        assert np.nanmax(data.values) == 1e6
+        assert data.values[~np.isnan(data.values)].max() == 1e6
         store.compact() if store.stats()["flushes"] > 1 else store.flush()
     _same(bench, 3_600_000)
 
@@ -124,14 +158,31 @@ def test_deleted_samples_are_gone_at_once(bench: Bench) -> None:
     _same(bench, 3_600_000)
 
 
-def test_roll_ups_survive_a_restart_and_go_with_the_day(bench: Bench) -> None:
+def test_roll_ups_survive_a_restart_and_outlive_the_samples(bench: Bench) -> None:
     _rolled(bench)
     store = bench.restart()
     assert _used(store) == {"3600 s": 1}
+    before = _answers(bench, 3_600_000, True)
+    names = store.series((), START_MS, START_MS + DAY_MS)
     bench.clock.time_s += 40 * 86_400
     store.flush()
     assert store.stats()["expired_days"] > 0
+    assert _used(store) == {"60 s": 1}  # the finest that is left
+    for text, got, was in zip(QUERIES, _answers(bench, 3_600_000, True), before, strict=True):
+        if "delta" in text or text == "rate(load[1h])":
+            # these need samples; what comes nearest is the buckets' last
+            assert got.shape == was.shape
+        else:
+            np.testing.assert_allclose(got, was, rtol=1e-12, err_msg=text)
+    assert store.series((), START_MS, START_MS + DAY_MS) == names
+    bench.clock.time_s += 60 * 86_400
+    store.flush()
+    assert _used(store) == {"3600 s": 1}
+    assert [d for d in stat(store.path) if d.rolled_bytes.keys() == {"3600s"}]
+    bench.clock.time_s += 800 * 86_400
+    store.flush()
     assert _used(store) is None
+    assert store.stats()["rolled_bytes"] == 0
 
 
 def test_the_day_is_rolled_up_without_being_asked(bench: Bench) -> None:
@@ -154,12 +205,42 @@ def test_a_day_that_runs_is_rolled_up_as_far_as_it_is_over(bench: Bench) -> None
     _fill(store, START_MS, 18, 10_000)
     store.compact()
     assert _used(store) == {"3600 s": 1}
+    made = store.stats()["roll_ups"]
     _fill(store, START_MS + 18 * 3_600_000, 1, 10_000, seed=5)
-    for _ in range(3):  # in the head, in tiles beside the roll-up, and in a longer roll-up
-        assert _used(store) == {"3600 s": 1}
+    for chunks_used in (1, 1, 2):  # in the head, in tiles beside, and in a chunk of its own
+        assert _used(store) == {"3600 s": chunks_used}
         _same(bench, 3_600_000)
         bench.clock.time_s += 3_600
         store.compact() if store.stats()["flushes"] > 1 else store.flush()
+    assert store.stats()["roll_ups"] == made + 1  # the hours before it were not made again
+
+
+def _chunks(store: Store, tier_s: int = 3_600) -> list[list[int]]:
+    """Hours of each chunk of the first day."""
+    rolled = Rolled(f"{store.path}/rolled", readonly=True)
+    file = rolled.file(tier_s * 1000, day_of(START_MS))
+    assert file is not None
+    rows = chunks(file.directory())[:, [SINCE, UNTIL]]
+    rolled.close()
+    return sorted(((rows - START_MS) // 3_600_000).tolist())
+
+
+def test_hours_are_rolled_up_as_they_end_and_joined_when_the_day_is_over(bench: Bench) -> None:
+    store = bench.store
+    for hour in range(26):
+        bench.clock.time_s = (START_MS + (hour + 1) * 3_600_000) / 1000
+        _fill(store, START_MS + hour * 3_600_000, 1, 10_000, seed=hour)
+        for _ in range(10):  # until it is quiet, and rolled up
+            bench.clock.time_s += 120
+            bench.commit()
+            refs, now_ms = store.resolve([metric("up")]), int(bench.clock.time_s * 1000)
+            store.write(refs, np.array([now_ms]), np.array([1.0]))
+        if hour == 2:
+            assert [0, 1] in _chunks(store)
+            assert [2, 3] in _chunks(store)
+    assert _chunks(store) == [[0, 24]]
+    _same(bench, 3_600_000)
+    _same(bench, 600_000)
 
 
 @pytest.mark.parametrize("restart", [False, True])
@@ -192,10 +273,13 @@ def test_days_long_over_are_merged_and_rolled_up_when_quiet(bench: Bench, restar
 
 def test_a_file_from_before_roll_ups_is_read(bench: Bench) -> None:
     store = _rolled(bench)
-    path = Path(store.path, "days", day_name(day_of(START_MS)))
-    with sqlite3.connect(path) as db:
-        db.executescript("DROP TABLE rolled; DROP TABLE rolled_data;")
+    path = store.path
+    store.abandon()
+    shutil.rmtree(Path(path, "rolled"))
+    with sqlite3.connect(Path(path, "days", day_name(day_of(START_MS)))) as db:
+        db.execute("CREATE TABLE rolled (id INTEGER)")  # as an early build had it
     db.close()
+    store = bench.open()
     assert _used(store) is None
     _same(bench, 3_600_000)
     assert not list(check(store.path, bench.world))
@@ -203,10 +287,10 @@ def test_a_file_from_before_roll_ups_is_read(bench: Bench) -> None:
 
 def test_a_damaged_roll_up_costs_nothing_but_itself(bench: Bench) -> None:
     store = _rolled(bench)
-    path = Path(store.path, "days", day_name(day_of(START_MS)))
-    with sqlite3.connect(path) as db:
-        db.execute("UPDATE rolled_data SET data = zeroblob(length(data))")
-    db.close()
+    for tier_s in (3_600, 60):
+        with sqlite3.connect(_rolled_db(store, tier_s)) as db:
+            db.execute("UPDATE roll_up_data SET data = zeroblob(length(data))")
+        db.close()
     assert _used(store) is None
     _same(bench, 3_600_000)
     assert {p.kind for p in check(store.path, bench.world)} == {"roll-up"}
@@ -230,17 +314,24 @@ def test_the_setting_turns_them_off(bench: Bench, tmp_path: Path) -> None:
 HOUR, MINUTE = 3_600_000, 60_000
 
 
+TEN = 10_000
+RATE = (LAST, COUNT, FIRST, SPAN, LOST)
+
+
 @pytest.mark.parametrize(
     ("step", "back", "function", "end", "choice"),
     [
-        (HOUR, 0, "", 24 * HOUR, Choice(LAST, (HOUR, MINUTE))),
-        (5 * MINUTE, 0, "sum", 24 * HOUR, Choice(LAST, (MINUTE,))),
-        (HOUR, HOUR, "max_over_time", 24 * HOUR, Choice(MAX, (HOUR, MINUTE))),
-        (HOUR, 5 * MINUTE, "max_over_time", 24 * HOUR, Choice(MAX, (MINUTE,))),
-        (0, 24 * HOUR, "max_over_time", 24 * HOUR, Choice(MAX, (HOUR, MINUTE))),
+        (HOUR, 0, "", 24 * HOUR, Choice((LAST,), (HOUR, MINUTE, TEN))),
+        (5 * MINUTE, 0, "sum", 24 * HOUR, Choice((LAST,), (MINUTE, TEN))),
+        (30_000, 0, "sum", 24 * HOUR, Choice((LAST,), (TEN,))),
+        (HOUR, HOUR, "max_over_time", 24 * HOUR, Choice((MAX,), (HOUR, MINUTE, TEN))),
+        (HOUR, 5 * MINUTE, "max_over_time", 24 * HOUR, Choice((MAX,), (MINUTE, TEN))),
+        (0, 24 * HOUR, "max_over_time", 24 * HOUR, Choice((MAX,), (HOUR, MINUTE, TEN))),
         (HOUR, HOUR, "max_over_time", 24 * HOUR + 1, None),
-        (HOUR, HOUR, "rate", 24 * HOUR, None),
-        (HOUR, HOUR, "avg_over_time", 24 * HOUR, None),
+        (HOUR, HOUR, "rate", 24 * HOUR, Choice(RATE, (HOUR, MINUTE, TEN), True)),
+        (HOUR, HOUR, "avg_over_time", 24 * HOUR, Choice((SUM, COUNT), (HOUR, MINUTE, TEN), True)),
+        (HOUR, HOUR, "irate", 24 * HOUR, None),
+        (HOUR, HOUR, "quantile_over_time", 24 * HOUR, None),
         (0, 0, "", 24 * HOUR, None),
         (15_000, 0, "", 24 * HOUR, None),
         (HOUR, 0, "", 5 * HOUR, None),
@@ -249,7 +340,9 @@ HOUR, MINUTE = 3_600_000, 60_000
 def test_when_a_roll_up_will_do(
     step: int, back: int, function: str, end: int, choice: Choice | None
 ) -> None:
-    assert plane_for(Selection((), 0, end, step, back, function)) == choice
+    assert planes_for(Selection((), 0, end, step, back, function, rolled=True)) == choice
+    plain = planes_for(Selection((), 0, end, step, back, function))
+    assert plain == (None if choice is not None and choice.named else choice)
 
 
 _numbers = st.one_of(
@@ -261,33 +354,39 @@ _numbers = st.one_of(
 @given(
     samples=st.dictionaries(st.integers(-5_000, 5_000), _numbers, min_size=1, max_size=60),
     series=st.integers(1, 3),
+    counters=st.booleans(),
 )
-def test_planes_are_the_buckets(samples: dict[int, float], series: int) -> None:
+def test_planes_are_the_buckets(samples: dict[int, float], series: int, counters: bool) -> None:
     ts = np.array(sorted(samples), np.int64)
     values = np.array([samples[t] for t in ts.tolist()])
-    n = len(ts)
-    # each series four times as dense as its buckets, so that the tier is worth the while
+    n, tier = len(ts), 10_000
     refs = np.repeat(np.arange(series), n)
-    tier = 10_000
-    buckets = buckets_of(refs, np.tile(ts, series), np.tile(values, series), tier)
-    made = list(roll_up([buckets], tier))
-    if not made[0].data:
-        assert len(np.unique(-(-ts // tier))) * 4 > n
-        return
+    made_of = buckets_of(refs, np.tile(ts, series), np.tile(values, series), tier)
     stale = values.view(np.uint64) == np.array([STALE_NAN]).view(np.uint64)[0]
+    # a part is one bucket's samples in a row; a stale marker is one of its own
+    parts: list[list[int]] = []
+    for i in range(n):
+        new = not parts or stale[i] or stale[i - 1] or -(-ts[i] // tier) != -(-ts[i - 1] // tier)
+        parts.append([i]) if new else parts[-1].append(i)
+    assert len(made_of.refs) == series * len(parts)
+    made = list(roll_up(made_of, tier, np.full(len(made_of.refs), counters)))
+    if not made[0].data:
+        assert len(parts) * 3 > n
+        return
+    assert {row.plane for row in made} == set(range(8 if counters else 5))
     for row in made:
         tile = decode(row.data)
         got = tile.values(np.arange(series))
-        for at, bucket in enumerate(np.unique(-(-ts // tier)).tolist()):
-            inside = -(-ts // tier) == bucket
-            real = values[inside & ~stale]
-            assert tile.times[0][at] == ts[inside][-1]
+        for at, part in enumerate(parts):
+            real = values[part]
+            assert tile.times[0][at] == ts[part[-1]]
             with np.errstate(invalid="ignore"):
+                lost = sum(a for a, b in pairwise(real) if b < a)
                 expected = {
-                    0: values[inside][-1],
-                    1: np.fmin.reduce(real) if len(real) else STALE_NAN,
-                    2: np.fmax.reduce(real) if len(real) else STALE_NAN,
-                    3: real.sum() if len(real) else STALE_NAN,
-                    4: float(len(real)),
-                }[row.plane]
+                    0: real[-1], 1: np.fmin.reduce(real), 2: np.fmax.reduce(real),
+                    3: real.sum(), 4: float(len(real)), 5: real[0],
+                    6: float(ts[part[-1]] - ts[part[0]]), 7: lost,
+                }[row.plane]  # fmt: skip
+            if stale[part[0]] and row.plane < 6:
+                expected = STALE_NAN
             np.testing.assert_allclose(got[:, at], np.full(series, expected), rtol=1e-9, atol=1e-9)

@@ -34,14 +34,24 @@ def _avg(ev: Evaluator, call: Call) -> Value:
     windows = ev.windows(call.args[0])
     if windows.samples.hists is not None:
         return histogram_range.sum_or_mean(ev, call, windows, mean=True)
+    rolled = windows.samples.rolled
+    if rolled is not None:
+        with np.errstate(all="ignore"):
+            values = sum_ranges(rolled["sum"], windows.lo, windows.hi)
+            values = values / windows.reduce(np.add, rolled["count"])
+        return windows_block(ev, windows, values, windows.count > 0)
     values = mean_ranges(windows.samples.values, windows.lo, windows.hi)
     return windows_block(ev, windows, values, windows.count > 0)
 
 
 def _count(ev: Evaluator, call: Call) -> Value:
     windows = ev.windows(call.args[0])
-    count = windows.count
-    return windows_block(ev, windows, count.astype(np.float64), count > 0)
+    rolled = windows.samples.rolled
+    if rolled is not None:
+        count = windows.reduce(np.add, rolled["count"])
+    else:
+        count = windows.count.astype(np.float64)
+    return windows_block(ev, windows, count, count > 0)
 
 
 def _present(ev: Evaluator, call: Call) -> Value:

@@ -66,6 +66,8 @@ def resets_added(windows: Windows) -> Values | None:
 def extrapolated(windows: Windows, counter: bool, per_second: bool) -> tuple[Values, Mask]:
     """Increase or delta of each window, extrapolated to its edges as Prometheus does."""
     samples = windows.samples
+    if samples.rolled is not None:
+        return _rolled_increase(windows, samples.rolled, per_second)
     count = windows.count
     present = count >= 2
     with np.errstate(all="ignore"):
@@ -79,12 +81,39 @@ def extrapolated(windows: Windows, counter: bool, per_second: bool) -> tuple[Val
     return result, present
 
 
+def _rolled_increase(
+    windows: Windows, rolled: dict[str, Values], per_second: bool
+) -> tuple[Values, Mask]:
+    """The same of a counter's roll-ups: each row has its first and last sample, their number,
+    and what was lost by resets between them; between rows it is seen here."""
+    last, first, ts = rolled["last"], rolled["first"], windows.samples.ts
+    count = windows.reduce(np.add, rolled["count"])
+    between = np.zeros(last.size)
+    between[1:] = np.where(first[1:] < last[:-1], last[:-1], 0.0)
+    after_first = np.minimum(windows.lo + 1, windows.hi)
+    lost = windows.reduce(np.add, rolled["lost"])
+    lost = lost + reduce_ranges(np.add, between, after_first, windows.hi)
+    with np.errstate(all="ignore"):
+        begun = windows.first(first)
+        result = windows.last(last) - begun + lost
+        first_ts = windows.first(ts - rolled["span"].astype(np.int64))
+        result = result * edge_factor(windows, result, begun, count, True, per_second, first_ts)
+    return result, count >= 2
+
+
 def edge_factor(
-    windows: Windows, result: Values, first: Values, count: Indexes, counter: bool, per_second: bool
+    windows: Windows,
+    result: Values,
+    first: Values,
+    count: Indexes | Values,
+    counter: bool,
+    per_second: bool,
+    first_ts: Times | None = None,
 ) -> Values:
     """By what an increase between the first and last sample grows to cover its window."""
     ts = windows.samples.ts
-    first_ts: Times = windows.first(ts)
+    if first_ts is None:
+        first_ts = windows.first(ts)
     last_ts: Times = windows.last(ts)
     sampled = (last_ts - first_ts) / 1000.0
     to_start = (first_ts - windows.starts) / 1000.0

@@ -1,0 +1,138 @@
+"""What of a tile goes into a gathering: the wanted series' samples in a span, thinned to steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vezha.model.columns import Refs
+from vezha.store.gather import Gathering
+from vezha.store.thinning import Thinning
+from vezha.store.tile import Tile
+
+I64 = npt.NDArray[np.int64]
+_TABLE_FROM = 20_000
+
+
+@dataclass(slots=True)
+class Wanted:
+    """The series of a selection: `refs` int64[n], ascending; a series' position is its place."""
+
+    refs: Refs
+
+    def positions(self, refs: Refs) -> I64:
+        """The position of each series, or -1."""
+        mine = self.refs
+        if not len(mine) or not len(refs):
+            return np.full(len(refs), -1, np.int64)
+        if len(refs) > _TABLE_FROM:
+            table = np.full(max(int(refs.max()), int(mine[-1])) + 1, -1, np.int64)
+            table[mine] = np.arange(len(mine))
+            found: I64 = table[refs]
+            return found
+        at = np.searchsorted(mine, refs)
+        at[at == len(mine)] = 0
+        return np.where(mine[at] == refs, at, -1)
+
+
+def gather_tile(
+    wanted: Wanted,
+    tile: Tile,
+    start: int,
+    end: int,
+    gathering: Gathering,
+    thinning: Thinning | None,
+) -> None:
+    rows, positions = tile.rows_of(wanted.refs, wanted.positions)
+    if not len(rows):
+        return
+    clock, groups = tile.clock, tile.groups[rows]
+    if thinning is not None and not thinning.range_ms:
+        _gather_last(rows, positions, tile, start, end, gathering, thinning)
+        return
+    bounds = clock.until(np.array([start, end]))
+    low, high = bounds[:, 0], bounds[:, 1]
+    until = int(high.max())
+    size = high - low
+    if not until or not size.any():
+        return
+    values = tile.values(rows, until)
+    if thinning is None:
+        gathering.add_table(positions, groups, tile.table(until), size, values, low)
+        return
+    for group in np.unique(groups).tolist():
+        at = int(low[group])
+        ts = clock.each[group][at : int(high[group])]
+        picked = thinning.picks(ts)
+        if len(picked):
+            mine = groups == group
+            gathering.add_rows(positions[mine], ts[picked], values[mine][:, at + picked])
+
+
+def _gather_last(
+    rows: I64,
+    positions: I64,
+    tile: Tile,
+    start: int,
+    end: int,
+    gathering: Gathering,
+    thinning: Thinning,
+) -> None:
+    """Of each step the newest sample."""
+    clock, groups = tile.clock, tile.groups[rows]
+    first, last = max(int(clock.firsts.min()), start + 1), min(int(clock.lasts.max()), end)
+    if first > last:
+        return
+    edges = np.minimum(thinning.edges(first, last), end)
+    last_at = clock.until(edges) - 1
+    before = int(clock.until(np.array([start])).max()) - 1
+    lowest = clock.until(np.array([start])) - 1
+    fresh = np.diff(last_at, axis=1, prepend=-1) > 0
+    if before >= 0:
+        fresh &= last_at > lowest
+    size = fresh.sum(axis=1)
+    longest = int(size.max())
+    if not longest:
+        return
+    if fresh.all():
+        places = last_at
+    else:
+        # what counts to the front; padded with the last that does
+        order = np.argsort(~fresh, axis=1, kind="stable")[:, :longest]
+        order = np.take_along_axis(
+            order, np.minimum(np.arange(longest), np.maximum(size - 1, 0)[:, None]), axis=1
+        )
+        places = np.maximum(np.take_along_axis(last_at, order, axis=1), 0)
+    times = tile.table(tile.columns)
+    stamps = np.take_along_axis(times, places, axis=1)
+    values = tile.picked(rows, places[groups])
+    gathering.add_table(positions, groups, stamps, size, values)
+
+
+def gather_planes(
+    wanted: Wanted, tiles: list[Tile], start: int, end: int, gathering: Gathering
+) -> bool:
+    """Several planes of a chunk of roll-ups, row by row; False where not every plane has all the
+    wanted series, and nothing was taken then."""
+    found = [tile.rows_of(wanted.refs, wanted.positions) for tile in tiles]
+    orders = [np.argsort(positions) for _, positions in found]
+    positions = found[0][1][orders[0]]
+    for (_, others), order in zip(found[1:], orders[1:], strict=True):
+        if not np.array_equal(positions, others[order]):
+            return False
+    if not len(positions):
+        return True
+    tile, rows = tiles[0], found[0][0][orders[0]]
+    bounds = tile.clock.until(np.array([start, end]))
+    low, size = bounds[:, 0], bounds[:, 1] - bounds[:, 0]
+    # other series of the strip may have longer rows, in some of the planes only
+    until = int(bounds[tile.groups[rows], 1].max())
+    if until and size.any():
+        tables = tuple(
+            one.values(mine[order], until)
+            for one, (mine, _), order in zip(tiles, found, orders, strict=True)
+        )
+        gathering.add_table(positions, tile.groups[rows], tile.table(until), size, tables, low)
+    return True
