@@ -64,6 +64,13 @@ class Asked:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
+    def post(self, path: str, body: Any) -> Any:
+        request = urllib.request.Request(self.vezha.url + path, json.dumps(body).encode())
+        request.add_header("Authorization", f"Bearer {self.token}")
+        request.add_header("Content-Type", "application/json")
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read() or b"null")
+
     def titles(self, state: str = "open") -> list[str]:
         return [i["title"] for i in self.get(f"/api/v1/incidents?state={state}")["incidents"]]
 
@@ -176,3 +183,24 @@ def test_amtool_sends_reads_and_silences(
     assert amtool("silence", "query", "-q").strip() == ""
     assert "hook" in amtool("config", "show")
     assert "disabled" in amtool("cluster", "show")
+
+
+def test_an_incident_names_the_deploy_that_ci_reported_a_moment_before(asked: Asked) -> None:
+    reported = asked.post(
+        "/api/v1/changes/report", {"title": "shop v3", "service": "shop", "hosts": ["shop-1"]}
+    )
+    alert = {"alertname": "ShopSlow", "instance": "shop-1", "severity": "critical"}
+    asked.post("/api/v2/alerts", [{"labels": alert}])
+
+    def causes() -> Any:
+        for one in asked.get("/api/v1/incidents")["incidents"]:
+            if one["hosts"] == ["shop-1"]:
+                return asked.get(f"/api/v1/incidents/{one['id']}/causes")["causes"]
+        return None
+
+    [cause] = wait_for(causes)
+    assert cause["change"] == reported["change"]
+    assert cause["score"] > 0.5
+    assert "1 of the 1 hosts" in cause["why"]
+    page = wait_for(lambda: asked.get("/api/v1/diary")["weeks"])[0]["week"]
+    assert asked.get(f"/api/v1/diary/{page}")["parts"][0]["name"] == "delivered"
