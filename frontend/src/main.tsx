@@ -8,6 +8,7 @@ import { bind } from './shell/keys'
 import { KeysHelp } from './shell/KeysHelp'
 import { NoticeLine, tell } from './shell/notice'
 import { overlay } from './shell/overlays'
+import { PLACES } from './shell/places'
 import { Palette } from './shell/Palette'
 import { More, Shell } from './shell/Shell'
 import { firstLanguage, isDark, setTheme } from './state/prefs'
@@ -19,11 +20,18 @@ import { SignIn } from './pages/SignIn'
 
 type Loaded = ComponentType<{ what: string }>
 
-const PAGES: Record<PageName, () => Promise<{ default: Loaded }>> = {
+const PAGES: Partial<Record<PageName, () => Promise<{ default: Loaded }>>> = {
   fleet: () => import('./pages/Fleet'),
   host: () => import('./pages/Host'),
   incidents: () => import('./pages/Incidents'),
   incident: () => import('./pages/Incident'),
+  checklists: () => import('./pages/Checklists'),
+  checklist: () => import('./pages/Checklist'),
+  scenarios: () => import('./pages/Scenarios'),
+  scenario: () => import('./pages/Scenario'),
+  round: () => import('./pages/Round'),
+  watch: () => import('./pages/Watch'),
+  diary: () => import('./pages/Diary'),
   silences: () => import('./pages/Silences'),
   rules: () => import('./pages/Rules'),
   explore: () => import('./pages/Explore'),
@@ -32,6 +40,9 @@ const PAGES: Record<PageName, () => Promise<{ default: Loaded }>> = {
   missing: () => import('./pages/Missing'),
 }
 
+/** Pages that stay when their section changes; every other one begins anew for another thing. */
+const KEEPS = new Set<PageName>(['settings', 'access', 'diary'])
+
 const BADGE_EVERY_MS = 10_000
 
 const loaded = signal<Partial<Record<PageName, Loaded>>>({})
@@ -39,7 +50,7 @@ const failed = signal(false)
 
 function need(name: PageName): void {
   if (loaded.peek()[name]) return
-  PAGES[name]().then(
+  (PAGES[name] ?? PAGES.missing!)().then(
     (module) => (loaded.value = { ...loaded.peek(), [name]: module.default }),
     () => (failed.value = true),
   )
@@ -60,13 +71,7 @@ function App(): JSX.Element {
         'Ctrl k': () => (overlay.value = overlay.value === 'palette' ? null : 'palette'),
         '?': () => (overlay.value = 'keys'),
         D: () => setTheme(isDark() ? 'light' : 'dark'),
-        'g f': () => go('/fleet'),
-        'g i': () => go('/incidents'),
-        'g a': () => go('/access'),
-        'g s': () => go('/silences'),
-        'g r': () => go('/rules'),
-        'g e': () => go('/explore'),
-        'g ,': () => go('/settings'),
+        ...Object.fromEntries(PLACES.map((p) => [`g ${p.key}`, () => go(p.href)])),
         y: () => void copyLink(),
       }),
     [],
@@ -105,9 +110,10 @@ function App(): JSX.Element {
     )
   }
   const Current = loaded.value[page]
+  if (page === 'watch') return Current ? <Current what={what} key={what} /> : <Waiting />
   return (
     <>
-      <Shell>{Current ? <Current what={what} key={`${page}/${page === 'host' || page === 'incident' ? what : ''}`} /> : <Waiting />}</Shell>
+      <Shell>{Current ? <Current what={what} key={`${page}/${KEEPS.has(page) ? '' : what}`} /> : <Waiting />}</Shell>
       {overlay.value === 'palette' && <Palette />}
       {overlay.value === 'more' && <More />}
       {overlay.value === 'keys' && <KeysHelp />}

@@ -5,19 +5,14 @@ import { keysOn, setKeys } from '../state/prefs'
 import { Dialog } from './Dialog'
 import { Icon } from './icons'
 import { overlay } from './overlays'
+import { PLACES } from './places'
 
 const GROUPS: { title: Key; keys: [string, Key][] }[] = [
   {
     title: 'keys.everywhere',
     keys: [
       ['Ctrl K', 'keys.palette'],
-      ['g f', 'page.fleet'],
-      ['g i', 'page.incidents'],
-      ['g s', 'page.silences'],
-      ['g r', 'page.rules'],
-      ['g e', 'page.explore'],
-      ['g a', 'page.access'],
-      ['g ,', 'page.settings'],
+      ...PLACES.map((p): [string, Key] => [`g ${p.key}`, p.text]),
       ['y', 'keys.copyLink'],
       ['D', 'theme.switch'],
       ['Esc', 'keys.back'],

@@ -15,6 +15,7 @@ import { Icon, type IconName } from './icons'
 import { Mark } from './Mark'
 import { complain } from './notice'
 import { overlay } from './overlays'
+import { PLACES } from './places'
 import { rank } from './rank'
 
 interface Item {
@@ -30,14 +31,9 @@ const MOST = 50
 function actions(): Item[] {
   const to = (path: string) => () => go(path)
   const list: Item[] = [
-    { text: t('page.fleet'), aside: 'g f', icon: 'fleet', run: to('/fleet') },
-    { text: t('page.incidents'), aside: 'g i', icon: 'incidents', run: to('/incidents') },
-    { text: t('page.silences'), aside: 'g s', icon: 'silences', run: to('/silences') },
-    { text: t('page.rules'), aside: 'g r', icon: 'rules', run: to('/rules') },
-    { text: t('page.explore'), aside: 'g e', icon: 'explore', run: to('/explore') },
-    { text: t('page.access'), aside: 'g a', icon: 'access', run: to('/access') },
+    ...PLACES.map((p) => ({ text: t(p.text), aside: `g ${p.key}`, icon: p.icon, run: to(p.href) })),
+    { text: t('page.releases'), aside: '', icon: 'changes', run: to('/releases') },
     { text: t('access.audit'), aside: '', icon: 'access', run: to('/audit') },
-    { text: t('page.settings'), aside: 'g ,', icon: 'settings', run: to('/settings') },
     { text: t('theme.switch'), aside: 'D', icon: isDark() ? 'sun' : 'moon', run: () => setTheme(isDark() ? 'light' : 'dark') },
     { text: language() === 'en' ? t('language.uk') : t('language.en'), aside: '', icon: 'settings', run: () => void setLanguage(language() === 'en' ? 'uk' : 'en') },
     { text: t('keys.title'), aside: '?', icon: 'table', run: () => (overlay.value = 'keys') },

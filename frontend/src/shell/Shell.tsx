@@ -1,38 +1,18 @@
 /** The frame around each page: rail, top bar, and on a phone the tabs below. */
-import { useComputed } from '@preact/signals'
-import type { ComponentChildren, JSX } from 'preact'
-import { language, LANGUAGES, t, type Key } from '../i18n'
+import { signal, useComputed } from '@preact/signals'
+import type { ComponentChildren, ComponentType, JSX } from 'preact'
+import { language, LANGUAGES, t } from '../i18n'
 import { signOut, user } from '../state/session'
 import { unresolved, waiting } from '../state/incidents'
 import { isDark, setLanguage, setTheme } from '../state/prefs'
-import { type PageName } from '../state/paths'
 import { route } from '../state/route'
+import { walk } from '../state/walk'
 import { Dialog } from './Dialog'
-import { Icon, Tower, type IconName } from './icons'
+import { Icon, Tower } from './icons'
 import { LivePill } from './LivePill'
 import { complain } from './notice'
 import { overlay } from './overlays'
-
-interface Place {
-  href: string
-  icon: IconName
-  text: Key
-  pages: PageName[]
-}
-
-const MAIN: Place[] = [
-  { href: '/fleet', icon: 'fleet', text: 'page.fleet', pages: ['fleet', 'host'] },
-  { href: '/incidents', icon: 'incidents', text: 'page.incidents', pages: ['incidents', 'incident'] },
-  { href: '/silences', icon: 'silences', text: 'page.silences', pages: ['silences'] },
-  { href: '/rules', icon: 'rules', text: 'page.rules', pages: ['rules'] },
-  { href: '/explore', icon: 'explore', text: 'page.explore', pages: ['explore'] },
-]
-/** On a phone these stand below; the others are under "More". */
-const TABS = 3
-const FOOT: Place[] = [
-  { href: '/access', icon: 'access', text: 'page.access', pages: ['access'] },
-  { href: '/settings', icon: 'settings', text: 'page.settings', pages: ['settings'] },
-]
+import { FOOT, MAIN, WORK, type Place } from './places'
 
 function PlaceLink({ place, tab = false }: { place: Place; tab?: boolean }): JSX.Element {
   const here = place.pages.includes(route.value.page)
@@ -69,8 +49,8 @@ function Rail(): JSX.Element {
         <span>{t('brand')}</span>
       </a>
       <div class="places">
-        {MAIN.map((place, i) => (
-          <PlaceLink key={place.href} place={place} tab={i < TABS} />
+        {MAIN.map((place) => (
+          <PlaceLink key={place.href} place={place} tab={place.tab} />
         ))}
         <button class="place tab-only" aria-haspopup="dialog" onClick={() => (overlay.value = 'more')}>
           <span class="place-icon">
@@ -78,6 +58,11 @@ function Rail(): JSX.Element {
           </span>
           <span class="place-text">{t('nav.more')}</span>
         </button>
+      </div>
+      <div class="places work">
+        {WORK.map((place) => (
+          <PlaceLink key={place.href} place={place} />
+        ))}
       </div>
       <div class="places foot">
         {FOOT.map((place) => (
@@ -115,7 +100,7 @@ export function More(): JSX.Element {
         </button>
       </div>
       <nav aria-label={t('nav.more')} onClick={close}>
-        {[...MAIN.slice(TABS), ...FOOT].map((place) => (
+        {[...MAIN.filter((p) => !p.tab), ...WORK, ...FOOT].map((place) => (
           <PlaceLink key={place.href} place={place} tab />
         ))}
       </nav>
@@ -159,12 +144,21 @@ export function Page({ trail, tools, children }: ShellProps): JSX.Element {
   )
 }
 
+/** Its code comes when the first scenario is walked. */
+const WalkBar = signal<ComponentType | null>(null)
+walk.subscribe((now) => {
+  if (now && !WalkBar.peek()) void import('./WalkBar').then((m) => (WalkBar.value = m.default))
+})
+
 export function Shell({ children }: { children: ComponentChildren }): JSX.Element {
   return (
     <div class="shell">
       <a class="skip" href="#main">{t('nav.skip')}</a>
       <Rail />
-      <div class="stage">{children}</div>
+      <div class="stage">
+        {children}
+        {walk.value && WalkBar.value && <WalkBar.value />}
+      </div>
     </div>
   )
 }

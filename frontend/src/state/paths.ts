@@ -1,6 +1,9 @@
 /** Which page an address means, and the addresses of things. Pure. */
 
-export type PageName = 'fleet' | 'host' | 'incidents' | 'incident' | 'silences' | 'rules' | 'explore' | 'settings' | 'access' | 'missing'
+const LISTS = ['fleet', 'incidents', 'changes', 'releases', 'load', 'checklists', 'scenarios', 'silences', 'rules', 'oncall', 'explore'] as const
+const THINGS = ['host', 'incident', 'change', 'checklist', 'scenario', 'round', 'watch'] as const
+
+export type PageName = (typeof LISTS)[number] | (typeof THINGS)[number] | 'diary' | 'settings' | 'access' | 'missing'
 
 export interface Route {
   page: PageName
@@ -8,23 +11,18 @@ export interface Route {
   what: string
 }
 
+const isOne = <T extends string>(list: readonly T[], word: string): word is T => (list as readonly string[]).includes(word)
+
 /** What page a path means. */
 export function parse(path: string): Route {
   const [, head = '', ...rest] = path.split('/')
-  const what = decodeURIComponent(rest.join('/'))
+  const what = decoded(rest.join('/'))
+  if (head === '' || head === 'sign-in') return { page: 'fleet', what: '' }
+  if (isOne(THINGS, head)) return what === '' ? { page: 'missing', what: path } : { page: head, what }
+  if (isOne(LISTS, head)) return { page: head, what }
   switch (head) {
-    case '':
-    case 'fleet':
-    case 'sign-in':
-      return { page: 'fleet', what: '' }
-    case 'host':
-    case 'incident':
-      return what === '' ? { page: 'missing', what: path } : { page: head, what }
-    case 'incidents':
-    case 'silences':
-    case 'rules':
-    case 'explore':
-      return { page: head, what: '' }
+    case 'diary':
+      return { page: 'diary', what }
     case 'settings':
       return { page: 'settings', what: what === '' ? 'hosts' : what }
     case 'access':
@@ -36,5 +34,19 @@ export function parse(path: string): Route {
   }
 }
 
-export const hostPath = (name: string): string => `/host/${encodeURIComponent(name)}`
-export const incidentPath = (id: string | number): string => `/incident/${encodeURIComponent(id)}`
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}
+
+const path = (head: string, id: string | number): string => `/${head}/${encodeURIComponent(id)}`
+export const hostPath = (name: string): string => path('host', name)
+export const incidentPath = (id: string | number): string => path('incident', id)
+export const changePath = (id: string | number): string => path('change', id)
+export const runPath = (id: string | number): string => path('checklist', id)
+export const scenarioPath = (name: string): string => path('scenario', name)
+export const roundPath = (id: string | number): string => path('round', id)
+export const diaryPath = (week: string): string => path('diary', week.toLowerCase())

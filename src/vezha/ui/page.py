@@ -33,6 +33,15 @@ PAGES: dict[str, str] = {
     "/host/{name:path}": "src/pages/Host.tsx",
     "/incidents": "src/pages/Incidents.tsx",
     "/incident/{id}": "src/pages/Incident.tsx",
+    "/checklists": "src/pages/Checklists.tsx",
+    "/checklists/{name}": "src/pages/Checklists.tsx",
+    "/checklist/{id}": "src/pages/Checklist.tsx",
+    "/scenarios": "src/pages/Scenarios.tsx",
+    "/scenario/{name}": "src/pages/Scenario.tsx",
+    "/round/{id}": "src/pages/Round.tsx",
+    "/watch/{name}": "src/pages/Watch.tsx",
+    "/diary": "src/pages/Diary.tsx",
+    "/diary/{week}": "src/pages/Diary.tsx",
     "/silences": "src/pages/Silences.tsx",
     "/rules": "src/pages/Rules.tsx",
     "/explore": "src/pages/Explore.tsx",
@@ -181,7 +190,10 @@ def module_of(path: str) -> str:
 def title_of(path: str) -> str:
     """The key of the page's name; a thing's page is named by the list that it is in."""
     head = path.strip("/").partition("/")[0]
-    lists = {"": "fleet", "sign-in": "fleet", "host": "fleet", "audit": "access"}
+    lists = {
+        "": "fleet", "sign-in": "fleet", "host": "fleet", "audit": "access",
+        "round": "scenarios", "watch": "scenarios",
+    }  # fmt: skip
     known = {pattern.strip("/").partition("/")[0] for pattern in PAGES}
     if head not in known:
         return "page.fleet"

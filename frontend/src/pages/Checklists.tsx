@@ -1,0 +1,210 @@
+/** What is under way, and the checklists that there are. */
+import { useComputed, useSignal } from '@preact/signals'
+import type { JSX } from 'preact'
+import { post } from '../api/client'
+import type { ChecklistDetailView, ChecklistFigures, ChecklistsView, ChecklistView, RunDetailView, RunListView, RunsView } from '../api/schema'
+import { duration, moment, number, t } from '../i18n'
+import { mine, Show, useAsked, useTitle, Verdict } from '../parts/asked'
+import { useNow } from '../parts/now'
+import { Sections } from '../parts/Sections'
+import { complain } from '../shell/notice'
+import { Page } from '../shell/Shell'
+import { runPath } from '../state/paths'
+import { go } from '../state/route'
+import { mayOperate } from '../state/session'
+import '../styles/pages.css'
+import '../styles/steps.css'
+
+const EVERY_MS = 5000
+
+export default function Checklists({ what }: { what: string }): JSX.Element {
+  useTitle(t('page.checklists'))
+  if (what !== '' && what !== 'figures') return <One name={what} />
+  const sections = [
+    { id: '', text: t('checklists.runs'), href: '/checklists' },
+    { id: 'figures', text: t('checklists.figures'), href: '/checklists/figures' },
+  ]
+  return (
+    <Page trail={[{ text: t('page.checklists') }]}>
+      <Sections list={sections} here={what} />
+      {what === 'figures' ? <Figures /> : <List />}
+    </Page>
+  )
+}
+
+function List(): JSX.Element {
+  const runs = useAsked<RunsView>('/checklist-runs?limit=50', EVERY_MS)
+  const all = useAsked<ChecklistsView>('/checklists')
+  const filter = useSignal('')
+  const shown = useComputed(() => filter.value.toLowerCase())
+  return (
+    <Show of={runs}>
+      {({ runs: list }) => {
+        const open = list.filter((r) => r.state === 'running' || r.state === 'stopped')
+        const done = list.filter((r) => !open.includes(r)).slice(0, 12)
+        const stopped = open.filter((r) => r.state === 'stopped').length
+        return (
+          <>
+            <Verdict
+              title={stopped > 0 ? t('checklists.stopped', { n: stopped }) : open.length > 0 ? t('checklists.open', { n: open.length }) : t('checklists.none')}
+              lead={t('checklists.lead')}
+            />
+            {open.length > 0 && <Runs title={t('checklists.underWay')} list={open} />}
+            <section class="block">
+              <div class="section-head">
+                <h2>{t('checklists.all')}</h2>
+                <input class="input filter" type="search" placeholder={t('checklists.filter')} aria-label={t('checklists.filter')} value={filter.value} onInput={(e) => (filter.value = e.currentTarget.value)} />
+              </div>
+              <Show of={all}>
+                {(found) => (
+                  <>
+                    {Object.entries(found.problems).map(([file, problems]) => (
+                      <div class="fault" key={file} role="alert">
+                        <b>{file}</b>
+                        <ul>{problems.map((p) => <li key={p}>{p}</li>)}</ul>
+                      </div>
+                    ))}
+                    <ul class="list two">
+                      {found.checklists
+                        .filter((c) => [c.name, c.title, c.title_uk, ...c.applies_to].join(' ').toLowerCase().includes(shown.value))
+                        .map((one) => <Row key={one.name} one={one} />)}
+                    </ul>
+                  </>
+                )}
+              </Show>
+            </section>
+            {done.length > 0 && <Runs title={t('checklists.done')} list={done} />}
+          </>
+        )
+      }}
+    </Show>
+  )
+}
+
+function Row({ one }: { one: ChecklistView }): JSX.Element {
+  return (
+    <li class="item">
+      <div class="item-main">
+        <p>
+          <a class="stretch" href={`/checklists/${encodeURIComponent(one.name)}`}>{mine(one.title, one.title_uk)}</a>
+        </p>
+        <p class="muted">{[t('checklist.steps', { n: one.steps_count }), one.applies_to.join(', '), one.own ? t('checklist.own') : ''].filter(Boolean).join(' · ')}</p>
+      </div>
+    </li>
+  )
+}
+
+export function Runs({ title, list }: { title: string; list: readonly RunListView[] }): JSX.Element {
+  const now = useNow()
+  return (
+    <section class="block">
+      <h2>{title}</h2>
+      <ul class="list">
+        {list.map((run) => {
+          const over = run.state === 'done' || run.state === 'abandoned'
+          return (
+            <li class={`item ${over ? 'over' : ''}`} key={run.id}>
+              <div class="item-main">
+                <p>
+                  <a class="stretch" href={runPath(run.id)}>{run.title}</a>
+                </p>
+                <p class="muted num">
+                  {[t('run.byAt', { name: run.started_by, time: run.started_at === null ? '' : moment(run.started_at) }), run.incident === null ? '' : t('incident.number', { id: run.incident })].filter(Boolean).join(' · ')}
+                </p>
+              </div>
+              <div class="item-side">
+                <p class={run.state === 'stopped' ? 'warning-text' : ''}>{t(`run.state.${run.state}`)}</p>
+                <p class="muted num">
+                  {over ? (run.finished_at !== null && run.started_at !== null ? duration(run.finished_at - run.started_at) : '') : t('run.left', { n: run.steps_open, total: run.steps, count: run.steps_open, time: run.started_at === null ? '' : duration(now - run.started_at) })}
+                </p>
+              </div>
+            </li>
+          )
+        })}
+      </ul>
+    </section>
+  )
+}
+
+function One({ name }: { name: string }): JSX.Element {
+  const asked = useAsked<ChecklistDetailView>(`/checklists/${encodeURIComponent(name)}`)
+  const begin = async (): Promise<void> => {
+    try {
+      go(runPath((await post<RunDetailView>('/checklist-runs', { checklist: name })).id))
+    } catch (error) {
+      complain(error)
+    }
+  }
+  return (
+    <Page trail={[{ text: t('page.checklists'), href: '/checklists' }, { text: asked.data ? mine(asked.data.title, asked.data.title_uk) : name }]}>
+      <Show of={asked} missing={t('checklist.missing')}>
+        {(one) => (
+          <div class="narrow wide">
+            <Verdict title={mine(one.title, one.title_uk)} lead={one.intro}>
+              {mayOperate.value && <button class="btn strong" onClick={() => void begin()}>{t('checklist.begin')}</button>}
+            </Verdict>
+            {one.applies_to.length > 0 && <p class="muted gap">{t('checklist.applies', { names: one.applies_to.join(', ') })}</p>}
+            <ol class="steps">
+              {one.steps.map((s) => (
+                <li class="step" key={s.number}>
+                  <span class="step-mark num">{s.number}</span>
+                  <div>
+                    <p class="step-text">{s.text}</p>
+                    {s.help && <p class="muted">{s.help}</p>}
+                    {s.query && <p class="expr"><code>{s.query}</code></p>}
+                  </div>
+                </li>
+              ))}
+            </ol>
+            <details class="block">
+              <summary>{t('checklist.text')}</summary>
+              <pre class="mono source">{one.text}</pre>
+            </details>
+          </div>
+        )}
+      </Show>
+    </Page>
+  )
+}
+
+function Figures(): JSX.Element {
+  const asked = useAsked<{ checklists: ChecklistFigures[] }>('/checklist-figures')
+  return (
+    <Show of={asked}>
+      {({ checklists }) => (
+        <>
+          <Verdict title={checklists.length === 0 ? t('figures.none') : t('figures.title', { n: checklists.length })} lead={t('figures.lead')} />
+          {checklists.map((one) => (
+            <section class="block" key={one.checklist}>
+              <h2>{one.title}</h2>
+              <p class="muted num">{[t('figures.runs', { n: one.runs }), one.median_s === null ? '' : t('figures.median', { time: duration(one.median_s) })].filter(Boolean).join(' · ')}</p>
+              <div class="scroll-x" tabIndex={0} role="region" aria-label={one.title}>
+                <table class="audit num">
+                  <thead>
+                    <tr>
+                      <th scope="col">{t('figures.step')}</th>
+                      <th scope="col">{t('figures.answered')}</th>
+                      <th scope="col">{t('figures.skipped')}</th>
+                      <th scope="col">{t('figures.half')}</th>
+                    </tr>
+                  </thead>
+                  <tbody>
+                    {one.steps.map((s) => (
+                      <tr key={s.number}>
+                        <td class="wrap">{s.number}. {s.text}</td>
+                        <td>{number(s.answered)}</td>
+                        <td>{number(s.skipped)}</td>
+                        <td>{s.median_s === null ? '—' : duration(s.median_s)}</td>
+                      </tr>
+                    ))}
+                  </tbody>
+                </table>
+              </div>
+            </section>
+          ))}
+        </>
+      )}
+    </Show>
+  )
+}
+
