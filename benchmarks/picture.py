@@ -1,8 +1,8 @@
 """Small pictures of pages: PNG with a palette, written with numpy and zlib alone.
 
-A page has few colours, most of them shades between text and ground. The 255 most frequent ones are
-kept and each other takes the nearest of them, which makes a picture of a page three to five
-times smaller than true colour.
+A page has few colours, most of them shades between text and ground. The most frequent ones are
+kept, then those that are farthest from all that is kept (a small red sign must stay red); each
+other takes the nearest. That makes a picture three to five times smaller than true colour.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 COLOURS_MAX = 256
+FREQUENT = 96
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _NEAREST_BLOCK = 4096
 
@@ -24,8 +25,7 @@ def palette_png(pixels: NDArray[np.uint8]) -> bytes:
     wide = pixels.astype(np.uint32)
     keys = (wide[..., 0] << 16) | (wide[..., 1] << 8) | wide[..., 2]
     found, inverse, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    order = np.argsort(-counts, kind="stable")
-    kept = found[order[:COLOURS_MAX]]
+    kept = found[_choose(_channels(found), counts)]
     index = _nearest(_channels(found), _channels(kept))[inverse.reshape(height, width)]
     body = np.zeros((height, width + 1), np.uint8)
     body[:, 1:] = index
@@ -43,6 +43,23 @@ def palette_png(pixels: NDArray[np.uint8]) -> bytes:
 def _channels(keys: NDArray[np.uint32]) -> NDArray[np.int32]:
     parts = np.stack([keys >> 16, (keys >> 8) & 255, keys & 255], axis=1)
     return parts.astype(np.int32)
+
+
+def _choose(colours: NDArray[np.int32], counts: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Which of the colours [n, 3] are kept, by index: at most 256."""
+    order = np.argsort(-counts, kind="stable")
+    if len(order) <= COLOURS_MAX:
+        return order
+    chosen = list(order[:FREQUENT])
+    distance = np.full(len(colours), np.iinfo(np.int64).max)
+    for at in chosen:
+        distance = np.minimum(distance, ((colours - colours[at]) ** 2).sum(axis=1))
+    weight = np.sqrt(counts)
+    while len(chosen) < COLOURS_MAX:
+        at = int(np.argmax(distance * weight))
+        chosen.append(at)
+        distance = np.minimum(distance, ((colours - colours[at]) ** 2).sum(axis=1))
+    return np.array(chosen)
 
 
 def _nearest(colours: NDArray[np.int32], kept: NDArray[np.int32]) -> NDArray[np.uint8]:

@@ -38,6 +38,14 @@ VIEWS: dict[str, str] = {
     "host": "/host/{host}",
     "incidents": "/incidents?state=all",
     "incident": "/incident/{incident}",
+    "checklists": "/checklists",
+    "checklist": "/checklists/disk-full",
+    "run": "/checklist/{run}",
+    "scenarios": "/scenarios",
+    "scenario": "/scenario/servers",
+    "round": "/round/{round}",
+    "watch": "/watch/servers",
+    "diary": "/diary",
     "silences": "/silences",
     "rules": "/rules",
     "explore": "/explore?q=sum+by+(site)+(rate(node_network_receive_bytes_total[30s]))",
@@ -107,6 +115,17 @@ def prepare(ask: Ask) -> dict[str, str]:
         shown = (open_ones or incidents)[0]
         names["incident"] = str(shown["id"])
         names["host"] = shown["hosts"][0] if shown["hosts"] else ""
+    runs = (ask("GET", "/checklist-runs") or {}).get("runs", [])
+    run = runs[0] if runs else ask("POST", "/checklist-runs", {"checklist": "disk-full"})
+    if run:
+        names["run"] = str(run["id"])
+    rounds = (ask("GET", "/rounds?scenario=hand-over") or {}).get("rounds", [])
+    walked = rounds[0] if rounds else ask("POST", "/scenarios/hand-over/rounds", {"kind": "run"})
+    if walked and walked["state"] == "open":
+        for view in (0, 1):
+            ask("POST", f"/rounds/{walked['id']}/views/{view}", {"state": "expected"})
+    if walked:
+        names["round"] = str(walked["id"])
     if not names.get("host"):
         names["host"] = ask("GET", "/hosts")["hosts"][0]["name"]
     return names

@@ -74,12 +74,12 @@ function Week({ week, older, newer }: { week: string; older?: string; newer?: st
                 {part.lines.map((line, i) => (
                   <li key={i}>
                     {line.text}
-                    {line.cites.some((c) => c.path) && (
+                    {line.cites.some(linked) && (
                       <span class="cites">
-                        {line.cites.filter((c) => c.path).slice(0, 6).map((c) => (
+                        {line.cites.filter(linked).slice(0, 6).map((c) => (
                           <Fragment key={c.id}>
                             {' '}
-                            <a class="link" href={c.path}>{c.id}</a>
+                            <a class="link" href={c.path}>{c.id.replace(':', '\u00a0')}</a>
                           </Fragment>
                         ))}
                       </span>
@@ -94,6 +94,9 @@ function Week({ week, older, newer }: { week: string; older?: string; newer?: st
     </Show>
   )
 }
+
+/** Weeks are this page itself. */
+const linked = (cite: { id: string; path: string }): boolean => cite.path !== '' && !cite.id.startsWith('week:')
 
 /** The ISO week in which the reader is: 2026-W47. */
 export function thisWeek(now = new Date()): string {

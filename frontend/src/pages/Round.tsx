@@ -78,7 +78,7 @@ export default function Round({ what: id }: { what: string }): JSX.Element {
                 {round.walk.map((view, i) => {
                   const look = round.looks[i]
                   return (
-                    <li class="item top" key={i}>
+                    <li class="item tall" key={i}>
                       <LookMark state={look.state} />
                       <div class="item-main">
                         <p>

@@ -104,7 +104,7 @@ function One({ name }: { name: string }): JSX.Element {
                     const look = looks.data?.looks[i]
                     const judged = view.expect || view.odd
                     return (
-                      <li class="item top" key={i}>
+                      <li class="item tall" key={i}>
                         {look ? <LookMark state={look.state} /> : <span class="look-mark" />}
                         <div class="item-main">
                           <p>

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { turn } from './walk'
 import { UNKNOWN } from '../api/frame'
 import type { ChartPlan, Host, Incident, IncidentAlert, State } from '../api/types'
 import { exprFor, lines, plansFor } from '../parts/evidence'
@@ -108,7 +109,7 @@ describe('a silence from an incident', () => {
 describe('addresses', () => {
   it.each([
     ['/', 'fleet', ''], ['/fleet', 'fleet', ''], ['/sign-in', 'fleet', ''], ['/host/db%2F1', 'host', 'db/1'], ['/host/', 'missing', '/host/'],
-    ['/incident/7', 'incident', '7'], ['/audit', 'access', 'audit'], ['/settings', 'settings', 'hosts'], ['/silences', 'silences', ''], ['/rules', 'rules', ''], ['/explore', 'explore', ''], ['/changes', 'missing', '/changes'],
+    ['/incident/7', 'incident', '7'], ['/audit', 'access', 'audit'], ['/settings', 'settings', 'hosts'], ['/silences', 'silences', ''], ['/rules', 'rules', ''], ['/explore', 'explore', ''], ['/elsewhere', 'missing', '/changes'],
   ])('%s', (path, page, what) => {
     expect(parse(path)).toEqual({ page, what })
   })
@@ -148,5 +149,18 @@ describe('the palette', () => {
     expect(rank(items, '')).toHaveLength(3)
     const same = [{ text: 'vm: disk full', aside: '' }, { text: 'vm', aside: '' }]
     expect(rank(same, 'vm')[0].text).toBe('vm')
+  })
+})
+
+describe('a wallboard', () => {
+  it.each([
+    [['expected', 'waiting', 'expected'], 0, 1],
+    [['expected', 'waiting', 'expected'], 2, 0],
+    [['expected', 'odd', 'expected', 'unknown'], 0, 1],
+    [['expected', 'odd', 'expected', 'unknown'], 1, 3],
+    [['expected', 'odd', 'expected'], 1, 1],
+    [[], 0, 0],
+  ])('%s at %d turns to %d', (states, at, next) => {
+    expect(turn(states, at)).toBe(next)
   })
 })

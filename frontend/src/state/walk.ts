@@ -13,6 +13,7 @@ export interface Walk {
 const KEPT = 'vezha.walk'
 
 function kept(): Walk | null {
+  if (typeof sessionStorage === 'undefined') return null
   try {
     return JSON.parse(sessionStorage.getItem(KEPT) ?? 'null') as Walk | null
   } catch {
