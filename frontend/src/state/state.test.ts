@@ -109,7 +109,7 @@ describe('a silence from an incident', () => {
 describe('addresses', () => {
   it.each([
     ['/', 'fleet', ''], ['/fleet', 'fleet', ''], ['/sign-in', 'fleet', ''], ['/host/db%2F1', 'host', 'db/1'], ['/host/', 'missing', '/host/'],
-    ['/incident/7', 'incident', '7'], ['/audit', 'access', 'audit'], ['/settings', 'settings', 'hosts'], ['/silences', 'silences', ''], ['/rules', 'rules', ''], ['/explore', 'explore', ''], ['/elsewhere', 'missing', '/changes'],
+    ['/incident/7', 'incident', '7'], ['/audit', 'access', 'audit'], ['/settings', 'settings', 'hosts'], ['/silences', 'silences', ''], ['/rules', 'rules', ''], ['/explore', 'explore', ''], ['/elsewhere', 'missing', '/elsewhere'],
   ])('%s', (path, page, what) => {
     expect(parse(path)).toEqual({ page, what })
   })
