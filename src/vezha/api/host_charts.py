@@ -152,6 +152,7 @@ CHARTS: tuple[Chart, ...] = (
 )  # fmt: skip
 """In the order of the page: six groups of four."""
 
+_RATE = re.compile(r"rate\((\w+\{[^}]*\})\[\$window\]\)")
 _LEGEND_LABEL = re.compile(r"\{\{(\w+)\}\}")
 
 
@@ -164,6 +165,13 @@ def expression(template: str, instance: str, step_s: float = 1.0) -> str:
         .replace("$presence", f"{presence_ms}ms")
         .replace("$instance", quote_value(instance))
     )
+
+
+def stepped(template: str, instance: str, step_s: int) -> str:
+    """The same, with rates over whole steps written as differences of two looks a step apart:
+    roll-ups answer these, so that weeks of them read little."""
+    growth = rf"(clamp_min(\1 - \1 offset {step_s}s, 0) / {step_s})"
+    return expression(_RATE.sub(growth, template), instance, step_s)
 
 
 def legend_of(series: ChartSeries, labels: Labels) -> str:

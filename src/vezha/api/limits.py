@@ -78,3 +78,5 @@ RECOGNISED_MS = 10_000
 changed; expiry and idleness of tokens and sessions are noticed this much later at most."""
 RECOGNISED_MAX = 1_000
 """Callers that are kept so."""
+USUAL_KEPT_MAX = 500
+"""Hosts' usual ranges that are kept until the next quarter of an hour."""

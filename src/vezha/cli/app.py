@@ -23,6 +23,7 @@ NOUNS: dict[str, str] = {
     "rule": "Alert and recording rules: check, test, rehearse.",
     "check": "Checks from outside: list, run, lint, make tokens.",
     "incident": "Incidents: list, show, take, snooze, merge, split, undo.",
+    "load": "Load: predictability, forecasts, what fills up, calm windows.",
     "checklist": "Checklists: list, lint, run, answer, sign.",
     "cause": "Which change could explain an incident; say whether it did.",
     "silence": "Silences: list, add, end.",

@@ -30,6 +30,8 @@ from vezha.testing.fleet.story import RULES, Pace, tell_story
 app = typer.Typer(add_completion=False)
 
 HOSTS_MAX = 2_000
+PAST_HOST_DAYS = 2_800
+"""Days of past by hosts that are made up: some ten seconds of work."""
 
 
 @app.command(help="A simulated fleet with a story, to see Vezha alive. Ctrl-C stops it.")
@@ -48,6 +50,9 @@ def demo(
     ] = [],  # noqa: B006 - Typer reads it and never changes it
     seed: Annotated[int, typer.Option(help="Another fleet.")] = 1,
     speed: Annotated[float, typer.Option(min=0.1, max=20.0, help="Pace of the story.")] = 1.0,
+    past: Annotated[
+        int, typer.Option(min=-1, max=28, help="Days of past to make up; -1: two weeks or less.")
+    ] = -1,
     once: Annotated[bool, typer.Option("--once", help="End after one round.")] = False,
 ) -> None:
     """Choose where, then play."""
@@ -60,17 +65,23 @@ def demo(
         _play_there(fleet, server.rstrip("/"), token, speed, once)
         return
     if state:
-        _play_here(fleet, Path(state), set_, speed, once)
+        _play_here(fleet, Path(state), set_, speed, once, past, seed)
         return
     with tempfile.TemporaryDirectory(prefix="vezha-demo-") as folder:
-        _play_here(fleet, Path(folder) / "state", set_, speed, once)
+        _play_here(fleet, Path(folder) / "state", set_, speed, once, past, seed)
 
 
 # a server of our own --------------------------------------------------------------------------------
 
 
 def _play_here(
-    fleet: list[Machine], state: Path, assignments: list[str], speed: float, once: bool
+    fleet: list[Machine],
+    state: Path,
+    assignments: list[str],
+    speed: float,
+    once: bool,
+    past: int,
+    seed: int,
 ) -> None:
     from vezha.access import Role
     from vezha.access.token import create_token
@@ -92,6 +103,7 @@ def _play_here(
         ledger, SYSTEM, f"demo-{now_ms}", Role.OPERATOR, now_ms, lifetime_s=86_400.0
     )
     ledger.close()
+    _make_past(fleet, state / "store", past, seed)
     _must(server.start)
     try:
         address = f"127.0.0.1:{server.port}"
@@ -100,6 +112,24 @@ def _play_here(
         _run(_Play(fleet, credentials, address, ca_pem, teller, speed, once, lambda: server.ended))
     finally:
         server.stop()
+
+
+def _make_past(fleet: list[Machine], folder: Path, days: int, seed: int) -> None:
+    """Give a new store a past, so that there are forecasts from the beginning."""
+    from vezha.store import Store
+    from vezha.testing.fleet.past import write_past
+    from vezha.world import World
+
+    if days < 0:
+        days = max(4, min(14, PAST_HOST_DAYS // len(fleet)))
+    if days == 0 or (folder / "catalog.db").exists():
+        return
+    say(f"Making up {days} days of past, so that there is something to forecast from …")
+    store = Store.open(str(folder), World())
+    try:
+        write_past(store, fleet, time.time(), days, seed)
+    finally:
+        store.close()
 
 
 def _must(do: Callable[[], None]) -> None:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from vezha.forecast.limits import FILE_GAP_STEPS
+
 Floats = npt.NDArray[np.float64]
 
 SPANS_S = (3_600.0, 6 * 3_600.0, 86_400.0, 7 * 86_400.0)
@@ -65,6 +67,14 @@ def fill(free: Floats, size: Floats, step_s: float) -> Filling:
         for i, name in enumerate(WITHIN_S)
     }
     return Filling(middle, soonest, latest, within)
+
+
+def bridged(free: Floats) -> Floats:
+    """Free room (float64 [file systems, steps]) where it was not told for a step or two: as it was."""
+    for _ in range(FILE_GAP_STEPS):
+        before = np.concatenate([np.full((len(free), 1), np.nan), free[:, :-1]], axis=1)
+        free = np.where(np.isnan(free), before, free)
+    return free
 
 
 def _spans(free: Floats, size: Floats, step_s: float) -> tuple[Floats, Floats, Floats]:

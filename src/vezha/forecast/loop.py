@@ -13,10 +13,9 @@ import numpy.typing as npt
 import structlog
 
 from vezha.forecast.book import BOUNDS, Book, Standing, peak_least_of
-from vezha.forecast.fill import WITHIN_S, Filling, fill
+from vezha.forecast.fill import WITHIN_S, Filling, bridged, fill
 from vezha.forecast.history import Key
 from vezha.forecast.limits import (
-    FILE_GAP_STEPS,
     FILE_STEPS,
     FILE_SYSTEMS_MAX,
     GROUP_HOSTS_MIN,
@@ -194,7 +193,7 @@ class Forecaster:
             known = np.isfinite(size)
             largest = np.where(known, size, 0.0).max(axis=1).astype(np.float64)
             free = ring.window(ring.newest, FILE_STEPS, at["free"]).astype(np.float64)
-            self._filling = names, fill(_bridged(free), np.maximum(largest, 1.0), float(TICK_S))
+            self._filling = names, fill(bridged(free), np.maximum(largest, 1.0), float(TICK_S))
 
     def _strange(self, tick: int) -> tuple[list[Key], F32] | None:
         try:
@@ -266,14 +265,6 @@ class Forecaster:
             ]
             told[f"within {span}"] = labels, filling.within[span]
         return told
-
-
-def _bridged(free: Floats) -> Floats:
-    """Free room where it was not told for a step or two: as it was."""
-    for _ in range(FILE_GAP_STEPS):
-        before = np.concatenate([np.full((len(free), 1), np.nan), free[:, :-1]], axis=1)
-        free = np.where(np.isnan(free), before, free)
-    return free
 
 
 def _joined(values: Floats, summed: bool) -> Floats:

@@ -34,6 +34,7 @@ from vezha.api import (
     diary,
     heartbeats,
     incidents,
+    load,
     notify,
     oncall,
     reports,
@@ -48,6 +49,7 @@ from vezha.api.querying import Querying
 from vezha.api.route import Route
 from vezha.api.services import Services
 from vezha.api.workers import Workers
+from vezha.forecast.book import Book
 from vezha.incidents.checklists.book import ChecklistBook
 from vezha.ledger import Ledger
 from vezha.legacy.doors import Doors
@@ -63,6 +65,7 @@ from vezha.server.checking import CheckBook, keep_checking
 from vezha.server.contour import StopSignal
 from vezha.server.door import agent_door, is_loopback
 from vezha.server.errors import SettingError
+from vezha.server.forecasting import FOLDER
 from vezha.server.query_worker import argv_of
 from vezha.server.scraping import keep_scraping
 from vezha.server.settings import Settings
@@ -83,6 +86,7 @@ ROUTES: tuple[Route, ...] = (
     *oncall.ROUTES,
     *contacts.ROUTES,
     *heartbeats.ROUTES,
+    *load.ROUTES,
     *alertmanager.ROUTES,
     *alertmanager_silences.ROUTES,
 )
@@ -194,6 +198,9 @@ def create_app(settings: Settings, parts: Parts) -> tuple[Starlette, Services]:
             diary.TIME_ZONE: settings.diary_time_zone,
             diary.PUBLIC_URL: settings.public_url,
             scenarios.BOOK: ScenarioBook(str(settings.state.scenarios)),
+            load.SHELF: load.Shelf(
+                Book(parts.world, str(settings.state.path / FOLDER), readonly=True)
+            ),
             heartbeats.HEARTBEATS: lambda: parts.checks.heartbeats,
             alertmanager.BEGAN: int(parts.world.clock.now() * 1000),
         },
