@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vezha import __version__
+from vezha.agent.build import own as own_build
 from vezha.agent.config import CONFIG_NAME, AgentConfig, load_config
 from vezha.agent.errors import AgentError
 from vezha.world import World
@@ -46,7 +47,26 @@ def run(state: str, config: str = "") -> int:
     """`run`: until SIGTERM or SIGINT."""
     from vezha.agent.run import main as run_main
 
-    return run_main(config_of(World(), state, config))
+    return run_main(state, config)
+
+
+def trust(state: str, file: str) -> int:
+    """`trust`: pin the keys that changes must be signed by, on a host that was enrolled without."""
+    from vezha.agent.enrol import pin
+    from vezha.trust.errors import Refused
+    from vezha.trust.verify import Trusted
+
+    world = World()
+    try:
+        root = world.disk.read(file, size=1 << 20)
+        Trusted(root)
+    except OSError as error:
+        raise AgentError(f"{file} cannot be read: {error.strerror}") from None
+    except Refused as error:
+        raise AgentError(f"{file} is not the keys' metadata: {error}") from None
+    pin(world, state, root)
+    print("Pinned. From the next start on this host takes what these keys signed, and only that.")
+    return 0
 
 
 def enrol(
@@ -194,6 +214,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry of the single file. Returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        if words == ["take"]:  # the child process of a running agent
+            from vezha.agent.change.take import main as take
+
+            return take()
         service = _service(words)
         if service is not None:
             return run(*service)
@@ -249,11 +273,14 @@ def _do(given: argparse.Namespace) -> int:
         )
     if given.verb == "uninstall":
         return uninstall(given.folder, given.purge)
+    if given.verb == "trust":
+        return trust(given.state, given.file)
     if given.verb == "collect":
         if given.loop:
             return collect_loop(given.state, given.config, given.seconds)
         return collect(given.state, given.config, given.status)
-    print(f"vezha-agent {__version__}, Python {sys.version.split()[0]}")
+    build = own_build().build
+    print(f"vezha-agent {__version__}, Python {sys.version.split()[0]}, build {build}")
     return 0
 
 
@@ -294,6 +321,8 @@ def _parser() -> argparse.ArgumentParser:
     gone.add_argument(
         "--purge", action="store_true", help="also identity, settings, what waits to be sent"
     )
+    pinned = verb("trust", "Pin the keys that changes must be signed by.", has_config=False)
+    pinned.add_argument("file", metavar="FILE", help="what `vezha release root` printed")
     once = verb("collect", "Print one sample of everything, as Prometheus text.")
     once.add_argument("--status", action="store_true", help="print the collectors instead")
     once.add_argument(

@@ -57,9 +57,20 @@ def enrol(
     identity = Identity(answer.agent_id, answer.secret, answer.host, server, answer.ca_pem)
     try:
         save_identity(world, folder, identity)
+        if answer.root:
+            pin(world, folder, answer.root.encode())
     except OSError as error:
         raise AgentError(f"{folder} cannot be written: {error.strerror}") from None
     return identity
+
+
+def pin(world: World, folder: str, root: bytes) -> None:
+    """Trust the keys of *root* from now on, and forget what others signed. Raises OSError."""
+    place = f"{folder}/trust"
+    world.disk.make_folder(place)
+    for name in ("timestamp.json", "snapshot.json", "targets.json"):
+        world.disk.remove(f"{place}/{name}")
+    world.disk.write_whole(f"{place}/root.json", root)
 
 
 def _answer(world: World, channel: Any) -> m.Enrolled | m.Error:

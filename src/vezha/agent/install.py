@@ -1,7 +1,7 @@
 """`install` and `uninstall`: from the one file to a service that stays.
 
 Where systemd runs and we are root: the file goes to a place that only root writes, a user of its
-own is made, a hardened unit is written and started. Elsewhere everything lands in the folder, and
+own is made, a hardened unit is written and started, which starts the agent by its launcher. Elsewhere everything lands in the folder, and
 the commands for starting by hand are printed. Both may be repeated: an identity that is there is
 kept, so that installing a newer file over an older one is an upgrade.
 """
@@ -30,6 +30,8 @@ SERVICE = "vezha-agent"
 USER = "vezha-agent"
 FOLDER = "/var/lib/vezha-agent"
 NAME = "vezha-agent.pyz"
+LAUNCHER = "vezha-launcher.py"
+_LAUNCHER_INSIDE = "vezha/agent/launcher.py"
 _UNIT = "etc/systemd/system/vezha-agent.service"
 _CODE = "usr/local/lib/vezha-agent"
 _SHELLS = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false")
@@ -86,11 +88,17 @@ class System:
             raise AgentError(f"`{shlex.join(words)}` failed ({code}): {said[-300:]}")
 
 
+def command_line(python: str, code: str, folder: str) -> list[str]:
+    """How the agent is started: by the launcher that lies beside its file *code*."""
+    launcher = os.path.join(os.path.dirname(code), LAUNCHER)
+    return [python, "-I", launcher, "--state", folder, "--factory", code]
+
+
 def unit_text(python: str, code: str, folder: str, user: str) -> str:
     """The unit. What it leaves open has a reason: /home and /tmp stay visible because their file
     systems are measured, adjtimex because the clock is, the address families because sockets are
     counted and systemd is asked."""
-    command = " ".join(_quoted(word) for word in (python, "-I", code, "run", "--state", folder))
+    command = " ".join(_quoted(word) for word in command_line(python, code, folder))
     who = f"User={user}\nGroup={user}\nCapabilityBoundingSet=\n" if user else ""
     return f"""# Written by `vezha-agent install`; `uninstall` removes it.
 [Unit]
@@ -161,6 +169,7 @@ def install(system: System, folder: str, source: str, enrol: Enrol) -> int:
     code_folder = system.path(_CODE) if as_service else folder
     code = f"{code_folder}/{NAME}"
     _copy(source, code)
+    _put_launcher(source, f"{code_folder}/{LAUNCHER}")
     if as_service:
         return _install_service(system, folder, code)
     _say_by_hand(system, folder, code)
@@ -187,6 +196,21 @@ def _copy(source: str, code: str) -> None:
             os.replace(f"{code}.new", code)
     except OSError as error:
         raise AgentError(f"{code} cannot be written: {error.strerror}") from None
+
+
+def _put_launcher(source: str, path: str) -> None:
+    """The launcher, out of the agent's file: only an installation by hand ever changes it."""
+    try:
+        with zipfile.ZipFile(source) as archive:
+            content = archive.read(_LAUNCHER_INSIDE)
+        with open(f"{path}.new", "wb") as file:
+            file.write(content)
+        os.chmod(f"{path}.new", 0o755)  # noqa: S103  nothing secret, and who runs it must read it
+        os.replace(f"{path}.new", path)
+    except KeyError:
+        raise AgentError(f"{source} has no launcher in it: run install from {NAME}") from None
+    except OSError as error:
+        raise AgentError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _install_service(system: System, folder: str, code: str) -> int:
@@ -267,7 +291,7 @@ def _hand_over(folder: str, user: str) -> None:
 
 
 def _say_by_hand(system: System, folder: str, code: str) -> None:
-    run = shlex.join([sys.executable, "-I", code, "run", "--state", folder])
+    run = shlex.join(command_line(sys.executable, code, folder))
     log = shlex.quote(f"{folder}/agent.log")
     if not system.has_systemd:
         why = "systemd does not run here, so nothing starts the agent by itself."
@@ -297,8 +321,9 @@ def uninstall(system: System, folder: str, purge: bool) -> int:
         if system.has_systemd:
             system.run(["systemctl", "daemon-reload"])
         shutil.rmtree(code_folder, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        os.unlink(f"{folder}/{NAME}")
+    for name in (NAME, LAUNCHER):
+        with contextlib.suppress(OSError):
+            os.unlink(f"{folder}/{name}")
     has_identity = os.path.exists(f"{folder}/{IDENTITY_FILE}")
     if not is_service and not has_identity and not purge:
         system.say(f"There is no agent in {folder}.")

@@ -62,6 +62,9 @@ QUICK_ENDS_MAX = 5
 BACK_OFF_MAX_S = 30.0
 CPU_SHARE_MAX = 0.5
 """Of one core, over at least CPU_SPAN_S; the agent's own figure is about 0.01."""
+CPU_WANTED_MAX, CPU_WANTED_SHARE_MIN = 0.8, 0.05
+"""On a busy host nobody gets half a core: there it counts how much of the time a process ran or
+waited for a core, if it also got more than a healthy agent ever takes."""
 CPU_SPAN_S = 3.0
 MEMORY_BYTES_MAX = 200 << 20
 FREE_BYTES_MIN = 8 << 20
@@ -208,7 +211,7 @@ def judge(
     trial: Json,
     proof: Json | None,
     alive_s: float,
-    cpu_share: float | None,
+    cpu: tuple[float, float] | None,
     memory_bytes: int | None,
     server_answers: bool | None,
     away_s: float,
@@ -216,11 +219,15 @@ def judge(
     """What is to become of the trial: ("wait" | "pass" | "fail", reason, text).
 
     *proof* is what the agent wrote last (None: nothing fresh), *alive_s* how long it has been at
-    work, *server_answers* whether the server answers the launcher itself (None: not asked),
+    work, *cpu* the share of a core that it got and that it wanted, *server_answers* whether the server answers the launcher itself (None: not asked),
     *away_s* for how long it did not.
     """
-    if cpu_share is not None and alive_s >= CPU_SPAN_S and cpu_share > CPU_SHARE_MAX:
-        return "fail", "cpu", f"used {100 * cpu_share:.0f} % of a core"
+    if cpu is not None and alive_s >= CPU_SPAN_S:
+        share, wanted = cpu
+        if share > CPU_SHARE_MAX:
+            return "fail", "cpu", f"used {100 * share:.0f} % of a core"
+        if share > CPU_WANTED_SHARE_MIN and wanted > CPU_WANTED_MAX:
+            return "fail", "cpu", f"wanted {100 * wanted:.0f} % of a core"
     if memory_bytes is not None and memory_bytes > MEMORY_BYTES_MAX:
         return "fail", "memory", f"used {memory_bytes >> 20} MiB"
     if proof is not None:
@@ -298,14 +305,23 @@ class Child:
                 self._process.wait()
         self._channel.close()
 
-    def cpu_s(self) -> float | None:
-        """Processor time that it has used, None where that cannot be known."""
+    def cpu_s(self) -> tuple[float, float] | None:
+        """Seconds for which it ran, and for which it ran or waited for a core; None where that
+        cannot be known."""
         try:
             with open(f"/proc/{self.pid}/stat", "rb") as file:
                 fields = file.read().rpartition(b")")[2].split()
-            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            ran_s = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
         except (OSError, ValueError, IndexError):
             return None
+        waited_ns = 0
+        try:
+            for task in os.listdir(f"/proc/{self.pid}/task"):
+                with open(f"/proc/{self.pid}/task/{task}/schedstat", "rb") as file:
+                    waited_ns += int(file.read().split()[1])
+        except (OSError, ValueError, IndexError):
+            return ran_s, ran_s
+        return ran_s, ran_s + waited_ns / 1e9
 
     def memory_bytes(self) -> int | None:
         """Resident memory, None where that cannot be known."""
@@ -398,7 +414,7 @@ class Machine:
         told = {"trial": is_trial, "launcher": os.path.abspath(__file__)}
         return Child(argv, os.environ, {**pair, **told})
 
-    def probe(self, probe: Json) -> Probe:
+    def probe(self, probe: Json) -> Any:
         """Ask in a process of its own whether the server answers; the process."""
         argv = [sys.executable, "-I", os.path.abspath(__file__), "--probe", json.dumps(probe)]
         return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -418,16 +434,8 @@ class Running(Protocol):
     def hear(self) -> None: ...
     def exit_code(self) -> int | None: ...
     def end(self, wait_s: float = STOP_S) -> None: ...
-    def cpu_s(self) -> float | None: ...
+    def cpu_s(self) -> tuple[float, float] | None: ...
     def memory_bytes(self) -> int | None: ...
-
-
-class Probe(Protocol):
-    """What the launcher needs of a running probe."""
-
-    def poll(self) -> int | None: ...
-    def kill(self) -> None: ...
-    def wait(self) -> int: ...
 
 
 class Ground(Protocol):
@@ -442,7 +450,7 @@ class Ground(Protocol):
     def write(self, name: str, value: Json) -> None: ...
     def remove(self, name: str) -> None: ...
     def start(self, pair: Json, is_trial: bool) -> Running: ...
-    def probe(self, probe: Json) -> Probe: ...
+    def probe(self, probe: Json) -> Any: ...
     def wait(self, channels: list[Any], timeout_s: float) -> None: ...
 
 
@@ -454,10 +462,10 @@ class Launcher:
         self.child: Running | None = None
         self.is_stopping = False
         self._began_s = 0.0
-        self._cpu_from: tuple[float, float] | None = None
+        self._cpu_from: tuple[float, tuple[float, float]] | None = None
         self._quick_ends = 0
         self._start_at_s = 0.0
-        self._probe: Probe | None = None
+        self._probe: Any = None
         self._probed_s = -1e9
         self._answers: bool | None = None
         self._away_s = 0.0
@@ -608,6 +616,8 @@ class Launcher:
         machine.say("tries {}".format(json.dumps(trial["pair"])))
         machine.remove("proof.json")
         new, code = self._prepared(trial["pair"], True)
+        if new is None and self.is_stopping:
+            return  # the next start of the launcher takes it up
         if new is None:
             self._go_back("does_not_start", f"it was not ready to take over (exit code {code})")
             return
@@ -648,22 +658,15 @@ class Launcher:
         proof = machine.read("proof.json")
         if proof is not None and not self._is_fresh(child, proof):
             proof = None
-        late = alive_s >= trial["watch_s"]
-        if late and trial["probe"]:
+        if alive_s >= trial["watch_s"] and trial["probe"]:
             self._keep_probing(trial["probe"])
-        verdict, reason, text = judge(
-            trial,
-            proof,
-            alive_s,
-            self._cpu_share(child, alive_s),
-            child.memory_bytes(),
-            self._answers,
-            self._away_s,
-        )
+        costs = self._cpu(child, alive_s), child.memory_bytes()
+        verdict, reason, text = judge(trial, proof, alive_s, *costs, self._answers, self._away_s)
         if verdict == "pass":
             self._keep(committed(self.state, machine.now_ms()))
             machine.say("proven: {}".format(json.dumps(trial["pair"])))
             self._quick_ends = 0
+            self._end_probe()
         elif verdict == "fail":
             self._go_back(reason, text)
 
@@ -675,14 +678,17 @@ class Launcher:
         except (KeyError, TypeError):
             return False
 
-    def _cpu_share(self, child: Running, alive_s: float) -> float | None:
-        used_s = child.cpu_s()
-        if used_s is None or alive_s < 1.0:
+    def _cpu(self, child: Running, alive_s: float) -> tuple[float, float] | None:
+        used = child.cpu_s()
+        if used is None or alive_s < 1.0:
             return None
         if self._cpu_from is None:
-            self._cpu_from = (alive_s, used_s)  # what starting cost is not counted
-        from_s, before_s = self._cpu_from
-        return (used_s - before_s) / (alive_s - from_s) if alive_s - from_s >= 1.5 else None
+            self._cpu_from = (alive_s, used)  # what starting cost is not counted
+        from_s, before = self._cpu_from
+        span_s = alive_s - from_s
+        if span_s < 1.5:
+            return None
+        return (used[0] - before[0]) / span_s, (used[1] - before[1]) / span_s
 
     def _keep_probing(self, probe: Json) -> None:
         machine = self._machine
@@ -700,16 +706,19 @@ class Launcher:
             self._probed_s = machine.monotonic()
             self._probe = machine.probe(probe)
 
+    def _end_probe(self) -> None:
+        if self._probe is not None:
+            self._probe.kill()
+            self._probe.wait()
+            self._probe = None
+
     def _go_back(self, reason: str, text: str) -> None:
         """Decide first, in one write; then start what ran before, and end what was tried."""
         machine = self._machine
         machine.say(f"goes back ({reason}: {text})")
         phase = self.state["trial"]["phase"]
         self._keep(reverted(self.state, machine.now_ms(), reason, text))
-        if self._probe is not None:
-            self._probe.kill()
-            self._probe.wait()
-            self._probe = None
+        self._end_probe()
         if self.child is None or phase == "preparing":
             return  # nothing runs, or the old one never stopped
         machine.remove("proof.json")

@@ -128,3 +128,25 @@ LINK_CALM_S = 30.0
 
 FETCH_ANSWER_S = 60.0
 """How long a piece of a file may take; the server answers within ten seconds when it is slow."""
+
+LOCK_WAIT_S = 30.0
+"""How long a starting agent waits for another one in its folder to end."""
+LOCK_LOOK_S = 0.02
+CHANGE_LOOK_S = 1.0
+"""How often the launcher's history and the directives are looked at without a nudge."""
+CHANGE_AGAIN_S = 10.0
+"""Pause before a change that was broken off by the network or the disk is taken up again."""
+CHILD_STOP_S = 5.0
+STAGE_FREE_BYTES_MIN = 16 << 20
+"""Room that must be left beside three times the file before a change is downloaded."""
+FETCH_LATER_MAX = 30
+FETCH_LATER_S = 2.0
+"""How often, and how long apart, a busy server is asked for the same piece."""
+PROGRESS_KEPT_MAX = 256
+"""What is told of directives and not acknowledged; beyond it the oldest goes."""
+RUNS_KEPT_MAX = 256
+"""Runs of scripts that are remembered, so that none begins twice."""
+SCRIPT_KILL_AFTER_S = 2.0
+"""Between the polite end of a script that is over its time, and the other."""
+PROOF_LAG_S = 2.0
+"""Frames that are younger need not be acknowledged yet for a proof of running."""

@@ -83,7 +83,8 @@ def load_effective(world: World, state: str, config: str, signed_sha256: str) ->
         text = read_config(world, path)
         base = parse_config(text, path, folder)
         own = toml.parse(text)
-    home = state or base.state
+    # a folder named on the command line wins over that of a settings file elsewhere
+    home = state if state and (config or not base.state) else base.state
     if not signed_sha256:
         return _effective(base.with_state(home), own, "", ())
     try:

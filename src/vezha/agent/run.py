@@ -14,15 +14,22 @@ import platform
 import signal
 import sys
 import threading
+import urllib.parse
 from typing import Any
 
 from vezha import __version__
+from vezha.agent.build import own as own_build
+from vezha.agent.change.desk import Desk
+from vezha.agent.change.launched import Launched, launched, take_lock
+from vezha.agent.change.proof import ProofWriter, failing
 from vezha.agent.collect.collector import Family
 from vezha.agent.collect.schedule import CollectorGroups
 from vezha.agent.config import AgentConfig
-from vezha.agent.dial import proxy_of, server_of
+from vezha.agent.dial import Server, proxy_of, server_of
+from vezha.agent.errors import ConfigError
 from vezha.agent.identity import Identity, load_identity
 from vezha.agent.link import Link, proxies
+from vezha.agent.remote_config import Effective, load_effective
 from vezha.agent.spool import Spool
 from vezha.agent.ticker import Ticker
 from vezha.agent.watch import Watch
@@ -43,7 +50,18 @@ def phase_of(agent_id: str, interval_ms: int) -> int:
 class Agent:
     """Everything that runs on a host."""
 
-    def __init__(self, config: AgentConfig, identity: Identity, world: World) -> None:
+    def __init__(
+        self,
+        effective: Effective,
+        identity: Identity,
+        world: World,
+        groups: CollectorGroups | None = None,
+        by: Launched | None = None,
+        config_path: str = "",
+    ) -> None:
+        """*groups* are the collectors, made beforehand where a hand-over waits; *by* is the
+        launcher's word; *config_path* is the host's own settings file, empty for `agent.toml`."""
+        config = effective.config
         self._world = world
         self._config = config
         server = identity.server if not config.server else config.server
@@ -54,14 +72,15 @@ class Agent:
             config.spool_bytes_max,
             config.spool_age_max_s,
         )
+        where = server_of(
+            server,
+            ca_pem=identity.ca_pem,
+            plaintext=config.allow_plaintext_loopback,
+            proxy=proxy_of(config.proxy, host, proxies()),
+        )
         self.link = Link(
             world,
-            server_of(
-                server,
-                ca_pem=identity.ca_pem,
-                plaintext=config.allow_plaintext_loopback,
-                proxy=proxy_of(config.proxy, host, proxies()),
-            ),
+            where,
             identity,
             self.spool,
             self.facts,
@@ -69,11 +88,37 @@ class Agent:
         )
         interval_ms = round(config.tick_interval_s * 1000)
         self.ticker = Ticker(world.clock, interval_ms, phase_of(identity.agent_id, interval_ms))
-        self.groups = CollectorGroups(config, world)
+        self.groups = groups or CollectorGroups(config, world)
         self.watch = Watch(config, world, self.link.send_crossing)
         self.link.on_tripwires = self._told_tripwires
         self._schemas: dict[str, tuple[tuple[Labels, ...], int]] = {}
         self._stop = threading.Event()
+        build = own_build()
+        self.desk = Desk(
+            world,
+            self.link,
+            say,
+            state=config.state,
+            config_path=config_path,
+            effective=effective,
+            build=build,
+            by=by,
+            probe=probe_of(where),
+            failing=lambda: failing(self.groups.runners()),
+            facts=self.facts,
+        )
+        self.link.capabilities = self.desk.capabilities
+        self.link.on_desired = self.desk.told
+        self.link.state = self.desk.state
+        self.link.progress = self.desk.progress
+        self._proof = ProofWriter(
+            world,
+            f"{config.state}/launcher",
+            build.build,
+            effective.signed_sha256,
+            effective.trouble,
+            lambda: failing(self.groups.runners()),
+        )
         self._publish()
 
     def _publish(self) -> None:
@@ -149,6 +194,11 @@ class Agent:
             record = pack_frame(seq, known[1], tick.stamp_ms, sample.values)
             self.spool.append(seq, known[1], record)
         self.link.nudge()
+        if self.desk.is_trial:
+            link, spool = self.link, self.spool
+            self._proof.tick(
+                spool.epoch_first_seq, spool.next_seq, link.durable, link.connected, link.sent_away
+            )
 
     def run(self) -> None:
         """Until `stop`."""
@@ -156,15 +206,19 @@ class Agent:
         thread.start()
         watching = threading.Thread(target=self.watch.run, name="watch", daemon=True)
         watching.start()
+        changing = threading.Thread(target=self.desk.run, name="change", daemon=True)
+        changing.start()
         # What start-up made stays; the collector need not look at it every time.
         gc.collect()
         gc.freeze()
         while not self._stop.is_set():
             self.tick()
         self.watch.stop()
+        self.desk.stop()
         self.link.stop()
         thread.join(timeout=15.0)
         watching.join(timeout=2.0)
+        changing.join(timeout=6.0)
         self.spool.close()
         self.groups.close()
 
@@ -227,11 +281,38 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def main(config: AgentConfig, world: World | None = None) -> int:
-    """`vezha agent run`: until SIGTERM or SIGINT. Raises AgentError."""
+def probe_of(server: Server) -> dict[str, Any]:
+    """How the launcher asks by itself whether the server answers."""
+    proxy = urllib.parse.urlsplit(server.proxy if "//" in server.proxy else f"//{server.proxy}")
+    return {
+        "host": server.host,
+        "port": server.port,
+        "plaintext": server.plaintext,
+        "proxy": [proxy.hostname, proxy.port or 3128] if server.proxy else None,
+    }
+
+
+def main(state: str, config_path: str = "", world: World | None = None) -> int:
+    """`run`: until SIGTERM or SIGINT. Raises AgentError.
+
+    Under the launcher everything that can be made ready is, before this process asks to take over
+    from the one that works: so the hand-over costs no sample.
+    """
     world = world or World()
+    by = launched(os.environ)
+    effective = load_effective(world, state, config_path, by.config if by is not None else "")
+    config = effective.config
+    if by is not None and os.path.abspath(config.state) != os.path.abspath(state):
+        raise ConfigError(
+            f"state in agent.toml names {config.state}, the launcher was started with {state}: "
+            "take that line out, or start it with --state naming the same"
+        )
     identity = load_identity(world, config.state)
-    agent = Agent(config, identity, world)
+    groups = CollectorGroups(config, world)
+    if by is not None:
+        by.ready()
+    lock = take_lock(world, config.state, by)
+    agent = Agent(effective, identity, world, groups, by, config_path)
 
     def stop(_number: int, _frame: object) -> None:
         agent.stop()
@@ -239,5 +320,10 @@ def main(config: AgentConfig, world: World | None = None) -> int:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     say(f"vezha-agent {__version__}: {identity.host} → {config.server or identity.server}")
+    if effective.trouble:
+        say(effective.trouble)
+    if by is not None:
+        by.watch(agent.stop)
     agent.run()
+    os.close(lock)
     return 0

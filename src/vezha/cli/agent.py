@@ -111,6 +111,15 @@ def collect(
 
 
 @app.command()
+def trust(
+    file: Annotated[str, typer.Argument(help="What `vezha release root` printed.")],
+    state: StateOption = DEFAULT_STATE,
+) -> None:
+    """Pin the keys that changes must be signed by, on a host that was enrolled without."""
+    _leave(lambda: command.trust(state, file))
+
+
+@app.command()
 def build(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The file to write.", metavar="FILE")

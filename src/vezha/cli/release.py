@@ -383,6 +383,16 @@ def list_(
     )
 
 
+@app.command()
+def root(state: StateOption = "state", releases: ReleasesOption = "") -> None:
+    """Print the metadata of the keys: what agents that were enrolled before there were keys pin
+    with `vezha-agent trust`."""
+    found = _folder(state, releases).root()
+    if not found:
+        raise TrustError("there are no keys yet: run `vezha release keygen` first")
+    typer.echo(found.decode())
+
+
 @app.command("expire-soon")
 def expire_soon(
     days: Annotated[int, typer.Option(help="How many days count as soon.")] = 30,

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from vezha import __version__
-from vezha.agent.enrol import enrol
+from vezha.agent.enrol import enrol, pin
 from vezha.agent.errors import AgentError
 from vezha.agent.identity import load_identity, save_identity
 from vezha.cli.app import EXIT_BROKEN
@@ -34,6 +34,8 @@ from vezha.world import World
 app = typer.Typer(add_completion=False)
 
 _VEZHA = (sys.executable, "-P", "-m", "vezha")
+_SHOWN = ("vezha", "agent")
+"""Stands in the launcher's command line for whoever looks for it there."""
 
 
 @app.command(help="Start everything on this machine: three contours and an agent. Ctrl-C stops it.")
@@ -137,6 +139,13 @@ class _Up:
         ]
         _say(f"Vezha {__version__} is watching.", "")
         _say(*(f"  {name:<8} {text}" for name, text in rows), "")
+        if prepared.development_keys:
+            _say(
+                "Changes to agents are signed with keys that Vezha made for trying out "
+                f"({state.development_keys}).",
+                "They are not for production: see vezha release keygen --help.",
+                "",
+            )
         _say("Ctrl-C stops it; the same command continues.")
         if self.with_agent and prepared.agent_revoked:
             _say(
@@ -160,10 +169,10 @@ class _Up:
                     return
             # The data contour may be on its way up again.
             world.clock.sleep(wait_s)
-        folder = self.settings.state.agent
-        supervisor.add(
-            Plan("agent", (*_VEZHA, "agent", "run", "--state", str(folder)), announces=False)
-        )
+        state = self.settings.state
+        words = ("--state", str(state.agent), "--factory", str(state.agent_file))
+        command = (sys.executable, "-P", "-m", "vezha.cli.launcher_process", *_SHOWN, *words)
+        supervisor.add(Plan("agent", command, announces=False))
 
 
 def enrol_local_agent(settings: Settings, prepared: Prepared, world: World) -> None:
@@ -176,12 +185,21 @@ def enrol_local_agent(settings: Settings, prepared: Prepared, world: World) -> N
     if prepared.agent_token:
         enrol(world, folder, server, prepared.agent_token, prepared.fingerprint)
         return
+    _pin_keys(settings, world, folder)
     # The port or the authority may be others than at enrolment.
     ca = Path(settings.tls_files[0])
     identity = load_identity(world, folder)
     now = replace(identity, server=server, ca_pem=ca.read_text() if ca.exists() else "")
     if now != identity:
         save_identity(world, folder, now)
+
+
+def _pin_keys(settings: Settings, world: World, folder: str) -> None:
+    """An agent that was enrolled before there were keys pins them now: it is this very machine."""
+    path = settings.state.releases / "metadata"
+    roots = sorted(path.glob("*.root.json"), key=lambda p: int(p.name.partition(".")[0]))
+    if roots and not world.disk.exists(f"{folder}/trust/root.json"):
+        pin(world, folder, roots[-1].read_bytes())
 
 
 def _reachable(settings: Settings) -> str:

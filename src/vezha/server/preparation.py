@@ -20,6 +20,7 @@ from vezha.server.errors import SettingError
 from vezha.server.limits import AGENT_INVITATION_LIFETIME_S
 from vezha.server.names import server_names
 from vezha.server.prepared import Prepared
+from vezha.server.releases import ensure_development_keys
 from vezha.server.settings import Settings
 from vezha.world import World
 
@@ -32,6 +33,7 @@ IDENTITY = "identity.json"
 def prepare(settings: Settings, world: World) -> Prepared:
     """Do it. Raises errors for the operator: of the ledger, of certificates, of settings."""
     _prepare_certificates(settings, world)
+    development = ensure_development_keys(settings.state, world)
     ledger = Ledger.open(settings.ledger_url)
     try:
         ledger.migrate()
@@ -51,6 +53,7 @@ def prepare(settings: Settings, world: World) -> Prepared:
         agent_token=token,
         agent_revoked=standing == "revoked",
         fingerprint=fingerprint(world, settings.tls_files[1]),
+        development_keys=development,
     )
 
 

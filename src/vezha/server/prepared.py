@@ -15,6 +15,7 @@ class Prepared:
     agent_token: str = ""
     agent_revoked: bool = False
     fingerprint: str = ""
+    development_keys: bool = False
 
     def to_json(self) -> str:
         """For the pipe to the supervisor."""

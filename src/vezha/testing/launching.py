@@ -69,9 +69,10 @@ class TwinAgent:
         self.machine.step("stop the agent in " + self.pair["slot"])
         self.die(0)
 
-    def cpu_s(self) -> float | None:
+    def cpu_s(self) -> tuple[float, float] | None:
         lived_s = self.machine.monotonic() - self.began_s
-        return lived_s * (1.0 if self.behaviour == "busy" else 0.01)
+        share = 1.0 if self.behaviour == "busy" else 0.01
+        return lived_s * share, lived_s * share
 
     def memory_bytes(self) -> int | None:
         return (500 if self.behaviour == "fat" else 40) << 20

@@ -267,12 +267,26 @@ def test_the_watch_is_waited_for() -> None:
         "acked": True,
         "gap": False,
     }
-    assert judge(trial, proof, 9.9, 0.01, 1, None, 0.0)[0] == "wait"
-    assert judge(trial, proof, 10.0, 0.01, 1, None, 0.0)[0] == "pass"
-    assert judge(trial, {**proof, "acked": False}, 10.0, 0.01, 1, True, 0.0)[0] == "wait"
-    assert judge(trial, {**proof, "acked": False}, 21.0, 0.01, 1, True, 0.0)[1] == "no_telemetry"
+    assert judge(trial, proof, 9.9, (0.01, 0.02), 1, None, 0.0)[0] == "wait"
+    assert judge(trial, proof, 10.0, (0.01, 0.02), 1, None, 0.0)[0] == "pass"
+    assert judge(trial, {**proof, "acked": False}, 10.0, (0.01, 0.02), 1, True, 0.0)[0] == "wait"
+    assert (
+        judge(trial, {**proof, "acked": False}, 21.0, (0.01, 0.02), 1, True, 0.0)[1]
+        == "no_telemetry"
+    )
     told = {**proof, "connected": False, "sent_away": True}
-    assert judge(trial, told, 60.0, 0.01, 1, True, 0.0)[0] == "wait"
+    assert judge(trial, told, 60.0, (0.01, 0.02), 1, True, 0.0)[0] == "wait"
+
+
+def test_on_a_busy_host_it_counts_what_a_process_wants() -> None:
+    trial = {"watch_s": 10.0, "build": "", "failing": [], "pair": {"config": ""}}
+    for cpu, verdict in (
+        ((0.6, 0.6), "fail"),  # half a core is too much anywhere
+        ((0.15, 0.99), "fail"),  # it would take a whole one if it could get it
+        ((0.01, 0.99), "wait"),  # it only waits, as everybody there
+        ((0.3, 0.5), "wait"),
+    ):
+        assert judge(trial, None, 5.0, cpu, 1, None, 0.0)[0] == verdict
 
 
 class Delivery(RuleBasedStateMachine):

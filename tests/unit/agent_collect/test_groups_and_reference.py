@@ -16,6 +16,7 @@ from vezha.agent.collect.text import FamilyTable, format_samples, format_value, 
 from vezha.agent.command import _service, default_state
 from vezha.agent.config import AgentConfig, CollectorSettings
 from vezha.agent.identity import Identity
+from vezha.agent.remote_config import load_effective
 from vezha.agent.run import Agent
 from vezha.model.labels import METRIC_NAME, get_label
 from vezha.world import World
@@ -28,8 +29,11 @@ def test_the_page_is_what_the_collectors_say() -> None:
 
 
 def test_what_the_run_loop_publishes_is_on_the_page(tmp_path: Path) -> None:
-    config = AgentConfig(state=str(tmp_path), server="127.0.0.1:1", allow_plaintext_loopback=True)
-    agent = Agent(config, Identity("a1", "secret", "host", "127.0.0.1:1"), World())
+    (tmp_path / "agent.toml").write_text(
+        'server = "127.0.0.1:1"\nallow_plaintext_loopback = true\n'
+    )
+    effective = load_effective(World(), str(tmp_path), "", "")
+    agent = Agent(effective, Identity("a1", "secret", "host", "127.0.0.1:1"), World())
     names = [family.name for family in agent.groups.families()]
     agent.link.stop()
     agent.link.run()  # ends at once, and closes what it has
