@@ -17,6 +17,8 @@ from typer.main import get_command
 
 from vezha.api.reference import actions_table, routes_table
 from vezha.cli.app import present_nouns
+from vezha.delivery import attempt, change, gate, reason, rollout
+from vezha.delivery.plan import EXCLUDED
 from vezha.server import doors, web
 from vezha.server.reading import PREFIX
 from vezha.server.settings import SECTIONS
@@ -186,7 +188,30 @@ def _cell(text: str) -> str:
 
 def with_table(page: str, name: str, table: str) -> str:
     """A page of the reference with the table between its marks `<!-- name -->` made anew."""
-    text = (REFERENCE / page).read_text()
+    return between((REFERENCE / page).read_text(), name, table)
+
+
+def changes_page() -> str:
+    """`docs/reference/changes.md`, but for the matrix of kills, which takes longer."""
+    text = (REFERENCE / "changes.md").read_text()
+    excluded = "| Left out | Because the host |\n|---|---|\n" + "".join(
+        f"| `{why}` | {what} |\n" for why, what in EXCLUDED.items()
+    )
+    kinds = gate.__doc__ or ""
+    for name, table in (
+        ("change-states", f"```mermaid\n{change.diagram()}```\n"),
+        ("excluded", excluded),
+        ("gates", kinds[kinds.index("| Kind") :].rstrip() + "\n"),
+        ("rollout-states", f"```mermaid\n{rollout.diagram()}```\n"),
+        ("attempt-states", f"```mermaid\n{attempt.diagram()}```\n"),
+        ("reasons", reason.table_as_markdown()),
+    ):
+        text = between(text, name, table)
+    return text
+
+
+def between(text: str, name: str, table: str) -> str:
+    """*text* with *table* between the marks of that name."""
     before, rest = text.split(f"<!-- {name} -->\n")
     return f"{before}<!-- {name} -->\n{table}<!-- /{name} -->{rest.split(f'<!-- /{name} -->')[1]}"
 
@@ -211,6 +236,7 @@ def _matrix() -> list[tuple[str, str, str]]:
 def pages() -> dict[Path, str]:
     """What each generated page must say."""
     return {
+        REFERENCE / "changes.md": changes_page(),
         REFERENCE / "kill-points.md": kill_points_page(),
         REFERENCE / "settings.md": settings_page(),
         REFERENCE / "commands.md": commands_page(),

@@ -77,6 +77,14 @@ class Action(Enum):
     DELIVERY_READ = "delivery.read"
     DIARY_READ = "diary.read"
 
+    DELIVERY_DRAFT = "delivery.draft"
+    DELIVERY_APPROVE = "delivery.approve"
+    DELIVERY_START = "delivery.start"
+    DELIVERY_STEER = "delivery.steer"
+    DELIVERY_BREAK_GLASS = "delivery.break_glass"
+    FREEZE_CHANGE = "freeze.change"
+    QUARANTINE_LIFT = "quarantine.lift"
+
     USER_READ = "user.read"
     USER_CHANGE = "user.change"
     TOKEN_READ = "token.read"  # noqa: S105 - the name of an action
@@ -169,8 +177,15 @@ def _rules() -> tuple[ActionRule, ...]:
         rule(a.OUTBOX_CHANGE, operator, "retry or drop a message", changes=True),
         rule(a.CHANGE_REPORT, operator, "report a change made elsewhere", changes=True),
         rule(a.CHANGE_HOOK, anyone, "report a change by a hook's own secret", changes=True),
-        rule(a.DELIVERY_READ, viewer, "see the figures of delivery"),
+        rule(a.DELIVERY_READ, viewer, "see changes, rollouts and the figures of delivery"),
         rule(a.DIARY_READ, viewer, "read the diary"),
+        rule(a.DELIVERY_DRAFT, operator, "write, plan or give up a change", changes=True),
+        rule(a.DELIVERY_APPROVE, operator, "say yes or no to a plan or a wave", changes=True),
+        rule(a.DELIVERY_START, operator, "start a change", changes=True),
+        rule(a.DELIVERY_STEER, operator, "pause, end or take back a rollout", changes=True),
+        rule(a.DELIVERY_BREAK_GLASS, admin, "let a rollout go on in a freeze", changes=True),
+        rule(a.FREEZE_CHANGE, operator, "begin or end a freeze or window", changes=True),
+        rule(a.QUARANTINE_LIFT, admin, "let a version in quarantine be offered", changes=True),
         rule(a.USER_READ, admin, "see people and their roles"),
         rule(a.USER_CHANGE, admin, "add, change or disable people", changes=True),
         rule(a.TOKEN_READ, admin, "see API tokens, without their secrets"),

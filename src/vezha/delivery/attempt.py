@@ -40,6 +40,7 @@ class Act(Enum):
     TOLD_REVERTED = "told_reverted"
     TOLD_REFUSED = "told_refused"
     TOLD_FAILED = "told_failed"
+    TOLD_EXCUSED = "told_excused"
     TOLD_BACK = "told_back"
 
 
@@ -79,6 +80,8 @@ def _rows() -> tuple[Row, ...]:
         rows.append(Row(state, Act.TOLD_REVERTED, State.REVERTED))
         rows.append(Row(state, Act.TOLD_REFUSED, State.REFUSED))
         rows.append(Row(state, Act.TOLD_FAILED, State.FAILED))
+        # it went back for what is not the version's fault: its turn comes again
+        rows.append(Row(state, Act.TOLD_EXCUSED, State.WAITING))
         rows.append(Row(state, Act.TAKE_BACK, State.REVERTING))
         # a script that is not heard of cannot be taken back
         rows.append(Row(state, Act.LEAVE, State.FAILED))

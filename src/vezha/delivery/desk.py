@@ -36,6 +36,8 @@ from vezha.delivery.spec import as_documents, read_gates, read_policy, read_wave
 from vezha.delivery.tend import attempt_row
 from vezha.ledger import AnyRow
 from vezha.ledger.tables import approval, attempt, change, plan, quarantine, release, rollout
+from vezha.trust.errors import Refused
+from vezha.trust.script import script_of, values_of
 
 
 @dataclass(slots=True)
@@ -126,22 +128,16 @@ def _values(connection: Connection, draft: Draft) -> dict[str, Any]:
 
 
 def _params(draft: Draft, custom: Mapping[str, Any]) -> dict[str, Any]:
-    """A script's parameters, checked against those that the signed script declares."""
+    """A script's parameters, checked against those that were signed with it."""
     given = {str(name): value for name, value in draft.params.items()}
-    if not given:
-        return {}
     if draft.kind != Kind.SCRIPT.value:
-        raise SpecError("only a script takes parameters (params)")
-    if len(given) > limits.PARAMS_MAX:
-        raise SpecError(f"a script takes at most {limits.PARAMS_MAX} parameters")
-    declared = custom.get("params") or custom.get("parameters") or {}
-    names = set(declared if isinstance(declared, list | dict) else ())
-    for name, value in given.items():
-        if len(str(value)) > limits.PARAM_CHARS_MAX:
-            raise SpecError(f"{name} is longer than {limits.PARAM_CHARS_MAX} characters")
-        if name not in names:
-            known = ", ".join(sorted(names)) or "none"
-            raise SpecError(f"the script has no parameter {name}; it has: {known}")
+        if given:
+            raise SpecError("only a script takes parameters (params)")
+        return {}
+    try:
+        values_of(script_of(custom), given)
+    except Refused as fault:
+        raise SpecError(f"{draft.target}: {fault}") from None
     return given
 
 

@@ -10,11 +10,12 @@ from typing import Any
 
 from sqlalchemy import Connection, or_, select
 
-from vezha.delivery.attempt import BAD, State, act_of, step
+from vezha.delivery.attempt import BAD, Act, State, act_of, step
 from vezha.delivery.back import give_back
 from vezha.delivery.change import DIRECTIVE_KINDS, Kind
 from vezha.delivery.limits import PROGRESS_OVERLAP_ROWS, PROGRESS_PER_STEP_MAX, SENTENCE_CHARS_MAX
-from vezha.delivery.reason import sentence
+from vezha.delivery.reason import EXCUSED, sentence
+from vezha.delivery.rollout import State as RolloutState
 from vezha.delivery.rows import (
     Move,
     add_quarantine,
@@ -27,6 +28,7 @@ from vezha.ledger import AnyRow
 from vezha.ledger.tables import attempt, change, progress, rollout
 
 CURSOR = "delivery.progress"
+_OPEN = (RolloutState.RUNNING.value, RolloutState.HELD.value)
 
 
 class _Known:
@@ -90,6 +92,7 @@ def _read_known(connection: Connection, rows: Any) -> dict[tuple[int, int], list
             select(
                 attempt,
                 rollout.c.generation.label("rollout_generation"),
+                rollout.c.state.in_(_OPEN).label("rollout_open"),
                 change.c.kind.label("change_kind"),
                 change.c.target,
                 change.c.sha256,
@@ -111,6 +114,8 @@ def _read_known(connection: Connection, rows: Any) -> dict[tuple[int, int], list
 def _move(row: AnyRow, found: _Known) -> Move | None:
     detail = row.detail if isinstance(row.detail, dict) else {}
     attempt_row = found.row
+    if row.generation != attempt_row.generation and found.state is not State.REVERTING:
+        return None  # of an earlier offer
     going_back = (
         found.state is State.REVERTING
         and row.generation == attempt_row.generation
@@ -120,6 +125,8 @@ def _move(row: AnyRow, found: _Known) -> Move | None:
     act = act_of(row.step, exit_code if isinstance(exit_code, int) else None, going_back=going_back)
     if act is None:
         return None
+    if act is Act.TOLD_REVERTED and row.reason in EXCUSED and found.row.rollout_open:
+        act = Act.TOLD_EXCUSED if step(found.state, Act.TOLD_EXCUSED) else act
     after = step(found.state, act)
     if after is None:
         return None

@@ -24,8 +24,6 @@ CANARIES_MAX = 500
 """Hosts that a wave may name one by one."""
 HOSTS_MAX = 20_000
 """Hosts of one plan."""
-PARAMS_MAX = 50
-PARAM_CHARS_MAX = 4_000
 BAKE_S_MAX = 14 * 86_400.0
 IN_FLIGHT_DEFAULT = 100
 """Hosts that are between offered and proven at one time."""

@@ -41,6 +41,7 @@ from vezha.delivery.rows import (
     apply_moves,
     drop_directives,
     move_change,
+    next_generation,
     read_change,
     read_cursor,
     read_plan,
@@ -552,9 +553,13 @@ class Delivery:
 
     def _offer(self, connection: Connection, situation: Situation, choice: Choice) -> bool:
         row, now_ms, plan = situation.row, situation.now_ms, situation.plan
+        # who was offered it before has seen that generation: agents want a newer one
+        again = {r.host_id for r in situation.waiting if r.generation is not None}
+        newer = next_generation(connection, now_ms) if again else row.generation
+        generations = {id_: newer if id_ in again else row.generation for id_ in choice.take}
         moves = [
             Move(row.id, id_, AttemptState.WAITING, AttemptState.OFFERED, extra={
-                "generation": row.generation, "offered_ms": now_ms,
+                "generation": generations[id_], "offered_ms": now_ms,
             })
             for id_ in choice.take
         ]  # fmt: skip
@@ -570,7 +575,7 @@ class Delivery:
         apply_moves(connection, moves, now_ms)
         if situation.directive_kind and choice.take:
             detail = directive_detail(situation.change, plan)
-            rows = [(id_, row.generation, plan.to, detail) for id_ in choice.take]
+            rows = [(id_, generations[id_], plan.to, detail) for id_ in choice.take]
             write_directives(
                 connection, situation.directive_kind, situation.run, rows, row.id, now_ms
             )

@@ -5,34 +5,36 @@ Agents send those of `AGENT`; a code that an agent's release knows and we do not
 
 from __future__ import annotations
 
-AGENT: dict[str, str] = {
-    "": "",
-    # refused before anything was switched
-    "signature": "the signed metadata does not allow it",
-    "expired": "the signed metadata has expired",
-    "rolled_back": "the metadata or the directive is older than what the agent has seen",
-    "checksum": "what was fetched has another hash",
-    "too_long": "what was fetched is longer than it was said to be",
-    "disk_full": "there is not enough disk",
-    "incompatible": "it does not run on this host",
-    "invalid": "the configuration or script is not valid",
-    "not_opted_in": "the host's own configuration does not allow it",
-    "quarantined": "the host went back from this very hash before",
-    "fetch_failed": "it could not be fetched",
-    # reverted after the switch
+from vezha.trust.errors import CODES
+
+REVERTS: dict[str, str] = {
     "crashed": "it ended by itself while it was watched",
+    "does_not_start": "it was not ready to take over",
     "boot_loop": "it was started too often",
-    "no_connection": "it did not connect",
-    "no_acks": "its samples were not acknowledged",
+    "interrupted": "the host stopped too often while it was watched",
+    "damaged": "its file is not what was staged",
+    "cpu": "it used more processor time than it may",
+    "memory": "it used more memory than it may",
+    "wrong_build": "another build runs than was meant",
+    "config": "it does not run with its configuration",
+    "collector": "a collector fails that worked before",
+    "no_proof": "it says nothing of itself",
+    "not_connected": "it does not connect although the server answers",
+    "no_telemetry": "its samples are not acknowledged",
     "gap": "its series have a gap",
-    "too_hungry": "it used more processor time or memory than it may",
-    "collector": "a collector stopped working under it",
-    "rebooted": "the host started again while it was watched",
-    # a script's end
+    "server_away": "the server was away while it should have proven itself",
+    "replaced": "somebody installed the agent anew meanwhile",
+}
+"""Why an agent's launcher went back."""
+EXCUSED = ("server_away", "replaced")
+"""Reasons that say nothing against the version: the host is offered it again."""
+SCRIPTS: dict[str, str] = {
     "exit_code": "the script ended with another code than 0",
     "timed_out": "the script took longer than it may",
     "output_limit": "the script wrote more than it may",
 }
+AGENT: dict[str, str] = {"": "", **CODES, **REVERTS, **SCRIPTS}
+"""All that agents tell: refusals (of the trust room), ways back, ends of scripts."""
 SERVER: dict[str, str] = {
     # of an attempt
     "offline": "the host was not there when its wave came",

@@ -160,7 +160,7 @@ def read_situation(
     if found.state in (State.RUNNING, State.HELD) and found.phase is not Phase.BAKING:
         found.waiting = list(
             connection.execute(
-                select(attempt.c.host_id, attempt.c.host).where(
+                select(attempt.c.host_id, attempt.c.host, attempt.c.generation).where(
                     attempt.c.rollout_id == row.id,
                     attempt.c.state == AttemptState.WAITING.value,
                     attempt.c.wave == row.wave,

@@ -87,3 +87,11 @@ DIRECTIVES_OVERLAP_MS = 5_000
 EFFECTIVE_TEXT_CHARS_MAX = 64 << 10
 RELEASES_LOOK_S = 60.0
 """How often the server looks whether its own signatures come to their end."""
+DELIVERY_LOOK_EVERY_S = 1.0
+"""How often the delivery loop looks without being nudged."""
+DELIVERY_SERIES_EVERY_S = 5.0
+"""How often the series of delivery are written."""
+RULES_FILES_MAX = 500
+"""Files in one artifact of rules."""
+RULES_UNPACKED_BYTES_MAX = 16 << 20
+"""Size of all files of one artifact of rules."""

@@ -27,6 +27,7 @@ from vezha.server.bus import Bus, socket_path
 from vezha.server.chronicle import Chronicle
 from vezha.server.contour import StopSignal
 from vezha.server.deadman import Deadman
+from vezha.server.delivering import Delivering
 from vezha.server.desk_series import DeskSeries
 from vezha.server.forecasting import keep_forecasting
 from vezha.server.settings import Settings
@@ -78,11 +79,14 @@ async def _serve(
         Diarist(ledger, world, asking.instant, settings.diary_time_zone),
         lambda: _publish(loop, bus, wake),
     )
+    delivering = Delivering(settings, ledger, asking.engine, doors, bus, world)
     beside: list[asyncio.Task[None]] = []
     try:
         await notifier.start()
         ready()
-        beside = [asyncio.create_task(one.run()) for one in (deadman, desk_series, chronicle)]
+        beside = [
+            asyncio.create_task(one.run()) for one in (deadman, desk_series, chronicle, delivering)
+        ]
         beside.append(asyncio.create_task(keep_forecasting(settings, world)))
         while not stop.is_set():
             wake.clear()

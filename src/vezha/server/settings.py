@@ -334,8 +334,9 @@ class Settings:
 
     @property
     def rule_folders(self) -> tuple[str, ...]:
-        """Folders with rule files, the state's own first."""
-        return (str(self.state.rules), *self.rules.folders)
+        """Folders with rule files: the state's own, those that came as changes, others."""
+        delivered = self.state.delivered / "current"
+        return (str(self.state.rules), str(delivered), *self.rules.folders)
 
     @property
     def diary_time_zone(self) -> str:

@@ -63,6 +63,11 @@ class StateFolder:
         return self.path / "rules"
 
     @property
+    def delivered(self) -> Path:
+        """Rule files that came as changes; `current` in it is a link to those in force."""
+        return self.path / "delivered"
+
+    @property
     def checklists(self) -> Path:
         """The operator's own checklists."""
         return self.path / "checklists"
@@ -104,6 +109,7 @@ class StateFolder:
             self.store,
             self.tls,
             self.rules,
+            self.delivered,
             self.checklists,
             self.run,
             self.logs,

@@ -28,15 +28,18 @@ from vezha.api import (
     alertmanager,
     alertmanager_silences,
     causes,
+    changes,
     checklist_runs,
     checklists,
     contacts,
     diary,
+    freezes,
     heartbeats,
     incidents,
     load,
     notify,
     oncall,
+    releases,
     reports,
     rules,
     scenarios,
@@ -89,6 +92,9 @@ ROUTES: tuple[Route, ...] = (
     *load.ROUTES,
     *alertmanager.ROUTES,
     *alertmanager_silences.ROUTES,
+    *changes.ROUTES,
+    *freezes.ROUTES,
+    *releases.ROUTES,
 )
 """The API's whole table, but for other people's protocols, which need the data contour's feed."""
 STOP_GRACE_S = 4

@@ -301,7 +301,9 @@ def test_late_and_returning_hosts_go_straight_to_it_once_it_is_done(ledger: Ledg
 
 def test_a_script_runs_once_on_each_host_and_tells(ledger: Ledger) -> None:
     field = Field(ledger, 4)
-    target = field.publish("1", kind="script", params=["path"])
+    target = field.publish(
+        "1", kind="script", dry_run=True, parameters=[{"name": "path", "type": "text"}]
+    )
     id_ = start(field, target, kind="script", params={"path": "/var/tmp"},
                 policy={"dry_run": True, "max_in_flight": 5})  # fmt: skip
     assert field.run(field.loop(), 300, until=lambda: over(field, id_))
@@ -384,3 +386,17 @@ def test_everything_is_in_the_ledger(open_ledger: OpenLedger) -> None:
             field.clock.now_s += 1
         ends.append((state_of(field, id_), sorted(a.state for a in attempts(field, id_).values())))
     assert ends[0] == ends[1] == ("done", ["proven"] * 8)
+
+
+def test_a_way_back_because_of_us_is_not_held_against_the_version(ledger: Ledger) -> None:
+    field = Field(ledger, 4)
+    id_ = start(field, field.publish("2.0", Behaviour("reverted", "server_away", times=1)))
+    assert field.run(field.loop(), 600, until=lambda: over(field, id_))
+    assert state_of(field, id_) == "done"
+    for row in attempts(field, id_).values():
+        assert history(field, id_, row.host_id) == [
+            "offered", "downloaded", "staged", "started", "waiting",
+            "offered", "downloaded", "staged", "started", "proven",
+        ]  # fmt: skip
+    with ledger.read() as connection:
+        assert not connection.execute(select(quarantine)).all()

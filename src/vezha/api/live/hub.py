@@ -99,6 +99,8 @@ class Hub:
             self._fleet.forget()
         if topic in ("hosts", "incidents", "alerts"):
             self._wake.set()
+        if topic == "changes":
+            self._tell_all({"type": "changes"})
         kind, _, number = topic.partition(":")
         if kind == "checklists" and number.isdigit():
             self._tell_all({"type": "checklist_run", "id": int(number)})

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from vezha.delivery.reason import EXCUSED
 from vezha.wire import message as m
 from vezha.wire.directive import Directive, directive_of
 from vezha.wire.limits import SCRIPT_CAPABILITY
@@ -23,11 +24,12 @@ _SENT_AT_ONCE = 8
 @dataclass(frozen=True)
 class Behaviour:
     """What a version does: how it ends (`proven`, `reverted`, `refused`, `hangs`), and for `share`
-    of the hosts only, the others prove it."""
+    of the hosts only, the others prove it; the first `times` on each host, then it is good."""
 
     ends: str = "proven"
     reason: str = ""
     share: float = 1.0
+    times: int = 1_000_000
     step_s: float = 2.0
 
 
@@ -101,6 +103,7 @@ class ChangingAgent:
             return
         behaviour = self.behaviours.get(wanted.sha256, GOOD)
         bad = behaviour.ends != "proven" and self.chance.random() < behaviour.share
+        bad = bad and self.starts.get(wanted.sha256, 0) < behaviour.times
         ends = behaviour.ends if bad else "proven"
         at_s = now_s
         steps = ["downloaded", "staged", "started", ends] if ends != "refused" else ["refused"]
@@ -139,9 +142,10 @@ class ChangingAgent:
                 continue
             if due.step == "reverted":
                 self.running = self.before
-                self.quarantined.add(sha256)
+                if due.reason not in EXCUSED:
+                    self.quarantined.add(sha256)
             self._tell(self.current, due.step, now_s, due.reason)
-            if due.step == "reverted":
+            if due.step == "reverted" and due.reason not in EXCUSED:
                 self._tell(self.current, "quarantined", now_s, due.reason)
 
     def _tell(

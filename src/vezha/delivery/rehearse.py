@@ -1,0 +1,77 @@
+"""Rehearsal: what a gate would have said over the past, before it is armed.
+
+The same gathering and judging as in a rollout, at instants of the past, over hosts that are taken
+for touched (canary comparison: the first tenth of them; the others are the controls).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from vezha.delivery.errors import SpecError
+from vezha.delivery.evidence import Scope, Touched, gather
+from vezha.delivery.gate import judge
+from vezha.delivery.limits import REHEARSE_STEPS_MAX
+from vezha.delivery.signals import Signals
+from vezha.delivery.spec import Gate
+
+_ASKED = ("health", "promql", "budget", "predictability", "canary")
+
+
+@dataclass(slots=True)
+class Span:
+    """A time over which the gate said the same."""
+
+    start_ms: int
+    end_ms: int
+    result: str
+    sentence: str
+
+
+@dataclass(slots=True)
+class Rehearsal:
+    """What a gate would have said: instants by answer, and spans of equal answers."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    spans: list[Span] = field(default_factory=list)
+
+
+def rehearse(
+    gate: Gate,
+    hosts: Sequence[str],
+    signals: Signals,
+    start_ms: int,
+    end_ms: int,
+    step_ms: int,
+) -> Rehearsal:
+    """Ask *gate* from *start_ms* to *end_ms*, each *step_ms*. Raises SpecError."""
+    if gate.kind not in _ASKED:
+        raise SpecError(f"a {gate.kind} gate asks nothing of the past; use {', '.join(_ASKED)}")
+    if end_ms <= start_ms:
+        raise SpecError("the past ends before it begins")
+    if (end_ms - start_ms) // step_ms + 1 > REHEARSE_STEPS_MAX:
+        raise SpecError(f"that is more than {REHEARSE_STEPS_MAX} instants; take a longer step")
+    ordered = sorted(hosts)
+    canaries = ordered if gate.kind != "canary" else ordered[: max(1, len(ordered) // 10)]
+    touched = tuple(Touched(name, start_ms, True, start_ms) for name in canaries)
+    controls = tuple(ordered[len(canaries) :])
+    out = Rehearsal()
+    for at_ms in range(start_ms, end_ms + 1, step_ms):
+        scope = Scope(
+            at_ms, 0, touched, controls, len(touched), 0, down=_down(signals, at_ms),
+            names=tuple(ordered),
+        )  # fmt: skip
+        found = judge(gate, gather(gate, scope, signals))
+        out.counts[found.result] = out.counts.get(found.result, 0) + 1
+        last = out.spans[-1] if out.spans else None
+        if last is not None and last.result == found.result:
+            last.end_ms, last.sentence = at_ms, found.sentence
+        else:
+            out.spans.append(Span(at_ms, at_ms, found.result, found.sentence))
+    return out
+
+
+def _down(signals: Signals, at_ms: int) -> frozenset[str]:
+    up = signals.up(at_ms)
+    return frozenset() if up is None else frozenset(n for n, is_up in up.items() if not is_up)

@@ -1,0 +1,143 @@
+"""Rules and checklists that come as changes: verified, linted, swapped in atomically.
+
+Below `delivered/` of the state is a folder for each artifact, named by its hash; `current` is a
+symbolic link to the one in force, and changing the link is the swap. An artifact is one rule file
+(`.yml`) or a zip of rule files and checklists (`.md`).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+from sqlalchemy import select
+
+from vezha.alerting.ask import check_expression
+from vezha.alerting.rulefile import find_rule_files, load_rule_files
+from vezha.delivery.plan import Version
+from vezha.ledger import Ledger
+from vezha.ledger.tables import rule_group_state
+from vezha.server.limits import RULES_FILES_MAX, RULES_UNPACKED_BYTES_MAX
+from vezha.trust.errors import Refused, TrustError
+from vezha.trust.folder import ReleaseFolder
+from vezha.trust.repository import check
+from vezha.world import World
+
+LINK = "current"
+_SUFFIXES = (".yml", ".yaml", ".rules", ".md")
+
+
+class RuleFiles:
+    """The server's own rule files, as delivery changes them."""
+
+    def __init__(self, folder: Path, releases: ReleaseFolder, ledger: Ledger, world: World) -> None:
+        self._folder = folder
+        self._releases = releases
+        self._ledger = ledger
+        self._world = world
+
+    def fetch(self, version: Version) -> str:
+        """Verify the artifact and unpack it aside."""
+        place = self._place(version)
+        if place.exists():
+            return ""
+        try:
+            trusted = check(self._releases.files(), self._world.clock.now())
+            artifact = trusted.artifact(version.target)
+            if (artifact.sha256, artifact.length) != (version.sha256, version.length):
+                return "the signed targets list another file under that name"
+            content = self._releases.read_artifact(artifact)
+            artifact.check(content)
+            files = unpack(version.target, content)
+        except (Refused, TrustError, OSError, ValueError) as fault:
+            return str(fault)
+        aside = place.with_name(place.name + ".new")
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True, mode=0o700)
+        for name, data in files.items():
+            (aside / name).write_bytes(data)
+        aside.replace(place)
+        return ""
+
+    def lint(self, version: Version) -> str:
+        """What is wrong with its rule files."""
+        place = self._place(version)
+        loaded = load_rule_files(find_rule_files([str(place)]), check_expression)
+        problems = [text for texts in loaded.problems.values() for text in texts]
+        if not problems and not any(place.iterdir()):
+            return "there are no rule files in it"
+        return "; ".join(p.replace(f"{place}/", "") for p in problems[:5])
+
+    def swap(self, version: Version) -> None:
+        """Let the link point at it; an empty version takes the link away."""
+        link = self._folder / LINK
+        if not version.sha256:
+            link.unlink(missing_ok=True)
+            return
+        if not self._place(version).exists():
+            trouble = self.fetch(version)
+            assert not trouble, trouble
+        new = self._folder / f"{LINK}.new"
+        new.unlink(missing_ok=True)
+        new.symlink_to(version.sha256, target_is_directory=True)
+        os.replace(new, link)  # noqa: PTH105 - rename over a link, not into the folder behind it
+
+    def loaded(self, version: Version, since_ms: int) -> str | None:
+        """Whether the data contour has evaluated them since they were swapped in."""
+        files = find_rule_files([str(self._folder / LINK)])
+        if not version.sha256 or not files:
+            return ""
+        loaded = load_rule_files(files, check_expression)
+        wanted = {group.identity for group in loaded.groups}
+        with self._ledger.read() as connection:
+            rows = {
+                (row.file, row.group_name): row
+                for row in connection.execute(select(rule_group_state))
+                if row.evaluated_ms >= since_ms
+            }
+        if not wanted <= set(rows):
+            return None
+        problems = [rows[key].problem for key in wanted if rows[key].problem]
+        broken = [
+            str(entry.get("error"))
+            for key in wanted
+            for entry in rows[key].rules
+            if entry.get("health") == "err"
+        ]
+        return "; ".join([*problems, *broken][:3])
+
+    def _place(self, version: Version) -> Path:
+        return self._folder / version.sha256
+
+
+def unpack(target: str, content: bytes) -> dict[str, bytes]:
+    """The files of an artifact by name. Raises ValueError for what is not plainly such files."""
+    name = target.rsplit("/", 1)[-1]
+    if not name.endswith(".zip"):
+        if not name.endswith(_SUFFIXES):
+            raise ValueError(f"{name} is neither a rule file (.yml) nor a zip of such files")
+        return {name: content}
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(content))
+        entries = archive.infolist()
+        if len(entries) > RULES_FILES_MAX:
+            raise ValueError(f"{name} has more than {RULES_FILES_MAX} files")
+        if sum(e.file_size for e in entries) > RULES_UNPACKED_BYTES_MAX:
+            raise ValueError(f"{name} unpacks to more than {RULES_UNPACKED_BYTES_MAX} bytes")
+        files = {}
+        for entry in entries:
+            flat = Path(entry.filename)
+            if entry.is_dir() or len(flat.parts) != 1 or flat.name.startswith("."):
+                raise ValueError(f"{name} has {entry.filename!r}; only files at its top are taken")
+            if not flat.name.endswith(_SUFFIXES):
+                raise ValueError(f"{entry.filename} is neither a rule file nor a checklist")
+            files[flat.name] = archive.read(entry)
+    except zipfile.BadZipFile:
+        raise ValueError(f"{name} is not a zip file") from None
+    return files
+
+
+__all__ = ["LINK", "RuleFiles", "unpack"]
