@@ -75,6 +75,9 @@ class Book:
             told = json.loads(self._world.disk.read(f"{self._folder}/{_FIGURES_FILE}"))
             self.figures = {tuple(row[:3]): tuple(row[3:]) for row in told["rows"]}
             self.issued = int(told["issued"])
+            if self.issued > self.loads.newest:
+                # of a book that was lost, or of a clock that was wrong
+                self.figures, self.issued = {}, -1
         except (OSError, ValueError, KeyError, TypeError):
             return
 
@@ -82,6 +85,14 @@ class Book:
         """Everything that was written."""
         for ring in (self.loads, self.told, self.files):
             ring.save()
+
+    def clear(self) -> None:
+        """Begin anew: the clock was wrong when this was written."""
+        for ring in (self.loads, self.told, self.files):
+            ring.clear()
+        self.figures.clear()
+        self.issued = -1
+        self.save()
 
     def known(self, kind: str = "") -> list[Key]:
         """The loads that are known, sorted."""

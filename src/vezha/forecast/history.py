@@ -122,6 +122,11 @@ class Ring:
         for key in keys:
             self._free.append(self.rows.pop(key))
 
+    def clear(self) -> None:
+        """Forget every value; rows stay."""
+        self.newest = -1
+        self._data[:] = np.nan
+
     def save(self) -> None:
         """Tell on disk what was written."""
         if isinstance(self._data, np.memmap):

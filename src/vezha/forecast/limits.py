@@ -56,3 +56,5 @@ NICENESS = 15
 """The forecast's process yields to everything else."""
 FILE_GAP_STEPS = 2
 """Steps without a value over which free room is taken to have stayed."""
+CLOCK_BACK_STEPS_MAX = DAY_STEPS
+"""A book that is farther ahead of the clock was written by a wrong one, and is begun anew."""

@@ -16,6 +16,7 @@ from vezha.forecast.book import BOUNDS, Book, Standing, peak_least_of
 from vezha.forecast.fill import WITHIN_S, Filling, bridged, fill
 from vezha.forecast.history import Key
 from vezha.forecast.limits import (
+    CLOCK_BACK_STEPS_MAX,
     FILE_STEPS,
     FILE_SYSTEMS_MAX,
     GROUP_HOSTS_MIN,
@@ -65,7 +66,12 @@ class Forecaster:
         now_s = self._world.clock.now()
         last = int((now_s - LAG_S) // STEP_S) - 1
         tick = int((now_s - LAG_S) // TICK_S)
-        if self.book.loads.newest < last:
+        if self.book.loads.newest > last + CLOCK_BACK_STEPS_MAX:
+            _log.warning("the clock was set back; learning loads anew")
+            self.book.clear()
+            self._standing = self._anomalies = self._filling = None
+            self._tick, self._published_s = -1, 0.0
+        elif self.book.loads.newest < last:
             self._catch_up(last)
             self._standing = None
         elif self.book.files.newest < tick:

@@ -131,6 +131,15 @@ def test_what_was_forecast_is_never_revised_and_is_what_scores(
     assert standing.scores.predictability[1] < 0.2
 
 
+def test_a_clock_that_was_years_ahead_does_no_lasting_harm(store: Store, tmp_path: Path) -> None:
+    heard = Heard()
+    ahead = forecaster(store, tmp_path, Clock(NOW_S + 3e8), heard)
+    settle(ahead)
+    assert not heard.said
+    settle(forecaster(store, tmp_path, Clock(NOW_S), heard))
+    assert heard.said["vezha_load_predictability"]
+
+
 def test_a_fresh_install_says_nothing(tmp_path: Path) -> None:
     world = World(clock=Clock(NOW_S))
     store = Store.open(str(tmp_path / "store"), world)

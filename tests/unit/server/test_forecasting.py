@@ -1,0 +1,60 @@
+"""The forecast's process: it works without a store, starts again, and ends with its contour."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vezha.server import forecasting
+from vezha.server.forecast_worker import argv_of
+from vezha.server.settings import load_settings
+from vezha.server.state import StateFolder
+from vezha.world import World
+
+
+def wait_for(there: Callable[[], bool], timeout_s: float = 60.0) -> None:
+    began = time.monotonic()
+    while not there():
+        assert time.monotonic() - began < timeout_s
+        time.sleep(0.05)
+
+
+def test_it_learns_from_nothing_and_ends_with_its_contour(tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair()
+    argv = argv_of(str(tmp_path / "store"), str(tmp_path / "feed"), str(tmp_path / "forecast"))
+    process = subprocess.Popen([*argv, str(theirs.fileno())], pass_fds=[theirs.fileno()])
+    try:
+        theirs.close()
+        wait_for(lambda: (tmp_path / "forecast" / "figures.json").exists())
+        nice = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[16]
+        assert int(nice) >= 15
+        assert process.poll() is None
+        ours.close()
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_one_that_ends_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings(StateFolder.at(tmp_path / "state"), {})
+    starts: list[list[str]] = []
+
+    async def run(argv: list[str]) -> int:
+        starts.append(argv)
+        if len(starts) == 3:
+            raise asyncio.CancelledError
+        return 1
+
+    monkeypatch.setattr(forecasting, "_run", run)
+    monkeypatch.setattr(forecasting, "RESTART_DELAY_FIRST_S", 0.001)
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(forecasting.keep_forecasting(settings, World()))
+    assert len(starts) == 3
+    assert starts[0][-1].endswith("/forecast")
