@@ -27,6 +27,7 @@ NOT_METRICS = {
     "vezha_title",
     "vezha_checklist",
     "vezha_explains",
+    "vezha_depends_on",
     "vezha_next",
     "vezha_user",
 }

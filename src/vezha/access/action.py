@@ -60,6 +60,8 @@ class Action(Enum):
     CALENDAR_FETCH = "calendar.fetch"
     CONTACT_READ = "contact.read"
     CONTACT_CHANGE = "contact.change"
+    DEPENDENCY_READ = "dependency.read"
+    DEPENDENCY_CHANGE = "dependency.change"
     SILENCE_READ = "silence.read"
     SILENCE_CHANGE = "silence.change"
 
@@ -166,6 +168,8 @@ def _rules() -> tuple[ActionRule, ...]:
             "change how one is reached; others': as an admin",
             changes=True,
         ),
+        rule(a.DEPENDENCY_READ, viewer, "see what depends on what"),
+        rule(a.DEPENDENCY_CHANGE, operator, "say what depends on what", changes=True),
         rule(a.SILENCE_READ, viewer, "see silences"),
         rule(a.SILENCE_CHANGE, operator, "begin or end a silence", changes=True),
         rule(a.SCENARIO_READ, viewer, "see scenarios and their rounds"),

@@ -47,7 +47,7 @@ _FOR_PEOPLE = {
     f"vezha_{word}{language}"
     for word in ("title", "meaning", "next", "checklist")
     for language in ("", "_uk")
-}
+} | {"vezha_depends_on"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from vezha.incidents.dependency import Cause
 from vezha.incidents.errors import WrongState
 from vezha.incidents.limits import FINGERPRINTS_KEPT_MAX, HOSTS_KEPT_MAX
 from vezha.incidents.state import Act, State, step
-from vezha.incidents.words import Member, Place, hosts_of, main_member, words_of
+from vezha.incidents.words import Member, Place, hosts_of, words_of, worst_of
 from vezha.model.severity import Severity
 
 SYSTEM = "vezha"
@@ -118,7 +119,7 @@ class Case:
             kind = "eased" if worst > self.severity.rank else "recovered"
             self._enter(at_ms, "expired" if expired else kind).name(member)
             if kind == "eased":
-                self.severity = main_member(left).severity
+                self.severity = worst_of(left)
                 self._mitigate(at_ms, SYSTEM)
         elif self.state is not State.RESOLVED:
             self._act(Act.ALL_OVER, at_ms, None)
@@ -251,19 +252,35 @@ class Case:
         self.entries.append(entry)
         return entry
 
-    def silence(self, because: Callable[[Member], str], at_ms: int) -> None:
-        """Apply silences: the incident is silent where each open alert is."""
+    def judge(
+        self,
+        because: Callable[[Member], str],
+        cause_of: Callable[[Member], Cause | None],
+        at_ms: int,
+    ) -> None:
+        """Apply silences and dependencies: the incident is silent where each open alert is."""
         reasons = []
+        waited = False
         for member in self.members.values():
-            reason = because(member)
-            if reason != member.silent_because:
-                member.silent_because = reason
+            if not member.is_open:
+                continue  # what explained it stays, for the title
+            cause = cause_of(member)
+            reason = because(member) or (cause.because if cause else "")
+            waited |= bool(member.cause and member.silent_because) and not reason
+            known = (member.silent_because, member.cause)
+            member.silent_because = reason
+            if cause is not None:
+                member.cause = cause.fingerprint
+            elif member.cause not in self.members:
+                member.cause = ""
+            if known != (member.silent_because, member.cause):
                 self.changed.add(member.fingerprint)
-            if member.is_open:
-                reasons.append(reason)
+            reasons.append(reason)
         whole = reasons[0] if reasons and all(reasons) else ""
         if bool(whole) != bool(self.silent_because):
-            self._enter(at_ms, "silenced" if whole else "unsilenced", SYSTEM, whole)
+            # whoever was told of the cause hears what is left after it
+            ended = "eased" if waited else "unsilenced"
+            self._enter(at_ms, "silenced" if whole else ended, SYSTEM, whole)
         if whole != self.silent_because:
             self.silent_because = whole
             self.changed.add("")
@@ -274,7 +291,7 @@ class Case:
             return  # merged into another: what it was called stays
         live = [m for m in self.members.values() if m.is_open]
         if live:
-            self.severity = main_member(live).severity
+            self.severity = worst_of(live)
         shown = live or list(self.members.values())
         words = words_of(shown, "en", place)
         self.title, self.summary, self.next = words.title, words.summary, words.next

@@ -38,3 +38,7 @@ class AnswerError(OperatorError):
 
 class AnsweredMeanwhile(OperatorError):
     """Somebody else changed that step; look at it again first."""
+
+
+class DependencyError(OperatorError):
+    """The dependency cannot be kept as asked."""

@@ -3,18 +3,20 @@
 One cause, one incident. In this order, the first that fits:
 
 1. the incident that has this very alert: open, or resolved a short while ago (a relapse);
-2. an open incident with this alert's host that was active lately (what goes wrong on one host at
+2. the open incident that has the alert which explains this one (`dependency`), or the oldest of
+   lately whose hosts this one explains;
+3. an open incident with this alert's host that was active lately (what goes wrong on one host at
    one time has one cause until a person splits it);
-3. an open incident of the same kind of alert that was active lately (what hits many hosts at one
+4. an open incident of the same kind of alert that was active lately (what hits many hosts at one
    time has one cause), of the same team;
-4. none: a new one.
+5. none: a new one.
 
 The search is by indexes, so that a storm of 10,000 alerts costs a few dictionary look-ups each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from vezha.incidents.limits import HOST_WINDOW_MS, KIND_WINDOW_MS, RELAPSE_WINDOW_MS
@@ -29,6 +31,10 @@ class Arriving:
     host: str
     team: str
     at_ms: int
+    cause: str = ""
+    """The alert that explains it."""
+    explains_host: Callable[[str], bool] | None = None
+    """Whether it explains that a host fails; None where nothing depends on it."""
 
 
 @dataclass(slots=True)
@@ -73,6 +79,9 @@ class Grouping:
         own = self._best(self._by_member.get(alert.fingerprint, ()), alert, self._takes_back)
         if own is not None:
             return own
+        related = self._related(alert)
+        if related is not None:
+            return related
         if alert.host:
             same_host = self._by_host.get(alert.host, ())
             found = self._best(same_host, alert, lambda c, a: _is_live(c, a, HOST_WINDOW_MS))
@@ -82,6 +91,21 @@ class Grouping:
         return self._best(
             same_kind, alert, lambda c, a: _is_live(c, a, KIND_WINDOW_MS) and c.team == a.team
         )
+
+    def _related(self, alert: Arriving) -> int | None:
+        if alert.cause:
+            found = self.of_member(alert.cause)
+            if found is not None:
+                return found
+        explains = alert.explains_host
+        if explains is None:
+            return None
+        ids = [
+            c.id
+            for c in self.by_id.values()
+            if _is_live(c, alert, HOST_WINDOW_MS) and any(map(explains, c.hosts))
+        ]
+        return min(ids, default=None)
 
     def of_member(self, fingerprint: str) -> int | None:
         """The newest open incident that has this alert."""

@@ -107,3 +107,36 @@ CHECKLIST_FIGURES_RUNS_MAX = 20_000
 """Newest runs from which steps are measured."""
 CHECKLIST_TRIES_MAX = 5
 """How often a write is tried again when another came between."""
+RECHECK_MS = 60_000
+"""After a parent recovered its children stay silent for so long: they are judged anew first."""
+DEPENDENCIES_MAX = 20_000
+DEPENDENCY_CHARS_MAX = 512
+"""Characters of one end of a dependency."""
+DEPENDENCY_PARENTS_MAX = 16
+DEPENDENCY_DEPTH_MAX = 16
+"""Levels of parents that are looked up."""
+DEPENDENCY_FILE_BYTES_MAX = 4_000_000
+SUGGESTION_SPAN_MS = 90 * 86_400_000
+"""History that suggestions are learned from."""
+SUGGESTION_EVENTS_MAX = 200_000
+SUGGESTION_HOSTS_MAX = 2_000
+"""Hosts that failed most often; the others are left out."""
+SUGGESTION_GAP_MS = 60_000
+"""Failures with less time between them are one outage …"""
+SUGGESTION_OUTAGE_MS_MAX = 5 * 60_000
+"""… which lasts no longer than this."""
+SUGGESTION_OUTAGES_MIN = 3
+"""Outages of a parent below which nothing is concluded."""
+SUGGESTION_SHARE_MIN = 0.8
+"""Share of a parent's outages in which the child failed, too."""
+SUGGESTION_AHEAD_MIN = 0.2
+"""By so much rarer must the parent's failing follow from the child's …"""
+SUGGESTION_FIRST_MIN = 0.8
+"""… or in such a share of outages the parent failed first."""
+SUGGESTION_LUCK_MAX = 0.001
+"""Probability below which being first is not taken for luck."""
+SUGGESTIONS_MAX = 500
+SPREAD_AFTER_MS = 2_000
+"""So long after GROWTH_TOLD_GAP_MS an incident is looked at for having grown since it was told."""
+SPREAD_WINDOW_MS = 10 * 60_000
+"""Older incidents are not looked at for it."""

@@ -7,18 +7,31 @@ crash at any point repeats or skips nothing. Idempotent: a step without news cha
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, or_, select
 
 from vezha.incidents import external
-from vezha.incidents.case import Case
+from vezha.incidents.case import SYSTEM, Case
+from vezha.incidents.dependency import Tree, explains
+from vezha.incidents.dependency_file import DependencyFile
+from vezha.incidents.dependency_rows import (
+    read_dependencies,
+    read_failing,
+    read_failing_marks,
+    read_stamp,
+)
 from vezha.incidents.errors import OperatorError
 from vezha.incidents.grouping import Arriving, Candidate, Grouping
 from vezha.incidents.limits import (
     EXTERNAL_SETTLE_MS,
+    GROWTH_TOLD_FACTOR,
+    GROWTH_TOLD_GAP_MS,
     NOTE_CHARS_MAX,
     RELAPSE_WINDOW_MS,
+    SPREAD_AFTER_MS,
+    SPREAD_WINDOW_MS,
     TRANSITIONS_PER_STEP_MAX,
 )
 from vezha.incidents.oncall.rows import read_teams
@@ -37,7 +50,7 @@ from vezha.incidents.snooze import is_due, snooze_in, wake_due
 from vezha.incidents.state import OVER, Act, State
 from vezha.incidents.words import Member, Place, service_of
 from vezha.ledger import Ledger
-from vezha.ledger.tables import alert_transition, incident, incident_alert
+from vezha.ledger.tables import alert_transition, incident, incident_alert, incident_event
 from vezha.model.severity import Severity
 from vezha.world import World
 
@@ -47,10 +60,13 @@ CURSOR = "incidents.transitions"
 class Desk:
     """The incident desk over one ledger. Methods block on it; any number of processes may act."""
 
-    def __init__(self, ledger: Ledger, world: World) -> None:
+    def __init__(self, ledger: Ledger, world: World, dependencies: str = "") -> None:
+        """*dependencies*: the path of `dependencies.toml`, or empty."""
         self._ledger = ledger
         self._world = world
-        self._silenced_by: tuple[int, ...] | None = None
+        self._file = DependencyFile(dependencies)
+        self._judged: tuple[Any, ...] | None = None
+        self._spread: set[int] = set()
         self._settled_s = world.clock.monotonic() + EXTERNAL_SETTLE_MS / 1000
 
     def step(self) -> int:
@@ -63,7 +79,7 @@ class Desk:
             changed += written
             if taken < TRANSITIONS_PER_STEP_MAX:
                 break
-        return changed + self._wake() + self._apply_silences()
+        return changed + self._wake() + self._judge() + self._tell_spread()
 
     def acknowledge(self, id_: int, actor: str, note: str = "") -> None:
         """Somebody has it in hand. Raises OperatorError."""
@@ -97,6 +113,29 @@ class Desk:
         with self._ledger.begin() as connection:
             act_in(connection, id_, act, actor, text, self._now_ms())
 
+    def _tell_spread(self) -> int:
+        """One line where an incident has become much larger since it was told, and then stands.
+
+        Who was told of "3 hosts" in the first second of a storm hears of the 1,000 and of the root,
+        although nothing joins any more. Once for each incident.
+        """
+        now_ms = self._now_ms()
+        until_ms = now_ms - GROWTH_TOLD_GAP_MS - SPREAD_AFTER_MS
+        young = select(incident.c.id).where(
+            incident.c.state.not_in(OVER),
+            incident.c.detected_ms <= until_ms,
+            incident.c.detected_ms > until_ms - SPREAD_WINDOW_MS,
+        )
+        with self._ledger.read() as connection:
+            ids = {i for i in connection.execute(young).scalars() if i not in self._spread}
+        told = 0
+        if ids:
+            with self._ledger.begin() as connection:
+                for id_ in sorted(ids):
+                    told += tell_spread(connection, id_, now_ms)
+        self._spread = {i for i in self._spread if i > max(self._spread) - 10_000} | ids
+        return told
+
     def _wake(self) -> int:
         """Ask again about incidents whose snooze is over."""
         now_ms = self._now_ms()
@@ -128,35 +167,48 @@ class Desk:
         if not rows:
             return 0, 0
         now_ms = self._now_ms()
-        work = _Work(connection, now_ms)
+        place = read_place(connection)
+        tree = self._tree(connection, place, now_ms)
+        work = _Work(connection, tree, now_ms)
         for row in rows:
             work.take(row)
-        place = read_place(connection)
         because = _because(read_silences(connection, now_ms), place, now_ms)
         written = 0
         for case in work.touched.values():
-            case.silence(because, now_ms)
+            case.judge(because, tree.cause, now_ms)
             written += write_case(connection, case, place, now_ms)
         write_cursor(connection, CURSOR, rows[-1].id)
         return len(rows), written
 
-    def _apply_silences(self) -> int:
-        """Judge open incidents anew where the set of silences that hold has changed."""
+    def _tree(self, connection: Connection, place: Place, now_ms: int) -> Tree:
+        """What explains what, over the alerts that fail now."""
+        self._file.refresh()
+        known = [*self._file.dependencies, *read_dependencies(connection)]
+        inhibitions = self._file.inhibitions
+        failing = read_failing(connection, now_ms, every=bool(inhibitions))
+        return Tree(known, inhibitions, place, failing)
+
+    def _judge(self) -> int:
+        """Judge open incidents anew where silences, dependencies or what fails have changed."""
         now_ms = self._now_ms()
+        self._file.refresh()
         with self._ledger.read() as connection:
             silences = [s for s in read_silences(connection, now_ms) if s.holds(now_ms)]
-        held = tuple(s.id for s in silences)
-        if held == self._silenced_by:
+            held = tuple(s.id for s in silences)
+            fails = read_failing_marks(connection, now_ms, every=bool(self._file.inhibitions))
+            mark = (held, self._file.stamp, read_stamp(connection), frozenset(fails))
+        if mark == self._judged:
             return 0
         changed = 0
         with self._ledger.begin() as connection:
             ids = select(incident.c.id).where(incident.c.state.not_in(OVER))
             cases = read_cases(connection, connection.execute(ids).scalars())
             place = read_place(connection)
+            tree = self._tree(connection, place, now_ms)
             for case in cases.values():
-                case.silence(_because(silences, place, now_ms), now_ms)
+                case.judge(_because(silences, place, now_ms), tree.cause, now_ms)
                 changed += write_case(connection, case, place, now_ms)
-        self._silenced_by = held
+        self._judged = mark
         return changed
 
 
@@ -168,6 +220,26 @@ def act_in(connection: Connection, id_: int, act: Act, actor: str, text: str, no
     case.act(act, actor, text, now_ms)
     write_case(connection, case, read_place(connection), now_ms)
     return case
+
+
+def tell_spread(connection: Connection, id_: int, now_ms: int) -> bool:
+    """The line `spread` of an incident that has grown a lot since it opened, if it is due."""
+    events = connection.execute(
+        select(incident_event.c.kind, incident_event.c.data)
+        .where(incident_event.c.incident_id == id_, incident_event.c.kind.in_(("opened", "spread")))
+        .order_by(incident_event.c.id)
+    ).all()
+    if not events or any(e.kind == "spread" for e in events):
+        return False
+    case = read_case(connection, id_)
+    every = {m.host for m in case.members.values() if m.host}
+    hosts = {m.host for m in case.members.values() if m.is_open and m.host}
+    if 2 * len(hosts) < len(every):
+        return False  # it is going back already
+    if len(hosts) < GROWTH_TOLD_FACTOR * max(1, int(events[0].data.get("count", 1))):
+        return False
+    case.tell(now_ms, "spread", SYSTEM, case.title)
+    return write_case(connection, case, read_place(connection), now_ms)
 
 
 def _because(silences: list[Silence], place: Place, now_ms: int) -> Callable[[Member], str]:
@@ -185,8 +257,9 @@ def _because(silences: list[Silence], place: Place, now_ms: int) -> Callable[[Me
 class _Work:
     """One batch of transitions over the cases that they touch."""
 
-    def __init__(self, connection: Connection, now_ms: int) -> None:
+    def __init__(self, connection: Connection, tree: Tree, now_ms: int) -> None:
         self._connection = connection
+        self._tree = tree
         self._cases: dict[int, Case] = {}
         self.touched: dict[int, Case] = {}
         lately = now_ms - RELAPSE_WINDOW_MS
@@ -242,8 +315,6 @@ class _Work:
 
     def _fire(self, row: Any, at_ms: int) -> None:
         team = self._team_of(row)
-        alert = Arriving(row.fingerprint, row.alert_name, row.host, team, at_ms)
-        id_ = self._grouping.place(alert)
         member = Member(
             fingerprint=row.fingerprint,
             alert_name=row.alert_name,
@@ -256,6 +327,8 @@ class _Work:
             changed_ms=at_ms,
             active_ms=row.active_ms,
         )
+        alert = self._arriving(row, member, team)
+        id_ = self._grouping.place(alert)
         if id_ is None:
             case = Case(0, State.OPEN, member.severity, team, row.active_ms or at_ms, at_ms, at_ms)
             case.service = service_of(member)
@@ -273,6 +346,24 @@ class _Work:
             return named_team(row.labels, row.annotations)
         labels = {**self._place.labels.get(row.host, {}), **row.labels, "severity": row.severity}
         return team_of(labels, row.annotations, self._teams)
+
+    def _arriving(self, row: Any, member: Member, team: str) -> Arriving:
+        tree = self._tree
+        cause = tree.cause(member)
+        explained = None
+        if explains(member):
+            tree.add(member)
+            if tree.is_parent(member):
+                explained = partial(tree.explains_host, member)
+        return Arriving(
+            row.fingerprint,
+            row.alert_name,
+            row.host,
+            team,
+            row.evaluated_ms,
+            cause.fingerprint if cause else "",
+            explained,
+        )
 
     def _sync(self, case: Case) -> None:
         """Let grouping know what became of *case*."""

@@ -15,7 +15,7 @@ from vezha.incidents.errors import NoSuchIncident, OperatorError, WrongState
 from vezha.incidents.limits import FINGERPRINTS_KEPT_MAX, MERGED_MAX, NOTE_CHARS_MAX
 from vezha.incidents.rows import create_case, read_case, read_cases, read_place, write_case
 from vezha.incidents.state import Act, State
-from vezha.incidents.words import main_member
+from vezha.incidents.words import main_member, worst_of
 
 
 def merge_in(
@@ -65,10 +65,10 @@ def join(target: Case, source: Case, actor: str, text: str, now_ms: int) -> None
         return
     if target.state is State.RESOLVED:
         target.act(Act.REOPEN, actor, "", now_ms)
-    elif main_member(live).severity.rank < had.rank:
+    elif worst_of(live).rank < had.rank:
         # as if the worse alert had fired here: who took a warning has not taken that
         target.act(Act.WORSE, SYSTEM, "", now_ms).name(main_member(live))
-        target.severity = main_member(live).severity
+        target.severity = worst_of(live)
 
 
 def split_in(
@@ -95,9 +95,9 @@ def split_in(
     if len(wanted) == len(case.members) and not copies:
         raise OperatorError("nothing would be left of the incident; split off fewer alerts")
     members = case.give(wanted, copies=copies)
-    main = main_member([m for m in members if m.is_open] or members)
+    severity = worst_of([m for m in members if m.is_open] or members)
     first_ms = min(m.first_ms for m in members)
-    new = Case(0, State.OPEN, main.severity, case.team, first_ms, first_ms, now_ms)
+    new = Case(0, State.OPEN, severity, case.team, first_ms, first_ms, now_ms)
     new.service = case.service
     place = read_place(connection)
     new.receive(members)

@@ -86,6 +86,7 @@ def member_of(row: Any) -> Member:
         first_ms=row.first_ms,
         changed_ms=row.changed_ms,
         silent_because=row.silent_because,
+        cause=row.cause,
     )
 
 
@@ -179,6 +180,8 @@ def _member_row(id_: int, member: Member) -> dict[str, Any]:
         "labels": dict(member.labels),
         "annotations": dict(member.annotations),
         "silent_because": member.silent_because,
+        "explains": member.annotations.get("vezha_explains", "")[:16],
+        "cause": member.cause,
         "first_ms": member.first_ms,
         "changed_ms": member.changed_ms,
     }

@@ -35,6 +35,8 @@ class Member:
     changed_ms: int
     active_ms: int = 0
     silent_because: str = ""
+    cause: str = ""
+    """The fingerprint of the alert that explains this one, or empty."""
 
     @property
     def is_open(self) -> bool:
@@ -88,14 +90,17 @@ def alert_title(member: Member, language: str) -> str:
 
 
 def main_member(members: Sequence[Member]) -> Member:
-    """The alert that speaks for all: worst, then most common, then earliest.
+    """The alert that speaks for all: the cause of others, the worst, most common, earliest.
 
     Alerts that stand in for the others of their host (`HostSilent`) come first among equals.
     """
     count = Counter(m.alert_name for m in members)
+    explained = Counter(m.cause for m in members if m.cause)
     return min(
         members,
         key=lambda m: (
+            # what explains others comes before all that it explains, however bad they are
+            -explained[m.fingerprint],
             m.severity.rank,
             not is_root(m),
             -count[m.alert_name],
@@ -103,6 +108,11 @@ def main_member(members: Sequence[Member]) -> Member:
             m.fingerprint,
         ),
     )
+
+
+def worst_of(members: Sequence[Member]) -> Severity:
+    """The worst severity among them."""
+    return min((m.severity for m in members), key=lambda s: s.rank)
 
 
 def service_of(member: Member) -> str:
@@ -122,23 +132,38 @@ def hosts_of(members: Sequence[Member]) -> list[str]:
     return list(dict.fromkeys(m.host for m in ordered if m.host))
 
 
+def hosts_behind(main: Member, members: Sequence[Member]) -> list[str]:
+    """Other hosts whose alerts *main* explains, in the order in which they were hit."""
+    explained = [m for m in members if m.cause == main.fingerprint and m.host != main.host]
+    return hosts_of(explained)
+
+
 def words_of(members: Sequence[Member], language: str, place: Place) -> Words:
     """Title, summary and next step for the alerts of an incident that count."""
     main = main_member(members)
     same = [m for m in members if m.alert_name == main.alert_name]
     others = [m for m in members if m.alert_name != main.alert_name]
     hosts = hosts_of(same)
-    title = _title(main, hosts, others, language, place)
-    summary = _summary(main, hosts, others, language)
+    behind = hosts_behind(main, members)
+    title = _title(main, hosts, others, behind, language, place)
+    summary = _summary(main, hosts, others, behind, language)
     return Words(title[:TITLE_CHARS_MAX], summary, annotation(main, "vezha_next", language))
 
 
 def _title(
-    main: Member, hosts: Sequence[str], others: Sequence[Member], language: str, place: Place
+    main: Member,
+    hosts: Sequence[str],
+    others: Sequence[Member],
+    behind: Sequence[str],
+    language: str,
+    place: Place,
 ) -> str:
     what = alert_title(main, language)
     if mountpoint := main.labels.get("mountpoint", ""):
         what = f"{what} ({mountpoint})" if len(hosts) < 2 else what
+    if behind:
+        form = {"en": "{w}, {n} behind it", "uk": "{w}, за ним {n}"}[language]
+        return f"{main.host}: {form.format(w=what, n=count_hosts(len(behind), language))}"
     kinds = len({m.alert_name for m in others})
     if kinds and len(hosts) < 2:
         more = {"en": "and {n} more", "uk": "і ще {n}"}[language]
@@ -170,11 +195,25 @@ def count_hosts(n: int, language: str) -> str:
     return f"{n:,} host{'s' if n != 1 else ''}"
 
 
-def _summary(main: Member, hosts: Sequence[str], others: Sequence[Member], language: str) -> str:
+def _summary(
+    main: Member,
+    hosts: Sequence[str],
+    others: Sequence[Member],
+    behind: Sequence[str],
+    language: str,
+) -> str:
     text = annotation(main, "summary", language) or annotation(main, "description", language)
     text = text or annotation(main, "message", language) or alert_title(main, language)
     parts = [text.strip()]
-    if len(hosts) > 1:
+    if behind:
+        form = {"en": "{n} cannot be reached or seen without it: {h}{r}.",
+                "uk": "Без нього не видно: {n} ({h}{r})."}[language]  # fmt: skip
+        named = ", ".join(behind[:HOSTS_NAMED_MAX])
+        rest = len(behind) - HOSTS_NAMED_MAX
+        more = {"en": " and {n} more", "uk": " і ще {n}"}[language]
+        counted = count_hosts(len(behind), language)
+        parts.append(form.format(n=counted, h=named, r=more.format(n=rest) if rest > 0 else ""))
+    elif len(hosts) > 1:
         named = ", ".join(hosts[1 : 1 + HOSTS_NAMED_MAX])
         rest = len(hosts) - 1 - HOSTS_NAMED_MAX
         form = {"en": "The same on {h}{r}.", "uk": "Те саме: {h}{r}."}[language]

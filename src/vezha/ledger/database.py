@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Unpack
 
+import orjson
 from sqlalchemy import Connection, Engine, Row, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -127,11 +128,21 @@ def _sqlite_engine(address: URL) -> Engine:
     if address.database and address.database != ":memory:":
         Path(address.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = create_engine(
-        address, connect_args={"timeout": limits.BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}
+        address,
+        connect_args={"timeout": limits.BUSY_TIMEOUT_MS / 1000, "check_same_thread": False},
+        json_deserializer=_from_json,
     )
     event.listen(engine, "connect", _sqlite_prepare)
     event.listen(engine, "begin", _sqlite_begin)
     return engine
+
+
+def _from_json(value: str | float) -> Any:
+    """What a JSON column holds; SQLite hands a bare number over as a number.
+
+    A storm of alerts reads thousands of small documents a second: orjson takes a third of the time.
+    """
+    return orjson.loads(value) if isinstance(value, str) else value
 
 
 def _sqlite_prepare(dbapi: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:

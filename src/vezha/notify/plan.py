@@ -7,7 +7,7 @@ counts, told with the incident as it is now. What people are told of:
 |---|---|---|
 | opened, worse, reopened, unsilenced, grew, woke, unacknowledged | yes | |
 | resolved, eased (the worst is over), acknowledged, snoozed, merged_into | no (but sent) | |
-| joined, recovered, lost, flapping, expired, note, silenced, mitigated, merged … | | yes |
+| joined, recovered, lost, flapping, expired, note, silenced, mitigated, merged, spread … | | yes |
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ORDER = ("opened", "worse", "reopened", "unsilenced", "woke", "unacknowledged",
 _SENT = ("resolved", "eased", "acknowledged", "snoozed")
 _QUIET = (
     "joined", "recovered", "lost", "flapping", "expired", "note", "silenced", "mitigated",
-    "merged", "split_off", "undone", "assigned", "began",
+    "merged", "split_off", "undone", "assigned", "began", "spread",
 )  # fmt: skip
 _IN_STATE = {"acknowledged": State.ACKNOWLEDGED, "snoozed": State.SNOOZED}
 """News that is none any more where the incident has left that state."""
@@ -61,7 +61,7 @@ def news_of(kinds: Sequence[str], state: State) -> str:
         if kind in _IN_STATE:
             return kind if state is _IN_STATE[kind] else "updated"
         return kind
-    if "joined" in kinds:
+    if "joined" in kinds or "spread" in kinds:
         return "joined"
     return "updated" if any(k in _QUIET for k in kinds) else ""
 

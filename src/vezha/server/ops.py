@@ -56,7 +56,7 @@ async def _serve(
     bus = Bus(settings.state.run, "ops")
     wake = asyncio.Event()
     bus.subscribe(lambda topic: wake.set() if topic in _WAKING else None)
-    desk = Desk(ledger, world)
+    desk = Desk(ledger, world, str(settings.state.dependencies))
     notifier = Notifier(ledger, world, settings.notify_file, os.environ, settings.public_url, desk)
     escalator, clerk = Escalator(ledger, world), HandoverClerk(ledger, world)
     loop = asyncio.get_running_loop()

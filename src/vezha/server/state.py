@@ -78,6 +78,11 @@ class StateFolder:
         return self.path / "scenarios"
 
     @property
+    def dependencies(self) -> Path:
+        """What depends on what, as the operator wrote it."""
+        return self.path / "dependencies.toml"
+
+    @property
     def run(self) -> Path:
         """Sockets and the lock; worthless after a stop."""
         return self.path / "run"

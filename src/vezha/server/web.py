@@ -32,6 +32,7 @@ from vezha.api import (
     checklist_runs,
     checklists,
     contacts,
+    dependencies,
     diary,
     freezes,
     heartbeats,
@@ -83,6 +84,7 @@ ROUTES: tuple[Route, ...] = (
     *causes.ROUTES,
     *reports.ROUTES,
     *diary.ROUTES,
+    *dependencies.ROUTES,
     *rules.ROUTES,
     *scenarios.ROUTES,
     *notify.ROUTES,
@@ -196,6 +198,7 @@ def create_app(settings: Settings, parts: Parts) -> tuple[Starlette, Services]:
         door=agent_door(settings, parts.world),
         extra={
             rules.BOOK: RuleBook(settings.rule_folders, settings.rules.builtin),
+            dependencies.FILE: str(settings.state.dependencies),
             checklists.BOOK: ChecklistBook(settings.state.checklists),
             notify.FILE: settings.notify_file,
             reports.HOOKS: reports.HookSecrets(

@@ -80,6 +80,7 @@ class Scenario:
     hosts: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     people: list[list[str]] = field(default_factory=list)
     oncall: str = ""
+    dependencies: str = ""
     acts: list[tuple[int, str]] = field(default_factory=list)
     expect: list[str] = field(default_factory=list)
     messages: list[str] | None = None
@@ -115,6 +116,14 @@ def parse(text: str) -> Scenario:
             out.people.append(inline.split())
         elif word == "oncall":
             out.oncall = textwrap.dedent("\n".join(block))
+        elif word == "hosts":
+            names = re.fullmatch(r"(.*)\[(\d+)-(\d+)\](.*)", argument)
+            assert names, argument
+            given = dict(p.split("=") for p in inline.split())
+            for i in range(int(names[2]), int(names[3]) + 1):
+                out.hosts.append((f"{names[1]}{i}{names[4]}", given))
+        elif word == "dependencies":
+            out.dependencies = textwrap.dedent("\n".join(block))
         elif word == "do":
             for line in block:
                 when, what = line.split(maxsplit=1)
@@ -161,7 +170,10 @@ class Stage:
         self.folder.mkdir()
         if scenario.rules != "builtin":
             (self.folder / "rules.yml").write_text(scenario.rules)
-        self.desk = Desk(self.ledger, self.world)
+        (folder / "dependencies.toml").write_text(scenario.dependencies)
+        self.desk = Desk(self.ledger, self.world, str(folder / "dependencies.toml"))
+        self.desk._file.refresh()
+        assert self.desk._file.problem == ""
         self.notifier = Notifier(self.ledger, self.world, str(folder / "none.toml"), {})
         table = {"receivers": {"r": dict(_RECEIVERS[scenario.receiver])}}
         self.notifier._file.plan = parse_settings(table, "scenario", {})

@@ -112,11 +112,11 @@ def test_silent_only_where_every_open_alert_is() -> None:
     one = case()
     one.fire(member(host="a"), 0)
     one.fire(member(host="b"), 0)
-    one.silence(lambda m: "silence 1 by alice" if m.host == "a" else "", 0)
+    one.judge(lambda m: "silence 1 by alice" if m.host == "a" else "", lambda _: None, 0)
     assert one.silent_because == ""
-    one.silence(lambda _: "silence 1 by alice", 0)
+    one.judge(lambda _: "silence 1 by alice", lambda _: None, 0)
     assert one.silent_because == "silence 1 by alice"
-    one.silence(lambda _: "", 0)
+    one.judge(lambda _: "", lambda _: None, 0)
     assert [e.kind for e in one.entries] == ["opened", "joined", "silenced", "unsilenced"]
 
 

@@ -14,6 +14,7 @@ from vezha.ledger.tables.blame import blame
 from vezha.ledger.tables.change import approval, change, change_event, freeze, plan
 from vezha.ledger.tables.checklist import checklist_event, checklist_run, checklist_version
 from vezha.ledger.tables.contact import contact, person_preference
+from vezha.ledger.tables.dependency import dependency
 from vezha.ledger.tables.diary import diary_page
 from vezha.ledger.tables.directive import directive, progress, running
 from vezha.ledger.tables.external_alert import external_alert
@@ -62,6 +63,7 @@ __all__ = [
     "checklist_version",
     "contact",
     "cursor",
+    "dependency",
     "diary_page",
     "directive",
     "enrolment",

@@ -64,6 +64,9 @@ incident_alert = Table(
     Column("annotations", JSON, nullable=False),
     # what stands in for it: a silence, or an alert that explains it; or empty
     Column("silent_because", Text, nullable=False),
+    # what it explains ("host", "dependents"), and the alert that explains it; or empty
+    Column("explains", String(16), nullable=False, server_default=""),
+    Column("cause", String(32), nullable=False, server_default=""),
     Column("first_ms", BigInteger, nullable=False),
     Column("changed_ms", BigInteger, nullable=False),
     Index("ix_incident_alert_fingerprint", "fingerprint"),
