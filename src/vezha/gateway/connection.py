@@ -73,6 +73,14 @@ class Connection(WSListener):
         """The labels that the server sets on every series of this agent."""
         return labels_of({"instance": self.identity.host, "job": "node"})
 
+    @property
+    def address(self) -> str:
+        """Where it comes from; empty where that is not known."""
+        if self._transport is None:
+            return ""
+        peer = self._transport.underlying_transport.get_extra_info("peername")
+        return str(peer[0]) if isinstance(peer, tuple) else ""
+
     # picows calls these ------------------------------------------------------------------------
 
     def on_ws_connected(self, transport: WSTransport) -> None:

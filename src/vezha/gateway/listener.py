@@ -44,6 +44,7 @@ from vezha.wire.limits import (
     AGENT_PATH,
     ENROL_PATH,
     MESSAGE_BYTES_MAX,
+    SILENCE_S,
     SUBPROTOCOL,
     TRIPWIRES_CAPABILITY,
 )
@@ -85,6 +86,9 @@ class Gateway:
         self._ca_pem = ca_pem
         self._on_written = on_written
         self._on_crossing = on_crossing
+        self.on_fenced: Callable[[str, str, str], None] = lambda host, old, new: None
+        """Told when a connection took the place of one that was alive (host, both addresses): two
+        agents with one identity, such as a copied or stolen one."""
         self.tripwires: Callable[[str], m.Tripwires] | None = None
         """What a host's agent is to watch; asked when it connects and at `push_tripwires`."""
         self._pushing: asyncio.Task[None] | None = None
@@ -186,6 +190,10 @@ class Gateway:
         agent_id, host = connection.identity.agent_id, connection.identity.host
         old = self._connections.get(agent_id)
         if old is not None and old is not connection:
+            heard_s = float(self.fleet.column("heard_s")[old.row]) if old.row >= 0 else -1e9
+            if self._clock.monotonic() - heard_s < SILENCE_S:
+                # an agent that comes back has lost its old connection: this one was alive
+                self.on_fenced(host, old.address, connection.address)
             old.refuse(ProtocolError("fenced", "a newer connection took over"))
         self._connections[agent_id] = connection
         streams = self._streams.setdefault(agent_id, OrderedDict())

@@ -10,9 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
 
+from vezha.access import Subject, SubjectKind
+from vezha.access.audit import append_audit
 from vezha.gateway.sink import Identity
 from vezha.ledger import Ledger
 from vezha.ledger.tables import agent, directive, host, progress, running
@@ -21,15 +24,22 @@ from vezha.server.limits import (
     DIRECTIVES_OVERLAP_MS,
     EFFECTIVE_TEXT_CHARS_MAX,
     FACTS_PENDING_MAX,
+    FENCED_AUDIT_S,
 )
 from vezha.server.releases import keep_fresh
+from vezha.trust.errors import CODES
 from vezha.trust.folder import ReleaseFolder
 from vezha.wire import message as m
+from vezha.wire.directive import REFUSED
 from vezha.world import World
 
 log = structlog.get_logger("vezha.changes")
 
 _HASHES_MAX = 64
+_NOT_AUDITED = {"expired", "no_space", "no_launcher", "quarantined", "busy", "ran_already"}
+_AUDITED = frozenset(CODES) - _NOT_AUDITED
+"""Refusals that may be an attack, or somebody's mistake: each is a line in the audit. The others are
+expected, and can come from a whole fleet at once."""
 
 
 class LedgerChanges:
@@ -47,6 +57,7 @@ class LedgerChanges:
         self._all_at_s = -1e9
         self._states: dict[str, tuple[Identity, m.State]] = {}
         self._lock = threading.Lock()
+        self._fenced_s: dict[str, float] = {}
         self.expiries_s: dict[str, float] = {}
         """When each role of the signed metadata expires, in seconds since the epoch."""
 
@@ -92,10 +103,75 @@ class LedgerChanges:
                         "received_ms": now_ms,
                     }
                 )
+            self._audit_refusals(connection, told, rows)
             if rows:
                 dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
                 # what is told again is the same row
                 connection.execute(dialect.insert(progress).on_conflict_do_nothing(), rows)
+
+    def _audit_refusals(
+        self,
+        connection: Connection,
+        told: Sequence[tuple[Identity, m.Progress]],
+        rows: Sequence[Mapping[str, Any]],
+    ) -> None:
+        suspect = {
+            (row["agent_id"], row["number"]): row
+            for row in rows
+            if row["step"] == REFUSED and row["reason"] in _AUDITED
+        }
+        if not suspect:
+            return
+        known = connection.execute(
+            select(progress.c.agent_id, progress.c.number).where(
+                progress.c.agent_id.in_({agent_id for agent_id, _ in suspect}),
+                progress.c.number.in_({number for _, number in suspect}),
+            )
+        ).all()
+        hosts = {identity.agent_id: identity.host for identity, _ in told}
+        for key, row in suspect.items():
+            if key not in {tuple(found) for found in known}:
+                detail = {
+                    "kind": row["kind"],
+                    "sha256": row["sha256"],
+                    "reason": row["reason"],
+                    "text": str(row["detail"].get("text", ""))[:300],
+                }
+                self._audit(connection, "directive.refuse", hosts[key[0]], detail)
+
+    def audit_fenced(self, host: str, old: str, new: str) -> None:
+        """Two agents used one identity: a line in the audit, at most one a minute and host.
+        Blocks; never raises."""
+        now_s = self._world.clock.monotonic()
+        with self._lock:
+            if now_s - self._fenced_s.get(host, -1e9) < FENCED_AUDIT_S:
+                return
+            self._fenced_s[host] = now_s
+        log.warning("agent_identity_used_twice", host=host, old=old, new=new)
+        try:
+            with self._ledger.begin() as connection:
+                detail = {
+                    "text": "a second connection with this agent's identity took over while the "
+                    "first was alive: revoke it if it was copied",
+                    "old_address": old,
+                    "new_address": new,
+                }
+                self._audit(connection, "agent.fence", host, detail)
+        except SQLAlchemyError as error:
+            log.error("audit_unwritten", error=str(error)[:300])
+
+    def _audit(
+        self, connection: Connection, action: str, host: str, detail: dict[str, Any]
+    ) -> None:
+        append_audit(
+            connection,
+            subject=Subject(SubjectKind.SYSTEM, f"agent of {host}"),
+            action=action,
+            now_ms=self._now_ms(),
+            target=host,
+            outcome=REFUSED,
+            detail=detail,
+        )
 
     def state_told(self, identity: Identity, state: m.State) -> None:
         with self._lock:

@@ -119,6 +119,7 @@ class DataContour:
             root=self._changes.root,
         )
         self._gateway.desk.on_progress = lambda: self._bus.publish("progress")
+        self._gateway.on_fenced = self._fenced
         self._engine = Engine(store)
         self._alerting = Alerting(
             self._engine,
@@ -345,6 +346,9 @@ class DataContour:
             except TimeoutError:
                 pass
             self._directives_wanted.clear()
+
+    def _fenced(self, host: str, old: str, new: str) -> None:
+        self._loop.run_in_executor(None, self._changes.audit_fenced, host, old, new)
 
     async def _keep_releases(self) -> None:
         while True:

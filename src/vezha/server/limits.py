@@ -95,3 +95,5 @@ RULES_FILES_MAX = 500
 """Files in one artifact of rules."""
 RULES_UNPACKED_BYTES_MAX = 16 << 20
 """Size of all files of one artifact of rules."""
+FENCED_AUDIT_S = 60.0
+"""How often one host is told of in the audit for an identity that is used twice."""

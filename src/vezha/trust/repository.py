@@ -19,7 +19,7 @@ from tuf.api.metadata import (
     Targets,
     Timestamp,
 )
-from tuf.api.serialization import DeserializationError
+from tuf.api.serialization import DeserializationError, SerializationError
 
 from vezha.trust.artifact import Artifact
 from vezha.trust.errors import Refused, TrustError
@@ -241,9 +241,15 @@ def _add_offline(root: Root, offline: OfflineKeys) -> None:
 
 
 def _sign(metadata: Metadata, keys: Iterable[SigningKey]) -> bytes:  # type: ignore[type-arg]
-    for key in keys:
-        metadata.sign(key.signer, append=True)
-    return metadata.to_bytes()
+    try:
+        for key in keys:
+            metadata.sign(key.signer, append=True)
+        return metadata.to_bytes()
+    except SerializationError:
+        raise TrustError(
+            "what is to be signed has something that canonical JSON has not, such as a number with "
+            "a point: use whole numbers and texts"
+        ) from None
 
 
 def _version(name: str) -> int:

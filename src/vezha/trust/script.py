@@ -60,8 +60,9 @@ def script_of(custom: Mapping[str, Any]) -> Script:
     if not _are_texts(interpreter) or not interpreter or not interpreter[0].startswith("/"):
         raise _malformed('interpreter must be a list that begins with a path, such as ["/bin/sh"]')
     timeout_s = custom.get("timeout_s", SCRIPT_TIMEOUT_DEFAULT_S)
-    if not _is_number(timeout_s) or not 0 < timeout_s <= SCRIPT_TIMEOUT_MAX_S:
-        raise _malformed(f"timeout_s must be over 0 and at most {SCRIPT_TIMEOUT_MAX_S:.0f}")
+    if not _is_whole(timeout_s) or not 1 <= timeout_s <= SCRIPT_TIMEOUT_MAX_S:
+        # signed JSON is canonical, which has no numbers with a point
+        raise _malformed(f"timeout_s must be a whole number from 1 to {SCRIPT_TIMEOUT_MAX_S}")
     output = custom.get("output_bytes_max", SCRIPT_OUTPUT_BYTES_DEFAULT)
     if not _is_whole(output) or not 0 <= output <= SCRIPT_OUTPUT_BYTES_MAX:
         raise _malformed(f"output_bytes_max must be from 0 to {SCRIPT_OUTPUT_BYTES_MAX}")
@@ -169,7 +170,3 @@ def _are_texts(value: Any) -> bool:
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -187,3 +187,44 @@ def test_a_bucket_lets_through_what_its_rate_allows() -> None:
         now += bucket.take(30, now)
         sent += 30
     assert sent <= 50 + 100 * 10 + 60
+
+
+def test_story_a_stolen_credential(scene: Scene, tmp_path: Path) -> None:
+    """Who copies an agent's identity gets no second voice: the newer connection fences the older,
+    that is told while both are alive, and revoking ends both."""
+    fenced: list[tuple[str, str, str]] = []
+
+    def prepare(gateway: Gateway) -> None:
+        gateway.on_fenced = lambda *told: fenced.append(told)
+
+    scene.server.call(prepare)
+    scene.begin()
+    thief = Host(scene.server, tmp_path / "thief")
+    thief.start()
+    wait_for(lambda: bool(fenced))
+    assert fenced[0] == ("db-1", "127.0.0.1", "127.0.0.1")
+    wait_for(lambda: any("fenced" in line for line in scene.host.said))
+    scene.server.book.secrets.pop("a1")
+    scene.server.call(lambda gateway: gateway.drop_agent("a1"))
+    wait_for(lambda: any("401" in line for line in [*thief.said, *scene.host.said]), 30)
+    assert not thief.link.connected or not scene.host.link.connected
+    thief.stop()
+
+
+def test_an_agent_that_comes_back_is_no_thief(scene: Scene) -> None:
+    fenced: list[tuple[str, str, str]] = []
+
+    def prepare(gateway: Gateway) -> None:
+        gateway.on_fenced = lambda *told: fenced.append(told)
+
+    scene.server.call(prepare)
+    scene.begin()
+
+    def hang_up(gateway: Gateway) -> None:
+        transport = gateway._connections["a1"]._transport
+        assert transport is not None
+        transport.disconnect(False)
+
+    scene.server.call(hang_up)
+    wait_for(lambda: len(scene.desired) == 2)
+    assert fenced == []

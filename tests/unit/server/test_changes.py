@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from vezha.access import SYSTEM
 from vezha.access.enrolment import create_enrolment, enrol_agent
 from vezha.gateway.sink import Identity
 from vezha.ledger import Ledger
-from vezha.ledger.tables import directive, progress, running
+from vezha.ledger.tables import audit, directive, progress, running
 from vezha.server.changes import LedgerChanges
 from vezha.server.releases import ensure_development_keys, keep_fresh
 from vezha.server.state import StateFolder
@@ -85,6 +86,31 @@ def test_progress_that_is_told_again_is_one_row(ledger: Ledger, tmp_path: Path) 
         (1, 1, "finished", {"exit_code": 0}),
         (2, 1, "finished", {"exit_code": 0}),
     ]
+
+
+def test_a_refusal_that_may_be_an_attack_is_a_line_in_the_audit(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    changes = LedgerChanges(ledger, World(), str(tmp_path / "releases"))
+    one = enrolled(ledger, "db-1")
+
+    def refused(number: int, reason: str) -> m.Progress:
+        detail = {"text": "no offline key has signed it"}
+        return m.Progress(number, "config", 4, "0" * 64, "refused", 5, "", reason, detail)
+
+    changes.write_progress([(one, refused(1, "unsigned")), (one, refused(2, "no_space"))])
+    changes.write_progress([(one, refused(1, "unsigned"))])  # told again
+    changes.audit_fenced("db-1", "10.0.0.1", "10.0.0.9")
+    changes.audit_fenced("db-1", "10.0.0.9", "10.0.0.1")
+    with ledger.read() as connection:
+        told = connection.execute(
+            select(audit).where(audit.c.outcome == "refused").order_by(audit.c.id)
+        ).all()
+    assert [(row.action, row.target) for row in told] == [
+        ("directive.refuse", "db-1"), ("agent.fence", "db-1"),
+    ]  # fmt: skip
+    assert json.loads(told[0].detail)["reason"] == "unsigned"
+    assert json.loads(told[1].detail)["new_address"] == "10.0.0.9"
 
 
 def test_what_agents_run_is_one_row_for_each_host(ledger: Ledger, tmp_path: Path) -> None:

@@ -251,3 +251,8 @@ def test_keys_are_kept_encrypted_and_never_shown() -> None:
     with pytest.raises(TrustError, match="wrong"):
         load(pem, "moat")
     assert load(key.pem(""), "needless").key_id == key.key_id
+
+
+def test_what_canonical_json_has_not_is_said_plainly(first: Files) -> None:
+    with pytest.raises(TrustError, match="whole numbers"):
+        add(first, artifact_from(NAME, CONTENT, {"share": 0.5}))
