@@ -8,7 +8,7 @@ touched.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,8 @@ from vezha.incidents.limits import (
     BLAME_SUSPECTS_MAX,
     BLAME_WINDOW_MS,
     SHIFT_AFTER_MS,
+    SHIFT_AGAIN_MS,
+    SHIFTS_ASKED_MAX,
     SHIFTS_KEPT_MAX,
 )
 from vezha.incidents.shift import AskRange, measure
@@ -43,6 +45,7 @@ log = structlog.get_logger("vezha.blame")
 
 CAUSED, NOT_CAUSED, UNJUDGED = "caused", "not", ""
 JUDGEMENTS = (CAUSED, NOT_CAUSED, UNJUDGED)
+_NEVER_MS = 1 << 62
 _TOLD_SHARE = 0.5
 """From this share on the incident's timeline names the change."""
 
@@ -54,7 +57,7 @@ class Blamer:
         self._ledger = ledger
         self._world = world
         self._ask = ask
-        self._shifts: dict[tuple[int, int], Shift | None] = {}
+        self._shifts: dict[tuple[int, int], tuple[Shift | None, int]] = {}
         self._seen: tuple[Any, ...] = ()
 
     def step(self) -> int:
@@ -69,7 +72,7 @@ class Blamer:
             suspects = read_suspects(connection, troubles, now_ms)
         changed = 0
         for trouble in troubles:
-            shifts = self._shifts_of(trouble, suspects, now_ms)
+            shifts = self._shifts_of(trouble, suspects, fleet, now_ms)
             ranked = rank(trouble, suspects, fleet, shifts)[:BLAME_LISTED_MAX]
             with self._ledger.begin() as connection:
                 changed += write_blame(connection, trouble.id, ranked, now_ms)
@@ -77,29 +80,28 @@ class Blamer:
         return changed
 
     def _shifts_of(
-        self, trouble: Trouble, suspects: Iterable[Suspect], now_ms: int
+        self, trouble: Trouble, suspects: Sequence[Suspect], fleet: int, now_ms: int
     ) -> Mapping[int, Shift]:
+        """Shifts of the few changes that count by time and place; the store is asked for no other."""
         if self._ask is None:
             return {}
+        likely = [one.change for one in rank(trouble, suspects, fleet)[:SHIFTS_ASKED_MAX]]
         found: dict[int, Shift] = {}
         for suspect in suspects:
             came = {h: at for h, at in suspect.hosts.items() if h in trouble.hosts}
-            if not came:
+            if not came or suspect.id not in likely:
                 continue
             key = (suspect.id, hash(frozenset(came.items())))
-            if key not in self._shifts:
-                shift = self._measured(came, now_ms)
-                if now_ms < max(came.values()) + SHIFT_AFTER_MS:
-                    # the minutes after are not over: ask again at the next look
-                    if shift is not None:
-                        found[suspect.id] = shift
-                    continue
+            known = self._shifts.get(key)
+            if known is None or now_ms >= known[1]:
+                over_ms = max(came.values()) + SHIFT_AFTER_MS
+                # until the minutes after are over the next look may see more
+                again_ms = now_ms + SHIFT_AGAIN_MS if now_ms < over_ms else _NEVER_MS
                 if len(self._shifts) >= SHIFTS_KEPT_MAX:
                     self._shifts.clear()
-                self._shifts[key] = shift
-            known = self._shifts[key]
-            if known is not None:
-                found[suspect.id] = known
+                known = self._shifts[key] = (self._measured(came, now_ms), again_ms)
+            if known[0] is not None:
+                found[suspect.id] = known[0]
         return found
 
     def _measured(self, came: Mapping[str, int], now_ms: int) -> Shift | None:

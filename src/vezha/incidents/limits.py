@@ -140,3 +140,7 @@ SPREAD_AFTER_MS = 2_000
 """So long after GROWTH_TOLD_GAP_MS an incident is looked at for having grown since it was told."""
 SPREAD_WINDOW_MS = 10 * 60_000
 """Older incidents are not looked at for it."""
+SHIFTS_ASKED_MAX = 5
+"""Changes of one incident, the likeliest by time and place, whose shift of load is measured."""
+SHIFT_AGAIN_MS = 60_000
+"""While the minutes after a change last, its shift is measured again no sooner than this."""

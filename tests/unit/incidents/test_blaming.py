@@ -171,3 +171,27 @@ def test_an_old_incident_is_left_alone(place: Place) -> None:
     with place.ledger.read() as connection:
         assert connection.execute(select(incident.c.id)).scalars().all() == [1]
         assert causes_of(connection, 1) == []
+
+
+def test_the_store_is_asked_for_few_changes_and_seldom(place: Place) -> None:
+    asked: list[str] = []
+
+    def ask(expr: str, *_: int) -> tuple[list[Labels], np.ndarray]:
+        asked.append(expr)
+        return [], np.zeros((0, 1))
+
+    for number in range(30):
+        place.deploy("web-1", ago_s=60 + number, key=f"k{number}")
+    blamer = Blamer(place.ledger, place.world, ask)
+    place.fire("web-1")
+    blamer.step()
+    first = len(asked)
+    assert 0 < first <= 5 * 4
+    for name in ("web-2", "web-3", "web-4"):
+        place.clock.sleep(5)
+        place.deploy("web-9", key=name)
+        blamer.step()
+    assert len(asked) == first
+    place.clock.sleep(61)
+    blamer.step()
+    assert len(asked) > first
