@@ -10,6 +10,7 @@ from vezha.api.errors import NotFoundError
 from vezha.api.route import seconds
 from vezha.incidents.errors import NoSuchIncident
 from vezha.incidents.undo import UNDO
+from vezha.incidents.usage import SCORE_UNKNOWN
 from vezha.incidents.views import View, get_incident, get_members, get_timeline
 from vezha.ledger import Ledger
 
@@ -46,6 +47,7 @@ class IncidentView(msgspec.Struct):
     service: str
     updated_at: float | None
     revision: int
+    priority: float
 
 
 class EventView(msgspec.Struct):
@@ -82,7 +84,7 @@ class IncidentDetailView(IncidentView):
     alerts: list[MemberView] = []
 
 
-def incident_view(view: View) -> dict[str, Any]:
+def incident_view(view: View, priority: float = SCORE_UNKNOWN) -> dict[str, Any]:
     """An incident as the API shows it."""
     times = (
         "began", "detected", "notified", "seen", "acknowledged", "mitigated", "snoozed_until",
@@ -100,6 +102,7 @@ def incident_view(view: View) -> dict[str, Any]:
     out["hosts_count"] = len(view.hosts)
     for name in times:
         out[f"{name}_at"] = seconds(getattr(view, f"{name}_ms"))
+    out["priority"] = priority
     return out
 
 

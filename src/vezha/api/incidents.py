@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -17,6 +18,7 @@ from vezha.api.incident_views import (
     sentence,
 )
 from vezha.api.route import Call, Route, path_id, seconds
+from vezha.api.signals import scores_of
 from vezha.incidents.errors import NoSuchIncident, OperatorError, SilenceError, WrongState
 from vezha.incidents.limits import CLOSED_SILENCES_KEPT_MS, INCIDENTS_LISTED_MAX, NOTE_CHARS_MAX
 from vezha.incidents.loop import act_in
@@ -31,10 +33,12 @@ from vezha.incidents.silence import (
     parse_matchers,
     read_silences,
 )
-from vezha.incidents.state import Act
-from vezha.incidents.views import list_incidents
+from vezha.incidents.state import OVER, Act
+from vezha.incidents.usage import score_of
+from vezha.incidents.views import View, list_incidents
 from vezha.ledger import Ledger
 from vezha.model.recurrence import DAYS
+from vezha.model.severity import Severity
 
 
 class IncidentsView(msgspec.Struct):
@@ -111,10 +115,24 @@ class SilencesView(msgspec.Struct):
     silences: list[SilenceView]
 
 
-def open_incidents(ledger: Ledger) -> list[dict[str, Any]]:
-    """Open incidents for the live stream."""
+def open_incidents(
+    ledger: Ledger, scores: Mapping[str, float] | None = None
+) -> list[dict[str, Any]]:
+    """Open incidents for the live stream, by *scores* of their signals."""
     with ledger.read() as connection:
-        return [incident_view(v) for v in list_incidents(connection, True, INCIDENTS_LISTED_MAX)]
+        found = list_incidents(connection, True, INCIDENTS_LISTED_MAX)
+    return by_use(found, scores or {})
+
+
+def by_use(views: Sequence[View], scores: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Open ones first, of those the worst, of those what people act on, then as they are."""
+    rated = [(view, score_of(view.alert_names, scores)) for view in views]
+    rated.sort(
+        key=lambda r: (
+            (0, Severity(r[0].severity).rank, -r[1]) if r[0].state not in OVER else (1, 0, 0.0)
+        )
+    )
+    return [incident_view(view, score) for view, score in rated]
 
 
 def list_all(call: Call) -> dict[str, Any]:
@@ -124,7 +142,7 @@ def list_all(call: Call) -> dict[str, Any]:
         raise InvalidError("state is open or all.", "state")
     with call.services.ledger.read() as connection:
         found = list_incidents(connection, query.state == "open", query.limit)
-    return {"incidents": [incident_view(view) for view in found]}
+    return {"incidents": by_use(found, scores_of(call.services))}
 
 
 def read(call: Call) -> dict[str, Any]:

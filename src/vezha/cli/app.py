@@ -26,6 +26,7 @@ NOUNS: dict[str, str] = {
     "load": "Load: predictability, forecasts, what fills up, calm windows.",
     "checklist": "Checklists: list, lint, run, answer, sign.",
     "cause": "Which change could explain an incident; say whether it did.",
+    "signal": "Which signals are of use, and how many alarms people get.",
     "dependency": "What depends on what: list, add, suggest, accept.",
     "silence": "Silences: list, add, end.",
     "scenario": "Saved walks through the pages: list, show, lint, rounds.",

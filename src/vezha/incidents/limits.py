@@ -144,3 +144,12 @@ SHIFTS_ASKED_MAX = 5
 """Changes of one incident, the likeliest by time and place, whose shift of load is measured."""
 SHIFT_AGAIN_MS = 60_000
 """While the minutes after a change last, its shift is measured again no sooner than this."""
+USAGE_WINDOW_MS = 28 * 86_400_000
+"""How far back it is looked at whether people act on a signal."""
+USAGE_SPEED_MS = 10 * 60_000
+"""An action within this time counts whole."""
+USAGE_TOLD_MIN = 5
+"""A signal told so often without any action is a candidate for removal."""
+USAGE_INCIDENTS_MAX = 50_000
+USAGE_FRESH_MS = 5 * 60_000
+"""How long scores are kept before they are made again."""

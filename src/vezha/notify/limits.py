@@ -33,3 +33,16 @@ RESPONSE_CHARS_MAX = 300
 """How much of a provider's answer an error quotes."""
 TELEGRAM_TEXT_CHARS_MAX = 4_096
 TELEGRAM_POLL_S = 25
+ALARM_PERIOD_MS = 10 * 60_000
+"""The period that alarm rates are counted in."""
+ALARM_FLOOD_RINGS = 10
+"""More rings than this in one period are a flood."""
+ALARM_CHATTER_FIRES = 3
+ALARM_CHATTER_MS = 60_000
+"""So many firings of one alert within this time are chattering."""
+ALARM_STALE_MS = 86_400_000
+"""An alert that is open for longer is stale."""
+ALARM_TALKERS_MAX = 10
+ALARM_ROWS_MAX = 200_000
+"""Messages, and firings, that the figures are made from."""
+ALARM_HOURS_MAX = 24 * 92

@@ -6,6 +6,7 @@ In the ops contour. A round that fails is left out and told in the log; the next
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterable
 
 import structlog
 from sqlalchemy import Connection, func, select
@@ -18,7 +19,12 @@ from vezha.legacy.batch import batch_of
 from vezha.legacy.doors import Doors
 from vezha.legacy.errors import BadBody, NotNow
 from vezha.model.labels import Labels
-from vezha.server.limits import DESK_SERIES_CHECKLIST_MS, DESK_SERIES_EVERY_S
+from vezha.notify.alarm_rate import rates_series, read_rates
+from vezha.server.limits import (
+    DESK_SERIES_CHECKLIST_MS,
+    DESK_SERIES_EVERY_S,
+    DESK_SERIES_RATES_H,
+)
 from vezha.world import World
 
 _log = structlog.get_logger("desk")
@@ -27,8 +33,11 @@ _log = structlog.get_logger("desk")
 class DeskSeries:
     """Figures of the desk. `run` as a task; `write` once."""
 
-    def __init__(self, ledger: Ledger, doors: Doors, world: World) -> None:
+    def __init__(
+        self, ledger: Ledger, doors: Doors, world: World, receivers: Callable[[], Iterable[str]]
+    ) -> None:
         self._ledger = ledger
+        self._receivers = receivers
         self._doors = doors
         self._world = world
         self._stamp: tuple[object, ...] = ()
@@ -55,7 +64,8 @@ class DeskSeries:
 
     def _read(self, now_ms: int) -> list[tuple[Labels, float]]:
         with self._ledger.read() as connection:
-            return [*self._checklists(connection, now_ms)]
+            rates = read_rates(connection, now_ms, DESK_SERIES_RATES_H, self._receivers())
+            return [*self._checklists(connection, now_ms), *rates_series(rates)]
 
     def _checklists(self, connection: Connection, now_ms: int) -> list[tuple[Labels, float]]:
         """Read again only where a run has changed: there may be many events."""

@@ -97,3 +97,5 @@ RULES_UNPACKED_BYTES_MAX = 16 << 20
 """Size of all files of one artifact of rules."""
 FENCED_AUDIT_S = 60.0
 """How often one host is told of in the audit for an identity that is used twice."""
+DESK_SERIES_RATES_H = 24.0
+"""Hours that the series of alarm rates look back over."""

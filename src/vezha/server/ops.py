@@ -69,7 +69,7 @@ async def _serve(
     doors = Doors(socket_path(settings.state.run, "feed"), world)
     book = RuleBook(settings.rule_folders, settings.rules.builtin)
     deadman = Deadman(settings.deadman, ledger, book, doors, notifier.names, world)
-    desk_series = DeskSeries(ledger, doors, world)
+    desk_series = DeskSeries(ledger, doors, world, lambda: list(notifier.plan.receivers))
     asking = Asking(settings)
     chronicle = Chronicle(
         ledger,

@@ -44,6 +44,7 @@ from vezha.api import (
     reports,
     rules,
     scenarios,
+    signals,
 )
 from vezha.api.app import OWN_ROUTES, make_app
 from vezha.api.fleet import Fleet
@@ -87,6 +88,7 @@ ROUTES: tuple[Route, ...] = (
     *dependencies.ROUTES,
     *rules.ROUTES,
     *scenarios.ROUTES,
+    *signals.ROUTES,
     *notify.ROUTES,
     *oncall.ROUTES,
     *contacts.ROUTES,
@@ -234,7 +236,7 @@ def create_app(settings: Settings, parts: Parts) -> tuple[Starlette, Services]:
         engine,
         parts.world,
         services.metrics,
-        lambda: incidents.open_incidents(parts.ledger),
+        lambda: incidents.open_incidents(parts.ledger, signals.scores_of(services)),
     )
     lifespan = _lifespan(services, parts.publish)
     app = make_app(services, routes, pages=ui.routes(), lifespan=lifespan)

@@ -44,7 +44,7 @@ def written(ledger: Ledger, tmp_path: Path) -> tuple[DeskSeries, dict[str, float
     doors = Doors(str(tmp_path / "feed"), World())
     feed = Feed()
     doors.feed = feed  # type: ignore[assignment]
-    desk = DeskSeries(ledger, doors, World())
+    desk = DeskSeries(ledger, doors, World(), lambda: ["hook"])
     count = asyncio.run(desk.write())
     if not count:
         assert feed.batches == []
@@ -69,3 +69,5 @@ def test_runs_of_checklists_are_series(ledger: Ledger, tmp_path: Path) -> None:
     assert found["vezha_checklist_runs,disk-full,open"] == 1.0
     assert found["vezha_checklist_step_seconds,disk-full,0.5,1"] == 4.0
     assert found["vezha_checklist_step_skipped,disk-full,2"] == 1.0
+    assert found["vezha_alarm_rings_10m,hook"] == 0.0
+    assert found["vezha_alarms_standing"] == 0.0
