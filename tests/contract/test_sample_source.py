@@ -19,8 +19,12 @@ from vezha.model.columns import (
     SampleSource,
     Selection,
     TooManySamples,
+    is_stale,
 )
 from vezha.model.labels import Labels, labels_of, metric
+from vezha.model.native import NativeSample, parts_of
+from vezha.query.histogram import Hint
+from vezha.query.native_source import with_histograms
 from vezha.store import Store, StoreReader, StoreSettings
 from vezha.world import World
 
@@ -236,6 +240,40 @@ def test_samples_out_of_order_come_sorted(make: Make) -> None:
     found = select(make(samples), eq("__name__", "late"))
     expected = [(T0 + i * 1000, float(i)) for i in range(400)]
     assert found == dict.fromkeys(sorted(series), expected)
+
+
+def test_native_histograms_come_back_whole(make: Make) -> None:
+    """Stored as series of their parts; buckets come and go, and the series ends."""
+    samples = [
+        NativeSample(
+            2, 3.0 * i, i / 2, 0.001, 1.0, {i: 2.0 * i, -3: float(i)}, {5: 1.0}, (), i == 3
+        )
+        for i in range(1, 6)
+    ]
+    rows: list[Sample] = [
+        (metric("h", instance="a", __histogram__=part), T0 + 1000 * i, value)
+        for i, sample in enumerate([*samples, NativeSample(sum=STALE_NAN)])
+        for part, value in parts_of(sample)
+    ]
+    rows += [(metric("h", instance="b"), T0, 7.0), (metric("h", instance="a"), T0 - 1000, 4.0)]
+    source = with_histograms(make(rows))
+    got = source.select(Selection((), T0 - 2000, T0 + 10**7))
+    assert got.labels == [metric("h", instance="a"), metric("h", instance="b")]
+    assert got.offsets.tolist() == [0, 7, 8]
+    assert got.histograms is not None
+    assert got.ts.tolist()[:7] == [T0 - 1000, *(T0 + 1000 * i for i in range(6))]
+    for sample, histogram in zip(samples, got.histograms.tolist()[1:6], strict=True):
+        assert (histogram.schema, histogram.count, histogram.sum) == (2, sample.count, sample.sum)
+        assert (histogram.zero_threshold, histogram.zero_count) == (0.001, 1.0)
+        assert (histogram.positive, histogram.negative) == (sample.positive, sample.negative)
+        assert (histogram.hint is Hint.GAUGE) == sample.gauge
+    assert is_stale(got.values[6:7]).all()
+    assert got.histograms[6] is None
+    assert source.series((), T0, T0 + 10_000) == got.labels
+    assert source.label_names((), T0, T0 + 10_000) == ["__name__", "instance"]
+    newest = source.select(Selection((eq("instance", "a"),), T0, T0 + 4_500, newest_only=True))
+    assert newest.histograms is not None
+    assert newest.histograms[-1].positive == samples[4].positive
 
 
 def test_too_many_samples_are_refused(make: Make) -> None:

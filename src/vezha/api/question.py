@@ -14,6 +14,7 @@ from vezha.model.labels import METRIC_NAME, Labels
 from vezha.query import Engine, Result, ResultKind
 from vezha.query.encode import encode_result
 from vezha.query.limits import QueryLimits
+from vezha.query.native_source import with_histograms
 
 TRUNCATED = "results truncated due to limit"
 
@@ -99,6 +100,7 @@ def listed(source: SampleSource, listing: Listing) -> Packed:
 
 
 def _found(source: SampleSource, listing: Listing) -> list[Any]:
+    source = with_histograms(source)
     start_ms, end_ms = listing.start_ms, listing.end_ms
     if listing.what == "series":
         sets: dict[Labels, None] = {}

@@ -15,12 +15,15 @@ Numbers = npt.NDArray[np.uint32]
 @dataclass(slots=True)
 class SampleBatch:
     """`numbers` (uint32, of the SeriesTable), `ts_ms` (int64) and `values` (float64), equally
-    long. `left_out` counts what this server does not store, by kind."""
+    long. `left_out` counts what this server does not store, by kind. `histograms` counts native
+    ones, and `parts` their samples among the others."""
 
     numbers: Numbers
     ts_ms: Times
     values: Values
     left_out: dict[str, int] = field(default_factory=dict)
+    histograms: int = 0
+    parts: int = 0
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -46,4 +49,44 @@ def joined(batches: list[SampleBatch]) -> SampleBatch:
         np.concatenate([b.ts_ms for b in batches]),
         np.concatenate([b.values for b in batches]),
         left_out,
+        sum(b.histograms for b in batches),
+        sum(b.parts for b in batches),
     )
+
+
+class Rows:
+    """A batch that is made row by row."""
+
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+        self.ts_ms: list[int] = []
+        self.values: list[float] = []
+        self._left_out: dict[str, int] = {}
+        self._histograms = 0
+        self._parts = 0
+
+    def put(self, number: int, ts_ms: int, value: float) -> None:
+        """One sample."""
+        self.numbers.append(number)
+        self.ts_ms.append(ts_ms)
+        self.values.append(value)
+
+    def put_histogram(self, parts: list[tuple[int, float]], ts_ms: int) -> None:
+        """One native histogram: (series' number, value) of each part."""
+        self.numbers += [number for number, _ in parts]
+        self.values += [value for _, value in parts]
+        self.ts_ms += [ts_ms] * len(parts)
+        self._histograms += 1
+        self._parts += len(parts)
+
+    def leave_out(self, kind: str, count: int) -> None:
+        """What is not stored, by kind."""
+        if count:
+            self._left_out[kind] = self._left_out.get(kind, 0) + count
+
+    def batch(self) -> SampleBatch:
+        """All of it."""
+        batch = batch_of(self.numbers, self.ts_ms, self.values)
+        batch.left_out = self._left_out
+        batch.histograms, batch.parts = self._histograms, self._parts
+        return batch

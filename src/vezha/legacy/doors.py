@@ -75,8 +75,8 @@ class Doors:
         if batch is None or not version_2:
             return answer
         written = {
-            "X-Prometheus-Remote-Write-Samples-Written": str(len(batch)),
-            "X-Prometheus-Remote-Write-Histograms-Written": "0",
+            "X-Prometheus-Remote-Write-Samples-Written": str(len(batch) - batch.parts),
+            "X-Prometheus-Remote-Write-Histograms-Written": str(batch.histograms),
             "X-Prometheus-Remote-Write-Exemplars-Written": "0",
         }
         return Answer(answer.status, answer.body, answer.content_type, written)

@@ -4,7 +4,7 @@ OpenTelemetry, "OTLP Specification" 1.x and "Prometheus and OpenMetrics Compatib
 other signs become `_`, units become suffixes, monotonic cumulative sums get `_total`; resource
 attributes `service.namespace`/`service.name` become `job`, `service.instance.id` or `host.name`
 `instance`, and all of them `target_info`. Explicit-bucket histograms become classic ones;
-summaries their quantiles. Delta temporality and exponential histograms are counted and left out.
+exponential ones native ones, summaries their quantiles. Delta temporality is counted and left out.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 
-from vezha.legacy.batch import SampleBatch, batch_of
+from vezha.legacy.batch import Rows, SampleBatch
 from vezha.legacy.errors import BadBody, UnknownFormat
+from vezha.legacy.native import NativeRows, of_otlp
 from vezha.legacy.series import SeriesTable, sorted_labels
 from vezha.model.columns import STALE_NAN
 from vezha.model.labels import METRIC_NAME
+from vezha.model.native import NativeSample
 
 _CUMULATIVE = 2
 _NO_VALUE = 1
@@ -128,25 +130,16 @@ class _Out:
 
     def __init__(self, table: SeriesTable) -> None:
         self._table = table
-        self._rows: tuple[list[int], list[int], list[float]] = ([], [], [])
-        self._left_out: dict[str, int] = {}
+        self._native = NativeRows(table)
+        self._rows = Rows()
 
     def put(self, labels: dict[str, str], ts_ms: int, value: float) -> None:
         """One sample."""
-        numbers, stamps, values = self._rows
-        numbers.append(self._table.number(sorted_labels(list(labels.items()))))
-        stamps.append(ts_ms)
-        values.append(value)
-
-    def leave_out(self, kind: str, count: int) -> None:
-        """What is not stored, by kind."""
-        self._left_out[kind] = self._left_out.get(kind, 0) + count
+        self._rows.put(self._table.number(sorted_labels(list(labels.items()))), ts_ms, value)
 
     def batch(self) -> SampleBatch:
         """All of it."""
-        batch = batch_of(*self._rows)
-        batch.left_out = self._left_out
-        return batch
+        return self._rows.batch()
 
     def metric(self, metric: Any, labels: dict[str, str]) -> int:
         """All points of one metric; the newest time, ms."""
@@ -157,10 +150,7 @@ class _Out:
         points = data.data_points
         temporality = getattr(data, "aggregation_temporality", _CUMULATIVE)
         if temporality != _CUMULATIVE:
-            self.leave_out("delta", len(points))
-            return 0
-        if kind == "exponential_histogram":
-            self.leave_out("histograms", len(points))
+            self._rows.leave_out("delta", len(points))
             return 0
         counter = kind == "sum" and data.is_monotonic
         gauge = kind == "gauge"
@@ -177,6 +167,8 @@ class _Out:
                 self.put({**own, METRIC_NAME: name}, ts_ms, STALE_NAN if gone else value)
             elif kind == "histogram":
                 self._histogram(point, name, own, ts_ms, gone)
+            elif kind == "exponential_histogram":
+                self._exponential(point, {**own, METRIC_NAME: name}, ts_ms, gone)
             else:
                 self._summary(point, name, own, ts_ms, gone)
         return newest
@@ -195,6 +187,14 @@ class _Out:
         self.put({**own, METRIC_NAME: f"{name}_sum"}, ts_ms, STALE_NAN if gone else point.sum)
         total = STALE_NAN if gone else float(point.count)
         self.put({**own, METRIC_NAME: f"{name}_count"}, ts_ms, total)
+
+    def _exponential(self, point: Any, labels: dict[str, str], ts_ms: int, gone: bool) -> None:
+        sample = NativeSample(sum=STALE_NAN) if gone else of_otlp(point)
+        if sample is None:
+            self._rows.leave_out("histograms", 1)
+            return
+        whole = sorted_labels(list(labels.items()))
+        self._rows.put_histogram(self._native.rows(whole, sample), ts_ms)
 
     def _summary(self, point: Any, name: str, own: dict[str, str], ts_ms: int, gone: bool) -> None:
         for quantile in point.quantile_values:

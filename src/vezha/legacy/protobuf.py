@@ -15,20 +15,53 @@ _F = descriptor_pb2.FieldDescriptorProto
 
 _MESSAGES: dict[str, list[tuple[str, int, int, bool, str]]] = {
     # name: (field, number, type, repeated, message type)
-    "RawWrite": [("timeseries", 1, _F.TYPE_BYTES, True, "")],
+    "RawWrite": [
+        ("timeseries", 1, _F.TYPE_BYTES, True, ""),
+        ("metadata", 3, _F.TYPE_BYTES, True, ""),
+    ],
     "Label": [("name", 1, _F.TYPE_STRING, False, ""), ("value", 2, _F.TYPE_STRING, False, "")],
     "Sample": [("value", 1, _F.TYPE_DOUBLE, False, ""), ("timestamp", 2, _F.TYPE_INT64, False, "")],
     "TimeSeries": [
         ("labels", 1, _F.TYPE_MESSAGE, True, "Label"),
         ("samples", 2, _F.TYPE_MESSAGE, True, "Sample"),
         ("exemplars", 3, _F.TYPE_BYTES, True, ""),
-        ("histograms", 4, _F.TYPE_BYTES, True, ""),
+        ("histograms", 4, _F.TYPE_MESSAGE, True, "Histogram"),
+    ],
+    "Sample2": [
+        ("value", 1, _F.TYPE_DOUBLE, False, ""),
+        ("timestamp", 2, _F.TYPE_INT64, False, ""),
+        ("start_timestamp", 3, _F.TYPE_INT64, False, ""),
+    ],
+    # one message for both versions; the oneofs of counts are plain fields here
+    "Histogram": [
+        ("count_int", 1, _F.TYPE_UINT64, False, ""),
+        ("count_float", 2, _F.TYPE_DOUBLE, False, ""),
+        ("sum", 3, _F.TYPE_DOUBLE, False, ""),
+        ("schema", 4, _F.TYPE_SINT32, False, ""),
+        ("zero_threshold", 5, _F.TYPE_DOUBLE, False, ""),
+        ("zero_count_int", 6, _F.TYPE_UINT64, False, ""),
+        ("zero_count_float", 7, _F.TYPE_DOUBLE, False, ""),
+        ("negative_spans", 8, _F.TYPE_MESSAGE, True, "BucketSpan"),
+        ("negative_deltas", 9, _F.TYPE_SINT64, True, ""),
+        ("negative_counts", 10, _F.TYPE_DOUBLE, True, ""),
+        ("positive_spans", 11, _F.TYPE_MESSAGE, True, "BucketSpan"),
+        ("positive_deltas", 12, _F.TYPE_SINT64, True, ""),
+        ("positive_counts", 13, _F.TYPE_DOUBLE, True, ""),
+        ("reset_hint", 14, _F.TYPE_INT32, False, ""),
+        ("timestamp", 15, _F.TYPE_INT64, False, ""),
+        ("custom_values", 16, _F.TYPE_DOUBLE, True, ""),
+        ("start_timestamp", 17, _F.TYPE_INT64, False, ""),
+    ],
+    "BucketSpan": [
+        ("offset", 1, _F.TYPE_SINT32, False, ""),
+        ("length", 2, _F.TYPE_UINT32, False, ""),
     ],
     "TimeSeries2": [
         ("labels_refs", 1, _F.TYPE_UINT32, True, ""),
-        ("samples", 2, _F.TYPE_MESSAGE, True, "Sample"),
-        ("histograms", 3, _F.TYPE_BYTES, True, ""),
+        ("samples", 2, _F.TYPE_MESSAGE, True, "Sample2"),
+        ("histograms", 3, _F.TYPE_MESSAGE, True, "Histogram"),
         ("exemplars", 4, _F.TYPE_BYTES, True, ""),
+        ("metadata", 5, _F.TYPE_BYTES, False, ""),
     ],
     "Request2": [
         ("symbols", 4, _F.TYPE_STRING, True, ""),

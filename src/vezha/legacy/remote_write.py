@@ -13,16 +13,19 @@ Sources: the specifications "Prometheus Remote-Write 1.0" and "2.0" (prometheus.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
+from typing import Any
 
 import cramjam
 import numpy as np
 import numpy.typing as npt
 from google.protobuf.message import DecodeError
 
-from vezha.legacy.batch import SampleBatch, batch_of, joined
+from vezha.legacy.batch import Rows, SampleBatch, joined
 from vezha.legacy.errors import BadBody, BodyTooLarge, UnknownFormat
 from vezha.legacy.label_memory import LabelMemory
 from vezha.legacy.limits import SERIES_KNOWN_MAX, UNPACKED_BYTES_MAX
+from vezha.legacy.native import NativeRows, of_remote_write
 from vezha.legacy.protobuf import RawWrite, Request2, TimeSeries
 from vezha.legacy.series import SeriesTable, sorted_labels
 from vezha.legacy.write_request import (
@@ -36,6 +39,7 @@ from vezha.legacy.write_request import (
     values_of,
     words_of,
 )
+from vezha.model.labels import Labels
 from vezha.store.remote_encode import TS_MAX, TS_MIN, varint
 
 _F64 = struct.Struct("<d")
@@ -106,6 +110,9 @@ class RemoteWrite:
         self._table = table
         self._by_prefix: dict[bytes, int] = {}
         self._memory = LabelMemory()
+        self._native = NativeRows(table)
+        self._symbols: tuple[list[str], dict[tuple[int, ...], tuple[int, Labels]]] = ([], {})
+        self._symbols_generation = table.generation
         self._generation = table.generation
 
     def decode(self, data: U8) -> SampleBatch:
@@ -209,37 +216,39 @@ class RemoteWrite:
             rest += [missed[i] for i, number in enumerate(zero) if number is None]
         if rest:
             batches.append(self._parse(rest))
-        return joined(batches)
+        batch = joined(batches)
+        if request.metadata:
+            batch.left_out["metadata"] = len(request.metadata)
+        return batch
 
     def _parse(self, blobs: list[bytes]) -> SampleBatch:
         """The slow way, which teaches the fast one."""
-        numbers: list[int] = []
-        stamps: list[int] = []
-        values: list[float] = []
-        left_out: dict[str, int] = {}
+        rows = Rows()
         series = TimeSeries()
         for blob in blobs:
             try:
                 series.ParseFromString(blob)
             except DecodeError:
                 raise BadBody("a time series cannot be read") from None
-            number = self._table.number(
-                sorted_labels([(label.name, label.value) for label in series.labels])
-            )
-            samples = series.samples
-            for sample in samples:
-                numbers.append(number)
-                stamps.append(sample.timestamp)
-                values.append(sample.value)
-            for kind in ("histograms", "exemplars"):
-                count = len(getattr(series, kind))
-                if count:
-                    left_out[kind] = left_out.get(kind, 0) + count
-            if len(samples) == 1 and not left_out:
-                self._learn(blob, samples[0].value, samples[0].timestamp, number)
-        batch = batch_of(numbers, stamps, values)
-        batch.left_out = left_out
-        return batch
+            labels = sorted_labels([(label.name, label.value) for label in series.labels])
+            samples, histograms = series.samples, series.histograms
+            if samples or not histograms:
+                number = self._table.number(labels)
+                for sample in samples:
+                    rows.put(number, sample.timestamp, sample.value)
+                if len(samples) == 1 and not histograms and not series.exemplars:
+                    self._learn(blob, samples[0].value, samples[0].timestamp, number)
+            self._put_histograms(rows, labels, histograms)
+            rows.leave_out("exemplars", len(series.exemplars))
+        return rows.batch()
+
+    def _put_histograms(self, rows: Rows, labels: Labels, histograms: Iterable[Any]) -> None:
+        for message in histograms:
+            sample = of_remote_write(message)
+            if sample is None:
+                rows.leave_out("histograms", 1)
+            else:
+                rows.put_histogram(self._native.rows(labels, sample), message.timestamp)
 
     def _learn(self, blob: bytes, value: float, timestamp: int, number: int) -> None:
         """Remember the labels' bytes if the sample is the tail, whole, and nothing else is."""
@@ -269,27 +278,34 @@ class RemoteWrite:
         symbols = list(request.symbols)
         if not symbols or symbols[0] != "":
             raise BadBody("the first symbol must be the empty string")
-        numbers: list[int] = []
-        stamps: list[int] = []
-        values: list[float] = []
-        left_out: dict[str, int] = {}
+        rows = Rows()
+        known = self._symbols
+        if known[0] != symbols:
+            known = self._symbols = (symbols, {})
+        by_refs = known[1]
+        if self._symbols_generation != self._table.generation:
+            self._symbols_generation = self._table.generation
+            by_refs.clear()
         for series in request.timeseries:
-            refs = list(series.labels_refs)
-            if len(refs) % 2 or any(ref >= len(symbols) for ref in refs):
-                raise BadBody("a series' label references are odd, or beyond the symbols")
-            pairs = [(symbols[refs[i]], symbols[refs[i + 1]]) for i in range(0, len(refs), 2)]
-            number = self._table.number(sorted_labels(pairs))
+            refs = tuple(series.labels_refs)
+            found = by_refs.get(refs)
+            if found is None:
+                if len(refs) % 2 or any(ref >= len(symbols) for ref in refs):
+                    raise BadBody("a series' label references are odd, or beyond the symbols")
+                pairs = [(symbols[refs[i]], symbols[refs[i + 1]]) for i in range(0, len(refs), 2)]
+                labels = sorted_labels(pairs)
+                found = by_refs[refs] = (self._table.number(labels), labels)
+            number, labels = found
             for sample in series.samples:
-                numbers.append(number)
-                stamps.append(sample.timestamp)
-                values.append(sample.value)
-            for kind in ("histograms", "exemplars"):
-                count = len(getattr(series, kind))
-                if count:
-                    left_out[kind] = left_out.get(kind, 0) + count
-        batch = batch_of(numbers, stamps, values)
-        batch.left_out = left_out
-        return batch
+                rows.put(number, sample.timestamp, sample.value)
+                rows.leave_out("start_timestamps", int(sample.start_timestamp != 0))
+            if series.histograms:
+                self._put_histograms(rows, labels, series.histograms)
+                starts = sum(h.start_timestamp != 0 for h in series.histograms)
+                rows.leave_out("start_timestamps", starts)
+            rows.leave_out("exemplars", len(series.exemplars))
+            rows.leave_out("metadata", int(bool(series.metadata)))
+        return rows.batch()
 
 
 Good = npt.NDArray[np.bool_]

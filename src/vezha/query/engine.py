@@ -32,6 +32,7 @@ from vezha.query.limits import (
     TIME_MS_MAX,
     QueryLimits,
 )
+from vezha.query.native_source import with_histograms
 from vezha.query.parser import parse
 from vezha.query.result import Result, ResultKind
 
@@ -57,7 +58,7 @@ class Engine:
         limits: QueryLimits | None = None,
         options: EngineOptions | None = None,
     ) -> None:
-        self.source = source
+        self.source = with_histograms(source)
         self.limits = limits or QueryLimits()
         self.options = options or EngineOptions()
         self._prepared: OrderedDict[str, Prepared] = OrderedDict()

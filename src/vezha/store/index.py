@@ -59,6 +59,10 @@ class LabelSets:
         self.ids[labels] = number
         return number
 
+    def has_label(self, name: str) -> bool:
+        """Whether any set has the label."""
+        return name in self._postings
+
     def having(self, name: str) -> Mask | None:
         """Which sets have a label, bool[len]; None: not one."""
         values = self._postings.get(name)
@@ -231,6 +235,10 @@ class SeriesIndex:
     def host_of(self) -> I32:
         """int32[count]: the host of each reference."""
         return self._host[: self.count]
+
+    def has_label(self, name: str) -> bool:
+        """Whether a label of that name is known."""
+        return self.columns.has_label(name) or self.hosts.has_label(name)
 
     def labels(self, ref: int) -> Labels:
         """The labels of a series."""

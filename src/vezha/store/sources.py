@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from vezha.model.labels import METRIC_NAME, Labels
+from vezha.model.labels import Labels
 from vezha.store.index import HOST_LABELS, SeriesIndex, split_labels
 from vezha.store.limits import HOSTS_PER_SOURCE_MAX, SOURCE_SERIES_MIN
 
@@ -91,7 +91,8 @@ class Sources:
             common = set(found[members[0]][0][0])
             for i in members:
                 common.intersection_update(found[i][0][0])
-            common = {p for p in common if p[0] != METRIC_NAME}
+            # names of metrics, and parts of histograms, are never a host's
+            common = {p for p in common if not p[0].startswith("__")}
             if common:
                 host = tuple(sorted((*common, *key)))
                 for i in members:

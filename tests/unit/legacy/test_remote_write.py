@@ -244,12 +244,12 @@ def test_version_2() -> None:
     request = Request2(symbols=["", "__name__", "up", "job", "x"])
     series = request.timeseries.add(labels_refs=[1, 2, 3, 4])
     series.samples.add(value=1.5, timestamp=7)
-    series.histograms.append(b"")
+    series.exemplars.append(b"")
     table = SeriesTable()
     batch = RemoteWrite(table).decode_2(bytes(request.SerializeToString()))
     assert table.labels(int(batch.numbers[0])) == metric("up", job="x")
     assert batch.values.tolist() == [1.5]
-    assert batch.left_out == {"histograms": 1}
+    assert batch.left_out == {"exemplars": 1}
     bad = Request2(symbols=[""])
     bad.timeseries.add(labels_refs=[0, 9])
     with pytest.raises(BadBody, match="references"):
