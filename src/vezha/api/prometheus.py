@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import anyio
 import msgspec
 from starlette.responses import Response
 
@@ -157,6 +158,41 @@ async def build_info(_call: Call) -> dict[str, Any]:
     }
 
 
+class StatusQuery(msgspec.Struct):
+    """`/api/v1/status/tsdb`."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 10
+
+
+async def tsdb_status(call: Call) -> dict[str, Any]:
+    """What has the most series. `seriesCountBySource` is ours: an instance and a job, and the
+    label with the most values among its series."""
+    wish: StatusQuery = call.query
+    ask = getattr(_querying(call).source, "cardinality", None)
+    if ask is None:
+        raise ApiError(404, "not_found", "This source of samples does not count its series.")
+    found = await anyio.to_thread.run_sync(ask, wish.limit)
+    return {
+        "status": "success",
+        "data": {
+            "headStats": {"numSeries": found.series},
+            "seriesCountByMetricName": [_named(*pair) for pair in found.metrics],
+            "labelValueCountByLabelName": [_named(*pair) for pair in found.labels],
+            "seriesCountBySource": [
+                {
+                    "instance": source.instance, "job": source.job, "value": source.series,
+                    "label": source.label, "labelValues": source.values,
+                }
+                for source in found.sources
+            ],
+        },
+    }  # fmt: skip
+
+
+def _named(name: str, value: int) -> dict[str, Any]:
+    return {"name": name, "value": value}
+
+
 async def exemplars(_call: Call) -> dict[str, Any]:
     """There are none: exemplars are not stored."""
     return {"status": "success", "data": []}
@@ -255,4 +291,6 @@ ROUTES = (
     *_both("/api/v1/query_exemplars", exemplars, "Exemplars: always none.", InstantQuery),
     Route("GET", "/api/v1/status/buildinfo", Action.SAMPLES_READ, build_info,
           "Which Prometheus this is compatible with.", prometheus=True),
+    Route("GET", "/api/v1/status/tsdb", Action.SAMPLES_READ, tsdb_status,
+          "What has the most series.", query=StatusQuery, prometheus=True),
 )  # fmt: skip

@@ -93,6 +93,35 @@ def stat_(state: StateOption = "state", json: JsonOption = False) -> None:
     show_table(titles, rows)
 
 
+@app.command(help="The sources, metrics and labels with the most series.")
+def top(
+    state: StateOption = "state",
+    count: Annotated[int, typer.Option(min=1, max=1000, help="How many of each.")] = 10,
+    json: JsonOption = False,
+) -> None:
+    """What the limits on series are about. May run beside a server."""
+    reader = StoreReader.open(_folder(state))
+    found = reader.cardinality(count)
+    reader.close()
+    if json:
+        show_json(asdict(found))
+        return
+    limit = StoreSettings().series_per_source_max
+    show_table(
+        ("Instance", "Job", "Series", "Of its limit", "Widest label", "Its values"),
+        [
+            (s.instance, s.job, f"{s.series:,}", f"{s.series / limit:.0%}", s.label,
+             f"{s.values:,}" if s.values else "")
+            for s in found.sources
+        ],
+    )  # fmt: skip
+    typer.echo("")
+    show_table(("Metric", "Series"), [(name, f"{n:,}") for name, n in found.metrics])
+    typer.echo("")
+    show_table(("Label", "Values"), [(name, f"{n:,}") for name, n in found.labels])
+    typer.echo(f"\n{found.series:,} series in all")
+
+
 def _show_problems(problems: list[Problem], json: bool, nothing: str) -> None:
     if json:
         show_json([asdict(p) for p in problems])

@@ -11,6 +11,7 @@ One process opens the `Store` for writing. The way of a sample: `head` (readable
 day (`days`), then `merge` joins small tiles to long ones, at last the day file is deleted.
 """
 
+from vezha.store.cardinality import Cardinality, SourceSeries
 from vezha.store.errors import (
     StoreCorrupt,
     StoreInUse,
@@ -25,7 +26,9 @@ from vezha.store.store import Batch, Store
 
 __all__ = [
     "Batch",
+    "Cardinality",
     "Layout",
+    "SourceSeries",
     "Store",
     "StoreCorrupt",
     "StoreInUse",

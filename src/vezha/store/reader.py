@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vezha.model.columns import Matcher, Selection, SeriesData
 from vezha.model.labels import Labels
+from vezha.store.cardinality import Cardinality, cardinality
 from vezha.store.catalog import Catalog, Known
 from vezha.store.days import Days
 from vezha.store.head import HeadSet
@@ -96,6 +97,11 @@ class StoreReader:
         if not self._refresh():
             return []
         return self._reading.label_values(name, matchers, start_ms, end_ms)
+
+    def cardinality(self, count: int) -> Cardinality:
+        """The sources, metrics and labels with the most series, *count* of each."""
+        self._refresh()
+        return cardinality(self._known.index, count)
 
     def stats(self) -> dict[str, float]:
         """What the reader holds."""

@@ -20,6 +20,7 @@ from vezha.api.prometheus_times import decode_label_name, parse_duration_ms, par
 from vezha.api.querying import Querying
 from vezha.query import Engine
 from vezha.query.memory import MemorySource
+from vezha.store import Cardinality, SourceSeries
 from vezha.world import World
 
 
@@ -44,6 +45,18 @@ def test_grafanas_health_check(grafana: TestClient) -> None:
     assert data(answer) == {"resultType": "scalar", "result": [4, "2"]}
     info = data(grafana.get("/api/v1/status/buildinfo"))
     assert info["version"].split(".")[0] == "3"
+
+
+def test_what_has_the_most_series(grafana: TestClient, tower: Tower) -> None:
+    # samples in memory are not counted
+    assert grafana.get("/api/v1/status/tsdb").status_code == 404
+    source = tower.services.querying.source if tower.services.querying else None
+    found = Cardinality(7, [SourceSeries("a", "j", 5, "user", 4)], [("req", 5)], [("user", 4)])
+    source.cardinality = lambda count: found  # type: ignore[union-attr]
+    told = data(grafana.get("/api/v1/status/tsdb", params={"limit": "3"}))
+    assert told["headStats"] == {"numSeries": 7}
+    assert told["seriesCountByMetricName"] == [{"name": "req", "value": 5}]
+    assert told["seriesCountBySource"][0]["label"] == "user"
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
