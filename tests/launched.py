@@ -195,7 +195,7 @@ class LaunchedAgent:
         words = ["--state", str(self.folder), "--factory", str(self.folder / "vezha-agent.pyz")]
         launcher = str(self.folder / "vezha-launcher.py")
         self.process = subprocess.Popen(
-            [sys.executable, "-I", launcher, *words],
+            [sys.executable, "-I", "-S", launcher, *words],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

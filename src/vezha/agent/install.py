@@ -91,7 +91,8 @@ class System:
 def command_line(python: str, code: str, folder: str) -> list[str]:
     """How the agent is started: by the launcher that lies beside its file *code*."""
     launcher = os.path.join(os.path.dirname(code), LAUNCHER)
-    return [python, "-I", launcher, "--state", folder, "--factory", code]
+    # -S: neither needs a package, and looking for them costs 5 MB
+    return [python, "-I", "-S", launcher, "--state", folder, "--factory", code]
 
 
 def unit_text(python: str, code: str, folder: str, user: str) -> str:

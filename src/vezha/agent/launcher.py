@@ -24,7 +24,6 @@ Rules:
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import select
@@ -34,7 +33,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
+
+try:  # hashlib without OpenSSL's 4 MB
+    from _sha256 import sha256  # type: ignore[import-not-found,unused-ignore]
+except ImportError:
+    from hashlib import sha256
+
+if TYPE_CHECKING:  # only this file is installed
+    from vezha.agent.ground import Ground, Running
 
 Json = dict[str, Any]
 
@@ -154,6 +161,14 @@ def with_trial(state: Json, request: Json, at_ms: int) -> Json:
     }
     last = str(request.get("id", ""))
     return {**state, "trial": trial, "generations": generations, "last_request": last}
+
+
+def proving(state: Json, at_ms: int, starts: int) -> Json:
+    """*state* with the trial's pair at work, or about to be."""
+    trial = state["trial"]
+    for part in trial["parts"] if trial["phase"] != "proving" else ():
+        state = with_event(state, part, "started", at_ms)
+    return {**state, "trial": {**trial, "phase": "proving", "starts": starts}}
 
 
 def committed(state: Json, at_ms: int) -> Json:
@@ -362,14 +377,11 @@ class Machine:
 
     def sha256_of(self, slot: str) -> str:
         """Of that file; empty where it cannot be read."""
-        digest = hashlib.sha256()
         try:
             with open(self.path_of(slot), "rb") as file:
-                for piece in iter(lambda: file.read(1 << 16), b""):
-                    digest.update(piece)
+                return str(sha256(file.read()).hexdigest())
         except OSError:
             return ""
-        return digest.hexdigest()
 
     def free_bytes(self) -> int:
         """Room on the disk of the state folder."""
@@ -408,7 +420,15 @@ class Machine:
 
     def start(self, pair: Json, is_trial: bool) -> Running:
         """Start the agent of *pair*. Raises OSError."""
-        argv = [sys.executable, "-I", self.path_of(pair["slot"]), "run", "--state", self.state]
+        argv = [
+            sys.executable,
+            "-I",
+            "-S",
+            self.path_of(pair["slot"]),
+            "run",
+            "--state",
+            self.state,
+        ]
         if self._config:
             argv += ["--config", self._config]
         told = {"trial": is_trial, "launcher": os.path.abspath(__file__)}
@@ -416,42 +436,12 @@ class Machine:
 
     def probe(self, probe: Json) -> Any:
         """Ask in a process of its own whether the server answers; the process."""
-        argv = [sys.executable, "-I", os.path.abspath(__file__), "--probe", json.dumps(probe)]
+        argv = [sys.executable, "-I", "-S", os.path.abspath(__file__), "--probe", json.dumps(probe)]
         return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def wait(self, channels: list[Any], timeout_s: float) -> None:
         """Until one of *channels* is readable."""
         select.select(channels, [], [], timeout_s)
-
-
-class Running(Protocol):
-    """What the launcher needs of a running agent; `Child` is it."""
-
-    pid: int
-    is_ready: bool
-
-    def fileno(self) -> int: ...
-    def hear(self) -> None: ...
-    def exit_code(self) -> int | None: ...
-    def end(self, wait_s: float = STOP_S) -> None: ...
-    def cpu_s(self) -> tuple[float, float] | None: ...
-    def memory_bytes(self) -> int | None: ...
-
-
-class Ground(Protocol):
-    """What the launcher stands on; `Machine` is it."""
-
-    def now_ms(self) -> int: ...
-    def monotonic(self) -> float: ...
-    def say(self, text: str) -> None: ...
-    def sha256_of(self, slot: str) -> str: ...
-    def free_bytes(self) -> int: ...
-    def read(self, name: str) -> Json | None: ...
-    def write(self, name: str, value: Json) -> None: ...
-    def remove(self, name: str) -> None: ...
-    def start(self, pair: Json, is_trial: bool) -> Running: ...
-    def probe(self, probe: Json) -> Any: ...
-    def wait(self, channels: list[Any], timeout_s: float) -> None: ...
 
 
 class Launcher:
@@ -461,6 +451,7 @@ class Launcher:
         self._machine = machine
         self.child: Running | None = None
         self.is_stopping = False
+        self._is_trying = False
         self._began_s = 0.0
         self._cpu_from: tuple[float, tuple[float, float]] | None = None
         self._quick_ends = 0
@@ -477,7 +468,6 @@ class Launcher:
         factory = machine.sha256_of(FACTORY)
         if state is None or state.get("format") != 1:
             state = fresh_state(factory)
-            machine.write("state.json", state)
         elif factory and state["factory"] != factory:
             # somebody installed another file by hand: that is what shall run
             machine.say("a newly installed agent takes over")
@@ -485,7 +475,12 @@ class Launcher:
                 state = reverted(state, machine.now_ms(), "replaced", "installed anew by hand")
             current = {"slot": FACTORY, "sha256": factory, "config": state["current"]["config"]}
             state = {**state, "factory": factory, "current": current, "previous": None}
+        else:
+            return state
+        try:
             machine.write("state.json", state)
+        except OSError as error:  # a full disk is no reason not to measure
+            machine.say(f"state.json cannot be written: {error}")
         return state
 
     def _keep(self, state: Json) -> None:
@@ -503,8 +498,11 @@ class Launcher:
                 self._ended(self.child)
         if self.child is None:
             self._start()
-        elif self.state["trial"] is not None:
+        elif self._is_trying:
             self._look_at_trial(self.child)
+        elif self.state["trial"] is not None:
+            if self._machine.monotonic() >= self._start_at_s:
+                self._switch()
         else:
             request = self._machine.read("request.json")
             if request is not None:
@@ -529,27 +527,32 @@ class Launcher:
             if trial["starts"] >= TRIAL_STARTS_MAX or not self._is_good(trial["pair"]):
                 self._go_back("interrupted", f"the trial was broken off {trial['starts']} times")
             else:
-                again = {**trial, "starts": trial["starts"] + 1, "phase": "proving"}
-                state = {**self.state, "trial": again}
-                if trial["phase"] != "proving":
-                    for part in trial["parts"]:
-                        state = with_event(state, part, "started", machine.now_ms())
-                self._keep(state)
-                self._run(again["pair"], True)
+                try:
+                    self._keep(proving(self.state, machine.now_ms(), trial["starts"] + 1))
+                except OSError as error:  # what cannot be counted is not tried; samples go on
+                    machine.say(f"the trial waits for the disk: {error}")
+                    self._run(self.state["current"], False)
+                else:
+                    self._run(trial["pair"], True)
                 return
         if not self._is_good(self.state["current"]):
-            fallback = fallen_back(self.state, machine.now_ms(), "damaged", self._is_good)
-            if fallback is not None:
-                machine.say(
-                    "the agent's file is damaged; falls back to {}".format(fallback["current"])
-                )
-                self._keep(fallback)
+            self._fall_back("damaged", "the agent's file is damaged")
         self._run(self.state["current"], False)
+
+    def _fall_back(self, reason: str, text: str) -> None:
+        machine = self._machine
+        fallback = fallen_back(self.state, machine.now_ms(), reason, self._is_good)
+        if fallback is not None:
+            machine.say(f"{text}; falls back to {fallback['current']}")
+            self._keep(fallback)
 
     def _run(self, pair: Json, is_trial: bool) -> None:
         machine = self._machine
         machine.remove("proof.json")
+        self._is_trying = is_trial
         try:
+            if pair["slot"] != FACTORY and not self._is_good(pair):
+                raise OSError("its file is damaged, and so is every other")
             self.child = machine.start(pair, is_trial)
         except OSError as error:
             machine.say(f"the agent cannot be started: {error}")
@@ -569,19 +572,14 @@ class Launcher:
         self.child = None
         machine.say(f"the agent ended ({code}) after {lived_s:.0f} s")
         trial = self.state["trial"]
-        if trial is not None:
+        if self._is_trying:
             if code == OPERATORS_EXIT or trial["starts"] >= TRIAL_STARTS_MAX:
                 self._go_back("crashed", f"it ended with {code} after {lived_s:.1f} s")
             return
         self._quick_ends = self._quick_ends + 1 if lived_s < QUICK_END_S else 0
         if self._quick_ends >= QUICK_ENDS_MAX and code != OPERATORS_EXIT:
             self._quick_ends = 0
-            fallback = fallen_back(self.state, machine.now_ms(), "boot_loop", self._is_good)
-            if fallback is not None:
-                machine.say(
-                    "the agent does not stay up; falls back to {}".format(fallback["current"])
-                )
-                self._keep(fallback)
+            self._fall_back("boot_loop", "the agent does not stay up")
         if self._quick_ends:
             pause_s = min(BACK_OFF_MAX_S, 2.0 ** (self._quick_ends - 1))
             self._start_at_s = machine.monotonic() + pause_s
@@ -613,7 +611,8 @@ class Launcher:
     def _switch(self) -> None:
         """Start the trial beside what runs, and hand over once it is ready."""
         machine, trial = self._machine, self.state["trial"]
-        machine.say("tries {}".format(json.dumps(trial["pair"])))
+        self._start_at_s = machine.monotonic() + BACK_OFF_MAX_S  # where the disk takes nothing
+        machine.say(f"tries {json.dumps(trial['pair'])}")
         machine.remove("proof.json")
         new, code = self._prepared(trial["pair"], True)
         if new is None and self.is_stopping:
@@ -621,11 +620,12 @@ class Launcher:
         if new is None:
             self._go_back("does_not_start", f"it was not ready to take over (exit code {code})")
             return
-        state = {**self.state, "trial": {**trial, "phase": "proving"}}
-        for part in trial["parts"]:
-            state = with_event(state, part, "started", machine.now_ms())
-        self._keep(state)
-        self._hand_over(new)
+        try:
+            self._keep(proving(self.state, machine.now_ms(), trial["starts"]))
+        except OSError:
+            new.end(1.0)
+            raise
+        self._hand_over(new, True)
 
     def _prepared(self, pair: Json, is_trial: bool) -> tuple[Running | None, int | None]:
         """An agent that is ready to take over, else None and its exit code."""
@@ -646,8 +646,9 @@ class Launcher:
         new.end(1.0)
         return None, code
 
-    def _hand_over(self, new: Running) -> None:
-        old, self.child = self.child, new
+    def _hand_over(self, new: Running, is_trial: bool) -> None:
+        old, self.child, self._is_trying = self.child, new, is_trial
+        self._start_at_s = 0.0
         if old is not None:
             old.end()
         self._at_work()
@@ -664,7 +665,8 @@ class Launcher:
         verdict, reason, text = judge(trial, proof, alive_s, *costs, self._answers, self._away_s)
         if verdict == "pass":
             self._keep(committed(self.state, machine.now_ms()))
-            machine.say("proven: {}".format(json.dumps(trial["pair"])))
+            self._is_trying = False
+            machine.say(f"proven: {json.dumps(trial['pair'])}")
             self._quick_ends = 0
             self._end_probe()
         elif verdict == "fail":
@@ -716,10 +718,9 @@ class Launcher:
         """Decide first, in one write; then start what ran before, and end what was tried."""
         machine = self._machine
         machine.say(f"goes back ({reason}: {text})")
-        phase = self.state["trial"]["phase"]
         self._keep(reverted(self.state, machine.now_ms(), reason, text))
         self._end_probe()
-        if self.child is None or phase == "preparing":
+        if self.child is None or not self._is_trying:
             return  # nothing runs, or the old one never stopped
         machine.remove("proof.json")
         old, _ = self._prepared(self.state["current"], False)
@@ -727,7 +728,7 @@ class Launcher:
             self.child.end()
             self.child = None
             return
-        self._hand_over(old)
+        self._hand_over(old, False)
 
     def stop(self) -> None:
         """End the agent, in good order."""
@@ -765,12 +766,8 @@ def main(words: list[str]) -> int:
         except (OSError, ValueError, KeyError):
             return 1
     given = dict(zip(words[::2], words[1::2], strict=False))
-    if (
-        len(words) % 2
-        or set(given) - {"--state", "--factory", "--config"}
-        or "--state" not in given
-    ):
-        print(__doc__, file=sys.stderr)
+    if len(words) % 2 or not {"--state", "--factory"} <= set(given):
+        print("usage: --state FOLDER --factory FILE [--config FILE]", file=sys.stderr)
         return OPERATORS_EXIT
     launcher = Launcher(Machine(given["--state"], given["--factory"], given.get("--config", "")))
 
@@ -786,7 +783,10 @@ def main(words: list[str]) -> int:
     signal.set_wakeup_fd(waker.fileno())
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
     while not launcher.is_stopping:
-        launcher.turn()
+        try:
+            launcher.turn()
+        except OSError as error:  # a full disk: what runs goes on, and the step is tried again
+            print(f"vezha-launcher: {error}", file=sys.stderr, flush=True)
         channels: list[Any] = [woken] + ([launcher.child] if launcher.child is not None else [])
         select.select(channels, [], [], launcher.wait_s())
         with contextlib.suppress(BlockingIOError):

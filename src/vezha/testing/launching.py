@@ -4,6 +4,7 @@ any step. From it the matrix in the docs is made."""
 from __future__ import annotations
 
 import copy
+import errno
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -109,6 +110,8 @@ class TwinMachine:
     server_answers: bool = True
     connected: bool = True
     free: int = 1 << 30
+    is_full: bool = False
+    """Whether the disk takes no more writes."""
     said: list[str] = field(default_factory=list)
     _now_s: float = 1000.0
     _pids: int = 100
@@ -144,6 +147,8 @@ class TwinMachine:
         return copy.deepcopy(self.files.get(name))
 
     def write(self, name: str, value: Json) -> None:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, "No space left on device")
         trial = value["trial"]
         what = f"trial is {trial['phase']}" if trial else "no trial"
         steps = [e["step"] for e in value["events"]]
@@ -254,6 +259,8 @@ def run(machine: TwinMachine, launcher: Launcher, seconds: float) -> Launcher:
         except Killed:
             machine.kill()
             launcher = started(machine)
+        except OSError:
+            assert machine.is_full  # the launcher's own loop goes on, too
         machine.pass_time(TURN_S)
     return launcher
 

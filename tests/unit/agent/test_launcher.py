@@ -37,7 +37,10 @@ from vezha.testing.launching import (
 
 def test_it_is_one_file_of_the_standard_library() -> None:
     path = Path(launcher_module.__file__)
-    for node in ast.walk(ast.parse(path.read_text(), feature_version=(3, 10))):
+    tree = ast.parse(path.read_text(), feature_version=(3, 10))
+    for_types = [n for n in tree.body if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n)]
+    tree.body = [node for node in tree.body if node not in for_types]
+    for node in ast.walk(tree):
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -179,6 +182,47 @@ def test_a_full_disk_is_refused() -> None:
     machine, launcher = offered()
     machine.free = 1 << 20
     assert settled(machine, launcher)["events"][-1]["reason"] == "no_space"
+
+
+def test_a_disk_that_runs_full_costs_no_sample_and_blames_nobody() -> None:
+    for seconds in (0.0, 2.0, 6.0, 13.0):
+        machine, launcher = offered()
+        launcher = run(machine, launcher, seconds)
+        machine.is_full = True
+        machine.gaps_s = 0.0
+        launcher = run(machine, launcher, 100.0)
+        assert machine.gaps_s == 0.0
+        machine.is_full = False
+        run(machine, launcher, 120.0)
+        assert outcome(machine) == "proven", seconds
+
+
+def test_a_start_on_a_full_disk_measures_all_the_same() -> None:
+    machine, launcher = offered("mute")
+    run(machine, launcher, 4.0)  # on trial
+    machine.is_full = True
+    machine.kill()
+    launcher = run(machine, started(machine), 60.0)
+    assert [a.pair["slot"] for a in machine.agents if a.at_work_s is not None] == [FACTORY]
+    machine.is_full = False
+    run(machine, launcher, 120.0)
+    assert outcome(machine) == "back: no_proof"
+    fresh = TwinMachine(is_full=True)
+    run(fresh, started(fresh), 10.0)
+    assert len(fresh.agents) == 1
+
+
+def test_a_damaged_file_is_never_started() -> None:
+    machine, launcher = offered()
+    settled(machine, launcher)
+    machine.slots.update({"a": "damaged", FACTORY: "damaged too"})
+    machine.behaviours.update({"damaged": "good", "damaged too": "no start"})
+    state = machine.files["state.json"]
+    state["factory"] = "damaged too"
+    machine.kill()
+    machine.steps.clear()
+    run(machine, started(machine), 100.0)
+    assert "start the agent in a" not in machine.steps
 
 
 def test_a_damaged_file_falls_back() -> None:

@@ -83,7 +83,7 @@ def test_a_service(machine: Machine, source: str, tmp_path: Path) -> None:
     assert load_identity(World(), str(folder)).host == "db-1"
     text = machine.unit.read_text()
     launcher = machine.code.with_name("vezha-launcher.py")
-    started = f"/usr/bin/python3 -I {launcher} --state {folder} --factory {machine.code}"
+    started = f"/usr/bin/python3 -I -S {launcher} --state {folder} --factory {machine.code}"
     assert f"ExecStart={started}\n" in text
     assert launcher.read_text() == "# the launcher\n"
     for setting in ("Restart=always", "ProtectSystem=strict", "NoNewPrivileges=yes"):
@@ -169,5 +169,7 @@ def test_a_service_is_removed_by_root_only(machine: Machine, source: str, tmp_pa
 
 def test_odd_folders_in_the_unit() -> None:
     text = unit_text("/usr/bin/python3", "/a b/x.pyz", "/srv/100%/agent", "vezha-agent")
-    assert '-I "/a b/vezha-launcher.py" --state /srv/100%%/agent --factory "/a b/x.pyz"\n' in text
+    assert (
+        '-I -S "/a b/vezha-launcher.py" --state /srv/100%%/agent --factory "/a b/x.pyz"\n' in text
+    )
     assert "User=vezha-agent\n" in text

@@ -349,6 +349,6 @@ def child_command() -> list[str]:
     """This same agent as the child that takes a change."""
     file = sys.argv[0]
     if file.endswith(".pyz"):
-        return [sys.executable, "-I", file, "take"]
+        return [sys.executable, "-I", "-S", file, "take"]
     safe = ["-P"] if getattr(sys.flags, "safe_path", False) else []
     return [sys.executable, *safe, "-m", "vezha.agent.command", "take"]
