@@ -8,6 +8,8 @@ from __future__ import annotations
 import functools
 import importlib
 import re
+import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
@@ -22,6 +24,7 @@ from vezha.delivery.plan import EXCLUDED
 from vezha.server import doors, web
 from vezha.server.reading import PREFIX
 from vezha.server.settings import SECTIONS
+from vezha.testing.fleet import killing
 from vezha.testing.launching import BEHAVIOURS, matrix
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -247,8 +250,18 @@ def pages() -> dict[Path, str]:
     }
 
 
+def kill_matrix() -> str:
+    """The matrix of kills in `docs/reference/changes.md`; takes a minute, so only when asked for."""
+    with tempfile.TemporaryDirectory() as folder:
+        return killing.table_as_markdown(killing.matrix(Path(folder)))
+
+
 if __name__ == "__main__":
-    for path, text in pages().items():
+    made = pages()
+    if "--kills" in sys.argv:
+        page = REFERENCE / "changes.md"
+        made[page] = between(made[page], "kill-matrix", kill_matrix())
+    for path, text in made.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         print(f"wrote {path.relative_to(ROOT)}")

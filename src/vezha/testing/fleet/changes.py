@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from vezha.delivery.reason import EXCUSED
 from vezha.wire import message as m
@@ -64,14 +65,23 @@ class ChangingAgent:
     before: str = ""
     due: deque[Due] = field(default_factory=deque)
     sent_up_to: int = 0
+    desired: list[tuple[str, str, int]] = field(default_factory=list)
     starts: dict[str, int] = field(default_factory=dict)
     """How often each hash was started here."""
     runs: dict[str, int] = field(default_factory=dict)
     """How often each script's run was begun here."""
 
     def reconnect(self) -> None:
-        """What is not acknowledged is told again."""
+        """What is not acknowledged is told again, and what is desired is heard again."""
         self.sent_up_to = 0
+        self.desired = []
+
+    def be_desired(self, entries: Sequence[Mapping[str, Any]], now_s: float) -> None:
+        """What the gateway has for this host: told as a message where it is news here."""
+        known = [(e["kind"], e["run"], e["generation"]) for e in entries]
+        if known and known != self.desired:
+            self.desired = known
+            self.desire(m.pack(m.Desired([dict(e) for e in entries])), now_s)
 
     def desire(self, packed: bytes, now_s: float) -> None:
         """Take a DESIRED message."""

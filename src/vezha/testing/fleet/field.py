@@ -14,13 +14,15 @@ from typing import Any
 
 import numpy as np
 from sqlalchemy import insert, select
-from sqlalchemy.exc import IntegrityError
 
 from vezha.delivery.loop import Delivery
+from vezha.gateway.sink import Identity
 from vezha.ledger import Ledger
-from vezha.ledger.tables import directive, host, progress, release, running
+from vezha.ledger.tables import agent as agent_table
+from vezha.ledger.tables import host, release, running
 from vezha.model.columns import Values
 from vezha.model.labels import Labels, labels_of
+from vezha.server.changes import LedgerChanges
 from vezha.testing.fleet.changes import Behaviour, ChangingAgent
 from vezha.wire import message as m
 from vezha.wire.directive import KINDS
@@ -107,7 +109,7 @@ class Field:
         self.behaviours = dict(behaviours or {})
         self.agents: dict[int, ChangingAgent] = {}
         self.away: set[int] = set()
-        self._known: dict[int, dict[tuple[str, str], int]] = {}
+        self._gateway = LedgerChanges(ledger, self.world, "")
         self.signals = FieldSignals(self)
         self._seed(count, labels)
 
@@ -129,6 +131,7 @@ class Field:
             connection.execute(
                 insert(running), [self._running(ids[name], OLD, now_ms) for name in names]
             )
+            connection.execute(insert(agent_table), [self._agent(ids[name]) for name in names])
         for name in names:
             id_ = ids[name]
             self.agents[id_] = ChangingAgent(
@@ -144,6 +147,10 @@ class Field:
             "reported_ms": now_ms, "received_ms": now_ms,
         }  # fmt: skip
 
+    def _agent(self, host_id: int) -> dict[str, Any]:
+        return {"id": f"a{host_id}", "host_id": host_id, "secret_hash": "", "created_ms": 0,
+                "revoked_ms": None}  # fmt: skip
+
     def add_host(self, name: str, labels: Mapping[str, str]) -> int:
         """A host joins; its number."""
         with self.ledger.begin() as connection:
@@ -156,6 +163,7 @@ class Field:
             assert made is not None
             id_ = int(made[0])
             connection.execute(insert(running).values(**self._running(id_, OLD, self.now_ms)))
+            connection.execute(insert(agent_table).values(**self._agent(id_)))
         self.agents[id_] = ChangingAgent(
             id_, name, random.Random(self.chance.random()), self.behaviours, OLD, OLD
         )
@@ -195,59 +203,34 @@ class Field:
         return Delivery(self.ledger, self.world, self.signals, **options)
 
     def gateway_down(self) -> None:
-        """The server was killed: connections are gone."""
-        self._known.clear()
+        """The server was killed: connections are gone, and what it knew."""
+        self._gateway = LedgerChanges(self.ledger, self.world, "")
         for agent in self.agents.values():
             agent.reconnect()
 
     def pass_messages(self) -> None:
         """One round of the channel: DESIRED down, PROGRESS up, acknowledged once it is a row."""
         now_s = self.clock.now_s
-        with self.ledger.read() as connection:
-            rows = connection.execute(select(directive)).all()
-        wanted: dict[int, list[Any]] = {}
-        for row in rows:
-            if row.host_id not in self.away:
-                wanted.setdefault(row.host_id, []).append(row)
-        for host_id, entries in wanted.items():
-            known = {(e.kind, e.run): e.generation for e in entries}
-            if self._known.get(host_id) == known:
-                continue
-            self._known[host_id] = known
-            self.agents[host_id].desire(m.pack(m.Desired([entry_of(e) for e in entries])), now_s)
-        incoming: list[tuple[ChangingAgent, m.Progress]] = []
+        self._gateway.refresh()
+        for agent in self.agents.values():
+            here = agent.host_id not in self.away
+            wanted = self._gateway.directives_of(agent.agent_id) if here else ()
+            agent.be_desired(wanted, now_s)
+        told: list[tuple[Identity, m.Progress]] = []
         for agent in self.agents.values():
             agent.tick(now_s)
             if agent.host_id in self.away or not agent.told:
                 continue
+            who = Identity(f"a{agent.host_id}", agent.agent_id)
             for packed in agent.sends():
                 message = m.unpack(packed)
                 assert isinstance(message, m.Progress)
-                incoming.append((agent, message))
-        self._take(incoming)
-
-    def _take(self, incoming: list[tuple[ChangingAgent, m.Progress]]) -> None:
-        rows = [
-            {"agent_id": f"a{agent.host_id}", "host_id": agent.host_id, "number": p.number,
-             "kind": p.kind, "generation": p.generation, "sha256": p.sha256, "run": p.run,
-             "step": p.step, "reason": p.reason, "detail": p.detail, "at_ms": p.time_ms,
-             "received_ms": self.now_ms}
-            for agent, p in incoming
-        ]  # fmt: skip
-        if not rows:
-            return
-        try:
-            with self.ledger.begin() as connection:
-                connection.execute(insert(progress), rows)
-        except IntegrityError:
-            for row in rows:  # some were told before: one by one
-                try:
-                    with self.ledger.begin() as connection:
-                        connection.execute(insert(progress).values(**row))
-                except IntegrityError:
-                    continue
-        for agent, p in incoming:
-            agent.acknowledge(m.pack(m.ProgressAck(p.number)))
+                told.append((who, message))
+        if told:
+            self._gateway.write_progress(told)
+            for who, message in told:
+                agent = self.agents[int(who.agent_id[1:])]
+                agent.acknowledge(m.pack(m.ProgressAck(message.number)))
 
     def run(
         self,
@@ -268,11 +251,3 @@ class Field:
                 return True
             self.clock.now_s += step_s
         return until is None
-
-
-def entry_of(row: Any) -> dict[str, Any]:
-    """A row of `directive` as an entry of DESIRED."""
-    return {
-        "kind": row.kind, "generation": row.generation, "target": row.target,
-        "sha256": row.sha256, "length": row.length, "run": row.run, "detail": dict(row.detail),
-    }  # fmt: skip
