@@ -32,6 +32,8 @@ app = typer.Typer(add_completion=False)
 HOSTS_MAX = 2_000
 PAST_HOST_DAYS = 2_800
 """Days of past by hosts that are made up: some ten seconds of work."""
+PAST_DAYS_LEAST = 4
+"""Fewer are not worth making up: nothing could be forecast from them."""
 
 
 @app.command(help="A simulated fleet with a story, to see Vezha alive. Ctrl-C stops it.")
@@ -51,7 +53,12 @@ def demo(
     seed: Annotated[int, typer.Option(help="Another fleet.")] = 1,
     speed: Annotated[float, typer.Option(min=0.1, max=20.0, help="Pace of the story.")] = 1.0,
     past: Annotated[
-        int, typer.Option(min=-1, max=28, help="Days of past to make up; -1: two weeks or less.")
+        int,
+        typer.Option(
+            min=-1,
+            max=28,
+            help="Days of past to make up; -1: two weeks, less or none for many hosts.",
+        ),
     ] = -1,
     once: Annotated[bool, typer.Option("--once", help="End after one round.")] = False,
 ) -> None:
@@ -121,7 +128,8 @@ def _make_past(fleet: list[Machine], folder: Path, days: int, seed: int) -> None
     from vezha.world import World
 
     if days < 0:
-        days = max(4, min(14, PAST_HOST_DAYS // len(fleet)))
+        days = min(14, PAST_HOST_DAYS // len(fleet))
+        days = days if days >= PAST_DAYS_LEAST else 0
     if days == 0 or (folder / "catalog.db").exists():
         return
     say(f"Making up {days} days of past, so that there is something to forecast from …")
