@@ -31,6 +31,7 @@ const PAGES: Partial<Record<PageName, () => Promise<{ default: Loaded }>>> = {
   scenario: () => import('./pages/Scenario'),
   round: () => import('./pages/Round'),
   watch: () => import('./pages/Watch'),
+  oncall: () => import('./pages/OnCall'),
   diary: () => import('./pages/Diary'),
   silences: () => import('./pages/Silences'),
   rules: () => import('./pages/Rules'),

@@ -8,6 +8,7 @@ import { subscribe } from '../api/live'
 import type { Host, Incident as Row, IncidentDetail, TimelineEntry } from '../api/types'
 import { clock, duration, known, language, moment, t } from '../i18n'
 import { IncidentCharts } from '../parts/IncidentCharts'
+import { Causes, Escalation, IncidentChecklists, MoreActs } from '../parts/IncidentMore'
 import { useNow } from '../parts/now'
 import { matchersOf } from '../parts/matchers'
 import { place } from '../parts/place'
@@ -104,7 +105,10 @@ export default function Incident({ what: id }: { what: string }): JSX.Element {
               <Blocks incident={incident} />
               <aside class="card act">
                 <Acts incident={incident} run={run} ask={(what) => (asking.value = what)} silence={() => (silencing.value = true)} />
-                <h2>{t('incident.happened')}</h2>
+                <Escalation incident={incident} />
+                <MoreActs incident={incident} done={load} />
+                <IncidentChecklists incident={incident} />
+                <h2 class="spaced">{t('incident.happened')}</h2>
                 <Timeline entries={incident.timeline} />
               </aside>
             </div>
@@ -179,6 +183,7 @@ function Blocks({ incident }: { incident: IncidentDetail }): JSX.Element {
           <Times incident={incident} />
         </dd>
       </div>
+      <Causes incident={incident} />
       <div>
         <dt>{t('incident.why')}</dt>
         <dd>
@@ -223,6 +228,7 @@ function Times({ incident }: { incident: Row }): JSX.Element {
     [t('incident.firstSign'), incident.began_at],
     [t('incident.opened'), incident.detected_at],
     [t('incident.takenAt'), incident.acknowledged_at],
+    [t('incident.mitigatedAt'), incident.mitigated_at],
     [t('incident.resolvedAt'), incident.resolved_at],
   ]
   const times = all.filter((row): row is [string, number] => row[1] !== null)
