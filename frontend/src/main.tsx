@@ -32,6 +32,7 @@ const PAGES: Partial<Record<PageName, () => Promise<{ default: Loaded }>>> = {
   round: () => import('./pages/Round'),
   watch: () => import('./pages/Watch'),
   oncall: () => import('./pages/OnCall'),
+  load: () => import('./pages/Load'),
   diary: () => import('./pages/Diary'),
   silences: () => import('./pages/Silences'),
   rules: () => import('./pages/Rules'),

@@ -123,12 +123,12 @@ function OpenRun({ id }: { id: number }): JSX.Element | null {
 /** Whom it wakes next, and when. */
 export function Escalation({ incident }: { incident: IncidentDetail }): JSX.Element | null {
   const now = useNow()
-  const asked = useAsked<EscalationView>(incident.state === 'resolved' ? null : `/incidents/${incident.id}/escalation`, EVERY_MS)
+  const asked = useAsked<EscalationView>(incident.state === 'resolved' || !incident.timeline.some((e) => e.kind === 'escalated' || e.kind === 'exhausted') ? null : `/incidents/${incident.id}/escalation`, EVERY_MS)
   const one = asked.data
   if (!one || !one.policy) return null
   return (
     <p class="muted num">
-      {[t(`escalation.${one.phase}`, { n: one.step + 1 }), one.policy, one.due_at !== null && one.due_at > now ? t('escalation.due', { time: clock(one.due_at, true) }) : ''].filter(Boolean).join(' · ')}
+      {[t(`escalation.${one.phase}`, { n: one.step }), one.policy, one.due_at !== null && one.due_at > now ? t('escalation.due', { time: clock(one.due_at, true) }) : ''].filter(Boolean).join(' · ')}
     </p>
   )
 }

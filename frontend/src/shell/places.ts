@@ -19,12 +19,14 @@ export interface Place {
 export const MAIN: Place[] = [
   { href: '/fleet', icon: 'fleet', text: 'page.fleet', pages: ['fleet', 'host'], key: 'f', tab: true },
   { href: '/incidents', icon: 'incidents', text: 'page.incidents', pages: ['incidents', 'incident'], key: 'i', tab: true },
+  { href: '/load', icon: 'load', text: 'page.load', pages: ['load'], key: 'l' },
   { href: '/checklists', icon: 'checklists', text: 'page.checklists', pages: ['checklists', 'checklist'], key: 'k', tab: true },
   { href: '/scenarios', icon: 'scenarios', text: 'page.scenarios', pages: ['scenarios', 'scenario', 'round'], key: 'w' },
   { href: '/diary', icon: 'diary', text: 'page.diary', pages: ['diary'], key: 'd' },
 ]
 /** Where the work itself is set up. */
 export const WORK: Place[] = [
+  { href: '/oncall', icon: 'oncall', text: 'page.oncall', pages: ['oncall'], key: 'o' },
   { href: '/silences', icon: 'silences', text: 'page.silences', pages: ['silences'], key: 's' },
   { href: '/rules', icon: 'rules', text: 'page.rules', pages: ['rules'], key: 'r' },
   { href: '/explore', icon: 'explore', text: 'page.explore', pages: ['explore'], key: 'e' },
