@@ -20,7 +20,7 @@ import { SignIn } from './pages/SignIn'
 
 type Loaded = ComponentType<{ what: string }>
 
-const PAGES: Partial<Record<PageName, () => Promise<{ default: Loaded }>>> = {
+const PAGES: Record<PageName, () => Promise<{ default: Loaded }>> = {
   fleet: () => import('./pages/Fleet'),
   host: () => import('./pages/Host'),
   incidents: () => import('./pages/Incidents'),
@@ -32,6 +32,9 @@ const PAGES: Partial<Record<PageName, () => Promise<{ default: Loaded }>>> = {
   round: () => import('./pages/Round'),
   watch: () => import('./pages/Watch'),
   oncall: () => import('./pages/OnCall'),
+  changes: () => import('./pages/Changes'),
+  change: () => import('./pages/Change'),
+  releases: () => import('./pages/Releases'),
   load: () => import('./pages/Load'),
   diary: () => import('./pages/Diary'),
   silences: () => import('./pages/Silences'),
@@ -52,7 +55,7 @@ const failed = signal(false)
 
 function need(name: PageName): void {
   if (loaded.peek()[name]) return
-  (PAGES[name] ?? PAGES.missing!)().then(
+  PAGES[name]().then(
     (module) => (loaded.value = { ...loaded.peek(), [name]: module.default }),
     () => (failed.value = true),
   )

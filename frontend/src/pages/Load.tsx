@@ -173,7 +173,7 @@ function amount(value: number | null, unitName: string): string {
 function Forecast({ of, horizon }: { of: string; horizon: string }): JSX.Element {
   const [kind, resource, ...name] = of.split(':')
   const asked = useAsked<Outlook>(`/load/forecast?${kind === 'host' ? 'host' : 'group'}=${encodeURIComponent(name.join(':'))}&resource=${resource}&horizon=${horizon}`)
-  return <Show of={asked} missing={t('load.noForecast')}>{(one) => <OutlookChart one={one} unitName={one.unit} />}</Show>
+  return <Show of={asked} missing={t('load.noForecast')}>{(one) => (one.past.some((v) => v !== null) || one.mean.some((v) => v !== null) ? <OutlookChart one={one} unitName={one.unit} /> : <p class="muted gap">{t('load.noForecast')}</p>)}</Show>
 }
 
 function Calm(): JSX.Element {

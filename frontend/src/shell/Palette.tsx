@@ -32,6 +32,7 @@ function actions(): Item[] {
   const to = (path: string) => () => go(path)
   const list: Item[] = [
     ...PLACES.map((p) => ({ text: t(p.text), aside: `g ${p.key}`, icon: p.icon, run: to(p.href) })),
+    { text: t('page.releases'), aside: '', icon: 'changes', run: to('/releases') },
     { text: t('access.audit'), aside: '', icon: 'access', run: to('/audit') },
     { text: t('theme.switch'), aside: 'D', icon: isDark() ? 'sun' : 'moon', run: () => setTheme(isDark() ? 'light' : 'dark') },
     { text: language() === 'en' ? t('language.uk') : t('language.en'), aside: '', icon: 'settings', run: () => void setLanguage(language() === 'en' ? 'uk' : 'en') },
