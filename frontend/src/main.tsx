@@ -48,6 +48,8 @@ const PAGES: Record<PageName, () => Promise<{ default: Loaded }>> = {
 /** Pages that stay when their section changes; every other one begins anew for another thing. */
 const KEEPS = new Set<PageName>(['settings', 'access', 'diary'])
 
+const WORKER = '/worker.js'
+const WORKER_AFTER_MS = 4000
 const BADGE_EVERY_MS = 10_000
 
 const loaded = signal<Partial<Record<PageName, Loaded>>>({})
@@ -164,4 +166,16 @@ async function start(): Promise<void> {
   render(<App />, document.getElementById('app')!)
 }
 
-void start()
+/** The service worker opens the frame without a network. It is fetched when the page is at rest. */
+function keepFrame(): void {
+  if (!('serviceWorker' in navigator) || import.meta.env.DEV) return
+  const register = (): void => {
+    // Where the browser guards script addresses, ours is the only one that its guard lets pass.
+    const guard = (window as { trustedTypes?: { createPolicy: (name: string, rules: object) => { createScriptURL: (url: string) => string } } }).trustedTypes
+    const address = guard ? guard.createPolicy('vezha-worker', { createScriptURL: () => WORKER }).createScriptURL(WORKER) : WORKER
+    void navigator.serviceWorker.register(address).catch(() => undefined)
+  }
+  setTimeout(() => ('requestIdleCallback' in window ? requestIdleCallback(register) : register()), WORKER_AFTER_MS)
+}
+
+void start().then(keepFrame)

@@ -17,6 +17,8 @@ NOT_BUILT = (
     "In a source checkout run `python hatch_build.py`; else install the wheel of Vezha."
 )
 
+PLAIN = ("worker.js", "app.webmanifest", "icon.svg")
+
 _TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -52,6 +54,8 @@ class Built:
     chunks: dict[str, Chunk] = field(default_factory=dict)
     # language -> key -> the name of a page, and of the product ("brand")
     names: dict[str, dict[str, str]] = field(default_factory=dict)
+    # files beside the page whose names cannot be hashes: the service worker, the icon
+    plain: dict[str, BuiltFile] = field(default_factory=dict)
 
     def needed_by(self, source: str) -> Chunk:
         """The files of the module `source` (a path inside `frontend/`); empty if unknown."""
@@ -79,6 +83,11 @@ def load(static: Path = STATIC) -> Built:
         files=files,
         chunks={name: resolve(entries, name) for name in entries},
         names=_document(static / "names.json"),
+        plain={
+            path.name: BuiltFile(media_type(path), {"identity": path.read_bytes()})
+            for path in (static / name for name in PLAIN)
+            if path.is_file()
+        },
     )
 
 

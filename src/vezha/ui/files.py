@@ -37,3 +37,18 @@ def file_endpoint(built: Built) -> Callable[[Request], Awaitable[Response]]:
         return Response(file.bodies[encoding], headers=headers)
 
     return endpoint
+
+
+def plain_endpoint(built: Built, name: str) -> Callable[[Request], Awaitable[Response]]:
+    """Answers `/{name}`: asked for again each time, since its name says nothing of its content."""
+
+    async def endpoint(_request: Request) -> Response:
+        file = built.plain[name]
+        headers = {
+            "cache-control": "no-cache",
+            "content-type": file.media_type,
+            "x-content-type-options": "nosniff",
+        }
+        return Response(file.bodies["identity"], headers=headers)
+
+    return endpoint

@@ -53,6 +53,16 @@ def test_first_paint_has_the_readers_language_and_colours(client: Client) -> Non
     assert '<html lang="en">' in wrong.text
 
 
+def test_the_service_worker_is_asked_for_again(static: Path) -> None:
+    (static / "worker.js").write_text("self.addEventListener('fetch', () => undefined)\n")
+    client = Client(vezha.ui.routes(static))
+    answer = client.get("/worker.js")
+    assert answer.headers["content-type"].startswith("text/javascript")
+    assert answer.headers["cache-control"] == "no-cache"
+    assert client.get("/icon.svg").status_code == 404
+    assert "worker-src 'self'" in client.get("/fleet").headers["content-security-policy"]
+
+
 def test_who_is_signed_in_sees_the_frame_at_once(client: Client) -> None:
     assert '<div id="app"></div>' in client.get("/fleet").text
     framed = client.get("/incident/4", headers={"cookie": "vezha=secret; vezha_lang=uk"}).text
