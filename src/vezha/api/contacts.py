@@ -55,11 +55,22 @@ class ContactView(msgspec.Struct):
     problem: str
 
 
+class PushView(msgspec.Struct):
+    """A receiver by which browsers are reached, and the key to subscribe with.
+
+    A page puts the subscription (as JSON text) as the `address` of a contact `via` this receiver.
+    """
+
+    via: str
+    public_key: str
+
+
 class ContactsView(msgspec.Struct):
     """A person's contacts, and receivers whose account can be used for one."""
 
     contacts: list[ContactView]
     accounts: list[str]
+    push: list[PushView]
 
 
 class PreferenceBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -113,7 +124,14 @@ def contacts(call: Call) -> ContactsView:
         _check(connection, name)
         found, preference = read_contacts(connection, name), get_preference(connection, name)
     accounts = [n for n, r in plan.receivers.items() if hasattr(r.sender, "to")]
-    return ContactsView([contact_view(c, _problem(c, preference, call)) for c in found], accounts)
+    push = [
+        PushView(name, key)
+        for name, r in plan.receivers.items()
+        if (key := getattr(r.sender, "public_key", ""))
+    ]
+    return ContactsView(
+        [contact_view(c, _problem(c, preference, call)) for c in found], accounts, push
+    )
 
 
 def _check(connection: Connection, name: str) -> None:

@@ -16,9 +16,10 @@ from vezha.ledger.tables import message
 from vezha.notify import outbox
 from vezha.notify.errors import NotifySettingsError
 from vezha.notify.limits import OUTBOX_LISTED_MAX
-from vezha.notify.loop import put_test
+from vezha.notify.loop import put_test, stamp_of
 from vezha.notify.settings import NotifyPlan, load_settings
 
+_PLAN = "notify_plan"
 FILE = "notify_file"
 """Under this name `Services.extra` holds the path of the settings of receivers and routes."""
 
@@ -107,10 +108,16 @@ def plan_in_force(call: Call) -> tuple[NotifyPlan, str]:
     path = call.services.extra.get(FILE, "")
     if not path:
         return NotifyPlan(), ""
+    stamp = stamp_of(path)
+    known: tuple[object, NotifyPlan, str] | None = call.services.extra.get(_PLAN)
+    if known is not None and known[0] == (path, stamp):
+        return known[1], known[2]
     try:
-        return load_settings(path, os.environ), ""
+        plan, problem = load_settings(path, os.environ), ""
     except NotifySettingsError as fault:
-        return NotifyPlan(), str(fault)
+        plan, problem = NotifyPlan(), str(fault)
+    call.services.extra[_PLAN] = ((path, stamp), plan, problem)
+    return plan, problem
 
 
 def receivers(call: Call) -> dict[str, Any]:

@@ -161,7 +161,7 @@ class Notifier:
     # Settings
 
     async def _reload(self) -> None:
-        stamp = _stamp(self._file.path)
+        stamp = stamp_of(self._file.path)
         if stamp == self._file.stamp:
             return
         self._file.stamp = stamp
@@ -492,7 +492,8 @@ def _step(data: Mapping[str, Any]) -> dict[str, Any]:
     return {key: data.get(key, "?") for key in ("step", "policy", "round")}
 
 
-def _stamp(path: str) -> tuple[float, int]:
+def stamp_of(path: str) -> tuple[float, int]:
+    """What changes when the file at *path* does."""
     try:
         status = Path(path).stat()
     except OSError:

@@ -30,6 +30,7 @@ from vezha.notify.limits import MISSET_RETRY_MS, RESPONSE_CHARS_MAX
 from vezha.notify.message import KINDS, OTHERS, Message
 from vezha.notify.provider import Delivery, Provider, Sender, Sent
 from vezha.notify.reading import take_text
+from vezha.notify.retry import retry_after_ms
 from vezha.notify.secret import Secret, take_secret
 
 _FORMATS = ("vezha", "alertmanager")
@@ -85,11 +86,6 @@ class WebhookSender:
 def sign(secret: str, stamp: str, body: bytes) -> str:
     """The signature as hexadecimal text."""
     return hmac.new(secret.encode(), stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
-
-
-def retry_after_ms(header: str) -> int | None:
-    """The wait that a `Retry-After` in seconds asks for."""
-    return min(int(header), 3600) * 1000 if header.isascii() and header.isdigit() else None
 
 
 def payload(delivery: Delivery, format_: str) -> dict[str, Any]:
