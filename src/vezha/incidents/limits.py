@@ -153,3 +153,13 @@ USAGE_TOLD_MIN = 5
 USAGE_INCIDENTS_MAX = 50_000
 USAGE_FRESH_MS = 5 * 60_000
 """How long scores are kept before they are made again."""
+TIMES_SERIES_GROUPS_MAX = 200
+"""Teams and services, together, whose times are written as series."""
+ONSET_BACK_MS = 3_600_000
+"""How far back from the firing the beginning is looked for …"""
+ONSET_COARSE_MS = 5_000
+"""… by such steps, and then, where it was a step …"""
+ONSET_FINE_MS = 1_000
+"""… by these."""
+ONSETS_PER_STEP_MAX = 20
+"""New incidents that are dated back in one round."""

@@ -17,10 +17,12 @@ import numpy as np
 from sqlalchemy import Connection, select
 
 from vezha.incidents.errors import OperatorError
-from vezha.incidents.limits import TIMES_INCIDENTS_MAX
+from vezha.incidents.limits import TIMES_INCIDENTS_MAX, TIMES_SERIES_GROUPS_MAX
 from vezha.ledger.tables import incident
+from vezha.model.labels import Labels, metric
 
 BY = ("week", "team", "service", "severity")
+OWN = "vezha-server"
 BY_DEFAULT = ("week", "team", "severity")
 
 
@@ -88,6 +90,27 @@ def summarise(incidents: Iterable[Incident], by: Sequence[str] = BY_DEFAULT) -> 
         groups.setdefault((week, team, service, severity), []).append(one)
     newest_first = sorted(sorted(groups), key=lambda key: key[0], reverse=True)
     return [_times(key, groups[key]) for key in newest_first]
+
+
+def series_of(incidents: Iterable[Incident]) -> list[tuple[Labels, float]]:
+    """The times of some incidents as samples: by team and service, median and 95th percentile."""
+    rows = summarise(incidents, ("team", "service"))
+    out: list[tuple[Labels, float]] = []
+    for row in sorted(rows, key=lambda r: -r.incidents)[:TIMES_SERIES_GROUPS_MAX]:
+        whose = {"team": row.team, "service": row.service, "instance": OWN, "job": "vezha"}
+        out.append((metric("vezha_incidents_week", **whose), float(row.incidents)))
+        stages = (
+            ("detection", row.detection), ("response", row.acknowledge),
+            ("mitigation", row.mitigation), ("recovery", row.recovery),
+        )  # fmt: skip
+        for stage, spread in stages:
+            for quantile, value in (("0.5", spread.median_s), ("0.95", spread.p95_s)):
+                if value is not None:
+                    labels = metric(
+                        "vezha_incident_time_seconds", stage=stage, quantile=quantile, **whose
+                    )
+                    out.append((labels, value))
+    return out
 
 
 def week_of(at_ms: int) -> str:

@@ -1,4 +1,4 @@
-"""What the ops contour does beside telling people: blame, the diary, the figures of delivery.
+"""What the ops contour does beside telling people: onsets, blame, the diary, delivery's figures.
 
 Each has its own slow rhythm and a thread of its own; a store that is slow to answer holds back
 nothing but the next round of the same.
@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from vezha.delivery.figures import read_delivered, summarise
 from vezha.diary.loop import Diarist
 from vezha.incidents.blaming import Blamer, caused_by_people
+from vezha.incidents.onset import Onsets
 from vezha.ledger import Ledger
 from vezha.legacy.batch import batch_of
 from vezha.legacy.doors import Doors
@@ -25,6 +26,7 @@ from vezha.server.limits import (
     DIARY_EVERY_S,
     FIGURES_DAYS,
     FIGURES_EVERY_S,
+    ONSET_EVERY_S,
 )
 from vezha.world import World
 
@@ -33,7 +35,7 @@ _DAY_MS = 86_400_000
 
 
 class Chronicle:
-    """Runs all three until cancelled; `on_blame` is called when blame changed incidents."""
+    """Runs all of it until cancelled; `on_change` is called when it changed incidents."""
 
     def __init__(
         self,
@@ -42,18 +44,21 @@ class Chronicle:
         doors: Doors,
         blamer: Blamer,
         diarist: Diarist,
-        on_blame: Callable[[], None],
+        onsets: Onsets,
+        on_change: Callable[[], None],
     ) -> None:
         self._ledger = ledger
         self._world = world
         self._doors = doors
         self._blamer = blamer
         self._diarist = diarist
-        self._on_blame = on_blame
+        self._onsets = onsets
+        self._on_change = on_change
 
     async def run(self) -> None:
         """For ever; cancelled at the end."""
         await asyncio.gather(
+            self._every(ONSET_EVERY_S, self._date_back),
             self._every(BLAME_EVERY_S, self._blame),
             self._every(DIARY_EVERY_S, self._write_diary),
             self._every(FIGURES_EVERY_S, self._tell_figures),
@@ -71,9 +76,13 @@ class Chronicle:
                 _log.exception("chronicle_broke", what=act.__name__)
             await asyncio.sleep(pause_s)
 
+    def _date_back(self) -> None:
+        if self._onsets.step():
+            self._on_change()
+
     def _blame(self) -> None:
         if self._blamer.step():
-            self._on_blame()
+            self._on_change()
 
     def _write_diary(self) -> None:
         self._diarist.step()

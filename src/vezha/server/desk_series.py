@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from vezha.incidents.checklists.figures import figures_series, read_figures
+from vezha.incidents.times import read_incidents, series_of
 from vezha.ledger import Ledger
 from vezha.ledger.tables import checklist_run
 from vezha.legacy.batch import batch_of
@@ -27,6 +28,7 @@ from vezha.server.limits import (
 )
 from vezha.world import World
 
+WEEK_MS = 7 * 86_400_000
 _log = structlog.get_logger("desk")
 
 
@@ -65,7 +67,12 @@ class DeskSeries:
     def _read(self, now_ms: int) -> list[tuple[Labels, float]]:
         with self._ledger.read() as connection:
             rates = read_rates(connection, now_ms, DESK_SERIES_RATES_H, self._receivers())
-            return [*self._checklists(connection, now_ms), *rates_series(rates)]
+            times = self._times(connection, now_ms)
+            return [*self._checklists(connection, now_ms), *rates_series(rates), *times]
+
+    def _times(self, connection: Connection, now_ms: int) -> list[tuple[Labels, float]]:
+        """How long detection, response and recovery took, of the last week's incidents."""
+        return series_of(read_incidents(connection, now_ms - WEEK_MS))
 
     def _checklists(self, connection: Connection, now_ms: int) -> list[tuple[Labels, float]]:
         """Read again only where a run has changed: there may be many events."""

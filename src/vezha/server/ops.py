@@ -19,6 +19,7 @@ from vezha.incidents.blaming import Blamer
 from vezha.incidents.loop import Desk
 from vezha.incidents.oncall.escalation import Escalator
 from vezha.incidents.oncall.handover import HandoverClerk
+from vezha.incidents.onset import Onsets
 from vezha.ledger import Ledger
 from vezha.legacy.doors import Doors
 from vezha.notify.loop import Notifier
@@ -77,6 +78,7 @@ async def _serve(
         doors,
         Blamer(ledger, world, asking.range),
         Diarist(ledger, world, asking.instant, settings.diary_time_zone),
+        Onsets(ledger, world, book, asking.range),
         lambda: _publish(loop, bus, wake),
     )
     delivering = Delivering(settings, ledger, asking.engine, doors, bus, world)
