@@ -112,10 +112,10 @@ class AppriseSender:
             raise Refused("Apprise does not understand this url")
         body, title = body_of(message), message.title
         if service.notify_format != apprise.NotifyFormat.TEXT:
-            body = convert_between(apprise.NotifyFormat.TEXT, service.notify_format, body)
+            body = convert_between(apprise.NotifyFormat.TEXT, service.notify_format, body)  # type: ignore[no-untyped-call]
             if service.title_maxlen <= 0:
                 # the title will stand in the body
-                title = convert_between(apprise.NotifyFormat.TEXT, service.notify_format, title)
+                title = convert_between(apprise.NotifyFormat.TEXT, service.notify_format, title)  # type: ignore[no-untyped-call]
         heard = _Heard()
         logger = logging.getLogger("apprise")
         logger.addHandler(heard)
