@@ -25,7 +25,7 @@ from tests.running import RunningVezha
 from tests.unit.notify.fake_telegram import CHAT, TOKEN, FakeTelegram
 from tests.unit.notify.test_providers import Postbox, mail_server
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400)]
 
 RULES = """
 groups:
