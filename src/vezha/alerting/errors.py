@@ -16,6 +16,14 @@ class RuleError(OperatorError):
         super().__init__("\n".join(problems))
 
 
+class NoSuchRuleFile(OperatorError):
+    """There is no rule file of that name in the folder."""
+
+
+class ChangedMeanwhile(OperatorError):
+    """The file is not the one that was edited."""
+
+
 class TemplateError(ValueError):
     """A template cannot be parsed or expanded."""
 

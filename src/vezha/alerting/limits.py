@@ -54,3 +54,6 @@ CROSSING_AHEAD_MS = 1_000
 CROSSINGS_WAITING_MAX = 10_000
 CROSSINGS_REMEMBERED_MAX = 50_000
 """(rule, alert) pairs whose newest crossing is remembered, to see repetitions."""
+
+RULE_VERSIONS_LISTED_MAX = 100
+"""Versions of a rule file that are listed."""

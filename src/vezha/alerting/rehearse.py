@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from vezha.alerting.rule import AlertRule, Group
 from vezha.alerting.runner import AlertRunner, Outside
 from vezha.alerting.state import OPEN_STATES, TOLD, Event, State
 from vezha.model.columns import Values
-from vezha.model.labels import Labels
+from vezha.model.labels import Labels, format_labels
 
 Block = tuple[list[Labels], Values, npt.NDArray[np.bool_]]
 """Labels, values [series, steps], presence [same shape]."""
@@ -136,3 +137,25 @@ def _rehearse(
         assert state in OPEN_STATES, state
         one.firings.append(Firing(labels, began_ms, None, summary))
     one.firings.sort(key=lambda f: (f.start_ms, f.labels))
+
+
+def as_document(one: Rehearsal, end_ms: int) -> dict[str, Any]:
+    """A rehearsal for programs."""
+    return {
+        "group": one.group,
+        "rule": one.rule.name,
+        "severity": one.rule.severity.value,
+        "fired": len(one.firings),
+        "seconds": one.seconds(end_ms),
+        "hosts": one.hosts(),
+        "errors": one.errors,
+        "firings": [
+            {
+                "series": format_labels(f.labels),
+                "from": f.start_ms / 1000,
+                "to": f.end_ms / 1000 if f.end_ms else None,
+                "summary": f.summary,
+            }
+            for f in one.firings
+        ],
+    }

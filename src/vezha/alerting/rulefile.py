@@ -8,7 +8,6 @@ group and rule.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,8 +35,6 @@ CheckExpression = Callable[[str], str]
 
 BUILTIN_FOLDER = str(Path(__file__).parent / "packs")
 
-_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-_METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _GROUP_KEYS = {"name", "interval", "limit", "query_offset", "rules", "labels"}
 _GROUP_KEYS |= {"partial_response_strategy"}  # Thanos writes it; it has no meaning here
 _RULE_KEYS = {"alert", "record", "expr", "for", "keep_firing_for", "labels", "annotations", "vezha"}
@@ -123,6 +120,11 @@ def parse_rule_file(text: str, file: str, check: CheckExpression) -> list[Group]
     except RecursionError:
         raise RuleError([f"{file}: nested too deeply"]) from None
     return _File(file, check).groups(tree)
+
+
+def _is_name(text: str) -> bool:
+    """Whether *text* can name a metric, a label or an annotation: any UTF-8, as in Prometheus 3."""
+    return bool(text) and text.isprintable()
 
 
 class _Map(dict[str, object]):
@@ -303,7 +305,7 @@ class _File:
         for wrong in ("for", "keep_firing_for", "annotations", "vezha"):
             if wrong in tree:
                 self._fault(tree.key_lines[wrong], f"a recording rule cannot have {wrong}")
-        if not _METRIC_NAME.fullmatch(record):
+        if not _is_name(record):
             self._fault(tree.key_lines["record"], f'"{record}" is not a metric name')
         return RecordRule(record, expr, tuple(sorted(labels.items())), key)
 
@@ -327,7 +329,7 @@ class _File:
 
     def _label_names(self, tree: _Map, labels: Mapping[str, str]) -> None:
         for name in labels:
-            if not _LABEL_NAME.fullmatch(name) or name == "__name__":
+            if not _is_name(name) or name == "__name__":
                 line = tree.key_lines.get("labels", tree.line)
                 self._fault(line, f'"{name}" cannot be a label\'s name')
 
@@ -338,7 +340,7 @@ class _File:
         for name, text in sorted(texts.items()):
             block = tree.get(key)
             line = block.key_lines.get(name, tree.line) if isinstance(block, _Map) else tree.line
-            if key == "annotations" and not _LABEL_NAME.fullmatch(name):
+            if key == "annotations" and not _is_name(name):
                 self._fault(line, f'"{name}" cannot be an annotation\'s name')
             try:
                 out.append((name, Template(text)))

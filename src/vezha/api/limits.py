@@ -80,3 +80,8 @@ RECOGNISED_MAX = 1_000
 """Callers that are kept so."""
 USUAL_KEPT_MAX = 500
 """Hosts' usual ranges that are kept until the next quarter of an hour."""
+
+REHEARSAL_STEPS = 2_000
+"""Evaluations of each rule in a rehearsal before it is saved; a longer span takes coarser steps."""
+REHEARSAL_S_MAX = 60.0
+"""How long such a rehearsal may take."""

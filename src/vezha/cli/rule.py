@@ -14,17 +14,28 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from vezha.access import Action
 from vezha.alerting.ask import check_expression
 from vezha.alerting.book import RuleBook, active_alerts
 from vezha.alerting.durations import parse_duration, spoken_duration
 from vezha.alerting.errors import EvaluationError, OperatorError, RuleError
-from vezha.alerting.rehearse import Block, RangeAsk, Rehearsal, rehearse
+from vezha.alerting.rehearse import Block, RangeAsk, Rehearsal, as_document, rehearse
 from vezha.alerting.rule import AlertRule
 from vezha.alerting.rule_tests import run_test_file
 from vezha.alerting.rulefile import BUILTIN_FOLDER, find_rule_files, load_rule_files
+from vezha.alerting.saved import checked_name, hash_of, list_versions, parse_text, save_file
 from vezha.alerting.tripwire import compile_groups
-from vezha.cli.opened import JsonOption, StateOption, now_ms, opened_ledger, settings_of, show_ms
-from vezha.model.labels import format_labels, labels_of
+from vezha.cli.opened import (
+    JsonOption,
+    StateOption,
+    audit,
+    now_ms,
+    opened_ledger,
+    person,
+    settings_of,
+    show_ms,
+)
+from vezha.model.labels import labels_of
 from vezha.query import Engine, QueryError
 from vezha.query.context import EngineOptions
 from vezha.store.reader import StoreReader
@@ -108,7 +119,9 @@ def rehearse_(
     finally:
         close()
     if json:
-        typer.echo(orjson.dumps([_document(r, end_ms) for r in found], option=orjson.OPT_INDENT_2))
+        typer.echo(
+            orjson.dumps([as_document(r, end_ms) for r in found], option=orjson.OPT_INDENT_2)
+        )
         return
     for one in found:
         typer.echo(_sentence(one, end_ms, last))
@@ -137,27 +150,6 @@ def _sentence(one: Rehearsal, end_ms: int, last: str) -> str:
     if one.unknown:
         text += f"; lost, as the target vanished: {one.unknown}"
     return text + "."
-
-
-def _document(one: Rehearsal, end_ms: int) -> dict[str, object]:
-    return {
-        "group": one.group,
-        "rule": one.rule.name,
-        "severity": one.rule.severity.value,
-        "fired": len(one.firings),
-        "seconds": one.seconds(end_ms),
-        "hosts": one.hosts(),
-        "errors": one.errors,
-        "firings": [
-            {
-                "series": format_labels(f.labels),
-                "from": f.start_ms / 1000,
-                "to": f.end_ms / 1000 if f.end_ms else None,
-                "summary": f.summary,
-            }
-            for f in one.firings
-        ],
-    }
 
 
 def _local(state: str) -> tuple[RangeAsk, Callable[[], None]]:
@@ -209,6 +201,71 @@ def _remote(url: str, token_file: str) -> tuple[RangeAsk, Callable[[], None]]:
         return [labels_of(one["metric"]) for one in series], values, present
 
     return ask, client.close
+
+
+@app.command(help="Check a file, say what it would have done, put it into the rules folder.")
+def save(
+    file: Annotated[Path, typer.Argument(help="The rule file.")],
+    name: Annotated[str, typer.Option(help="Its name there; default: as it is called.")] = "",
+    last: Annotated[str, typer.Option(help="Rehearse over so long; 0s does without.")] = "1d",
+    note: Annotated[str, typer.Option("--note", "-m", help="Why.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say it, save nothing.")] = False,
+    json: JsonOption = False,
+    state: StateOption = "state",
+) -> None:
+    """Each version is kept in the ledger."""
+    name = name or file.name
+    try:
+        text = file.read_text("utf-8")
+        span_ms = parse_duration(last)
+    except (OSError, ValueError) as fault:
+        raise OperatorError(str(fault)) from None
+    groups = parse_text(text, name)
+    end_ms = now_ms() // 1000 * 1000
+    found: list[Rehearsal] = []
+    if span_ms and settings_of(state).state.store.exists():
+        ask, close = _local(state)
+        try:
+            step_ms = max(1000, *(g.interval_ms for g in groups), span_ms // 2_000 // 1000 * 1000)
+            found = rehearse(groups, ask, end_ms - span_ms, end_ms, step_ms)
+        finally:
+            close()
+    documents = [as_document(r, end_ms) for r in found]
+    if not json:
+        for one in found:
+            typer.echo(_sentence(one, end_ms, last))
+    if not dry_run:
+        brief = [{k: v for k, v in d.items() if k != "firings"} for d in documents]
+        with opened_ledger(state) as (settings, ledger), ledger.begin() as connection:
+            folder = settings.state.rules
+            standing = folder / checked_name(name)
+            before = hash_of(standing.read_text("utf-8")) if standing.exists() else ""
+            save_file(connection, folder, name, text, before, person(), now_ms(), note, brief)
+            audit(connection, Action.RULE_CHANGE, name, {"hash": hash_of(text)})
+    if json:
+        document = {"name": name, "saved": not dry_run, "rehearsal": documents}
+        typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+    else:
+        typer.echo(f"{name} is {'sound; nothing is saved' if dry_run else 'saved'}.")
+
+
+@app.command(help="Versions of a rule file that were saved through Vezha.")
+def versions(
+    name: Annotated[str, typer.Argument(help="The file's name.")],
+    json: JsonOption = False,
+    state: StateOption = "state",
+) -> None:
+    """A table, the newest first."""
+    with opened_ledger(state) as (_, ledger), ledger.read() as connection:
+        found = list_versions(connection, name)
+    if json:
+        typer.echo(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+        return
+    for one in found:
+        what = one.hash or "removed"
+        typer.echo(
+            f"{one.id:>4}  {show_ms(one.at_ms)}  {what:<16}  {one.author}  {one.note}".rstrip()
+        )
 
 
 @app.command("list", help="Rules in force, with their state.")

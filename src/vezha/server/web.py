@@ -42,6 +42,7 @@ from vezha.api import (
     oncall,
     releases,
     reports,
+    rule_files,
     rules,
     scenarios,
     signals,
@@ -87,6 +88,7 @@ ROUTES: tuple[Route, ...] = (
     *diary.ROUTES,
     *dependencies.ROUTES,
     *rules.ROUTES,
+    *rule_files.ROUTES,
     *scenarios.ROUTES,
     *signals.ROUTES,
     *notify.ROUTES,
@@ -200,6 +202,7 @@ def create_app(settings: Settings, parts: Parts) -> tuple[Starlette, Services]:
         door=agent_door(settings, parts.world),
         extra={
             rules.BOOK: RuleBook(settings.rule_folders, settings.rules.builtin),
+            rule_files.FOLDER: str(settings.state.rules),
             dependencies.FILE: str(settings.state.dependencies),
             checklists.BOOK: ChecklistBook(settings.state.checklists),
             notify.FILE: settings.notify_file,

@@ -39,6 +39,7 @@ from vezha.ledger.tables.oncall import (
 )
 from vezha.ledger.tables.release import quarantine, release
 from vezha.ledger.tables.rollout import attempt, attempt_event, rollout, verdict
+from vezha.ledger.tables.rule_file import rule_file_version
 from vezha.ledger.tables.scenario import scenario_look, scenario_round, scenario_version
 from vezha.ledger.tables.session import session, throttle
 from vezha.ledger.tables.setting import setting
@@ -88,6 +89,7 @@ __all__ = [
     "quarantine",
     "release",
     "rollout",
+    "rule_file_version",
     "rule_group_state",
     "running",
     "scenario_look",
