@@ -63,6 +63,7 @@ class Querying:
         timeout_s: float = limits.QUERY_TIMEOUT_S,
         waiting_max: int = limits.QUERIES_WAITING_MAX,
         workers: Workers | None = None,
+        slow_s: float = limits.QUERY_SLOW_S,
     ) -> None:
         """Without *workers* everything is evaluated in this process."""
         self.engine = engine
@@ -70,6 +71,7 @@ class Querying:
         self._recent = Engine(source, engine.limits, options)
         self.source = source
         self.timeout_s = timeout_s
+        self._slow_s = slow_s
         self._world = world
         self._metrics = metrics
         self._light = _Lane(threads, waiting_max, "query")
@@ -216,7 +218,7 @@ class Querying:
     def _note(self, text: str, outcome: str, took_s: float) -> None:
         self._metrics.queries.labels(outcome).inc()
         self._metrics.query_seconds.observe(took_s)
-        if took_s >= limits.QUERY_SLOW_S:
+        if took_s >= self._slow_s:
             _log.warning("query_slow", query=text[:1_000], outcome=outcome, took_s=round(took_s, 3))
 
 

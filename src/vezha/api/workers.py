@@ -27,7 +27,7 @@ _ERRORS: dict[str, type[QueryError]] = {"timeout": QueryTimeout, "canceled": Que
 
 
 class _Worker:
-    def __init__(self, argv: Sequence[str]) -> None:
+    def __init__(self, argv: Sequence[str], hello: object) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
@@ -37,6 +37,7 @@ class _Worker:
                 start_new_session=True,  # Ctrl-C is for the contour; we end with it
             )
         self.connection = Connection(ours.detach())
+        self.connection.send(hello)
         self.number = 0
 
     def end(self) -> None:
@@ -51,9 +52,11 @@ class _Worker:
 class Workers:
     """At most *count* processes; `ask` from at most as many threads at once."""
 
-    def __init__(self, argv: Sequence[str], world: World, count: int) -> None:
-        """*argv* starts a worker; the number of its end of the socket is appended."""
+    def __init__(self, argv: Sequence[str], world: World, count: int, hello: object = None) -> None:
+        """*argv* starts a worker; the number of its end of the socket is appended, and *hello* is
+        the first thing that it is sent."""
         self.count = count
+        self._hello = hello
         self._argv = argv
         self._world = world
         self._idle: list[_Worker] = []
@@ -111,7 +114,7 @@ class Workers:
             if self._idle:
                 return self._idle.pop()
             assert len(self._all) < self.count, "more threads than workers"
-            worker = _Worker(self._argv)
+            worker = _Worker(self._argv, self._hello)
             self._all.add(worker)
             return worker
 

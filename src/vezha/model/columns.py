@@ -87,7 +87,8 @@ class Selection:
     selectors) and `function` (the innermost function or aggregation around the selector, or
     "") let a source choose a roll-up; `samples_max` bounds what it may return. `newest_only` says
     that the newest sample of each series suffices; a source may still return more. `rolled` says
-    that the asker understands `SeriesData.rolled`.
+    that the asker understands `SeriesData.rolled`. `lookback_ms` is how long a sample stands, for
+    instant selectors.
     """
 
     matchers: tuple[Matcher, ...]
@@ -99,6 +100,7 @@ class Selection:
     samples_max: int = 50_000_000
     newest_only: bool = False
     rolled: bool = False
+    lookback_ms: int = 0
 
 
 class SampleSource(Protocol):

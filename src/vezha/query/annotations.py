@@ -40,6 +40,11 @@ class Annotations:
         if len(self._infos) < ANNOTATIONS_MAX:
             self._infos[f"PromQL info: {message} {self._place(node)}"] = None
 
+    def missing(self, message: str) -> None:
+        """A source could not give all that was asked for."""
+        if len(self._warnings) < ANNOTATIONS_MAX:
+            self._warnings[message] = None
+
     # The texts, worded as Prometheus words them.
 
     def invalid_quantile(self, q: float, node: Node) -> None:

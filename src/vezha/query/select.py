@@ -52,6 +52,7 @@ def fetch(
         node.matchers, int(times[0]) - before_ms, int(times[-1]) + after_ms,
         ev.grid.step_ms if stepped else 0, range_ms, context.function,
         max(0, context.limits.samples_max - context.stats.samples), newest_only, rolled,
+        0 if range_ms else before_ms,
     )  # fmt: skip
     try:
         data = context.source.select(selection)
@@ -60,6 +61,9 @@ def fetch(
             f"query would load too many samples: limit samples_max is "
             f"{context.limits.samples_max} ({error})"
         ) from error
+    warning = data.notes.pop("warning", None)
+    if warning is not None:
+        context.annotations.missing(str(warning))
     context.count_samples(data.ts.size)
     context.check_cells(len(data.labels), 1)
     context.stats.select_seconds += time.perf_counter() - began

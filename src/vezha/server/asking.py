@@ -10,24 +10,21 @@ from vezha.alerting.errors import EvaluationError
 from vezha.incidents.shift import AskRange
 from vezha.model.columns import TooManySamples
 from vezha.model.labels import Labels
-from vezha.query.context import EngineOptions
 from vezha.query.engine import Engine
 from vezha.query.errors import QueryError
-from vezha.query.limits import QueryLimits
 from vezha.server.settings import Settings
-from vezha.store.reader import StoreReader
+from vezha.server.source import Reading
+from vezha.world import World
 
 
 class Asking:
     """An engine of one's own over the store of the data contour. `close` when done."""
 
     def __init__(self, settings: Settings) -> None:
-        limits = QueryLimits(
-            samples_max=settings.query.samples_max, seconds_max=settings.query.timeout_s
-        )
-        options = EngineOptions(lookback_ms=int(settings.query.lookback_s * 1000))
-        self._source = StoreReader.open(str(settings.state.store))
-        self.engine = Engine(self._source, limits, options)
+        reading = Reading.of(settings)
+        self._source = reading.reader()
+        source = reading.joined(self._source, World())
+        self.engine = Engine(source, reading.limits, reading.options)
 
     @property
     def instant(self) -> Ask:

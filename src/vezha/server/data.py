@@ -45,6 +45,7 @@ from vezha.server.limits import (
     TOLD_INTERVAL_S,
 )
 from vezha.server.settings import Settings
+from vezha.server.source import Reading
 from vezha.store import Store, StoreSettings, TooManySeries
 from vezha.store.mirror import Mirror
 from vezha.store.remote import RemoteSender
@@ -120,7 +121,7 @@ class DataContour:
         )
         self._gateway.desk.on_progress = lambda: self._bus.publish("progress")
         self._gateway.on_fenced = self._fenced
-        self._engine = Engine(store)
+        self._engine = Engine(Reading.of(settings).joined(store, world))
         self._alerting = Alerting(
             self._engine,
             ledger,

@@ -143,12 +143,28 @@ class RetentionSettings:
 
 @dataclass(frozen=True, slots=True)
 class RemoteSettings:
-    """A remote engine that gets every sample too: VictoriaMetrics, Mimir, Thanos, Prometheus."""
+    """A remote engine that gets every sample too, and answers for what is older than is kept here:
+    VictoriaMetrics, Mimir, Thanos, Prometheus."""
 
     write_url: str = field(
         default="",
         metadata=_about(
             "The engine's remote-write address. Empty: samples stay in the own store only."
+        ),
+    )
+    query_url: str = field(
+        default="",
+        metadata=_about(
+            "The engine's address before `/api/v1/query`. What is older than this server keeps is "
+            "asked there. Empty: only the own store is read."
+        ),
+    )
+    kept_s: float = field(
+        default=0.0,
+        metadata=_about(
+            "How far back queries read the own store; the rest is asked of `query_url`. "
+            "0: as far as samples are kept (`retention.samples_s`).",
+            unit="s",
         ),
     )
     token: str = field(
@@ -174,6 +190,19 @@ class QuerySettings:
     lookback_s: float = field(
         default=300.0,
         metadata=_about("How far back an instant selector looks for a sample.", unit="s"),
+    )
+    slow_s: float = field(
+        default=1.0, metadata=_about("Queries slower than this are logged.", unit="s")
+    )
+    bytes_max: int = field(
+        default=4_000_000_000,
+        metadata=_about(
+            "Most memory that one query's intermediate results may take.", unit="bytes"
+        ),
+    )
+    cache_bytes_max: int = field(
+        default=128 << 20,
+        metadata=_about("Memory for unpacked samples, per process that queries.", unit="bytes"),
     )
 
 

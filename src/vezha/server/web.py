@@ -60,9 +60,7 @@ from vezha.incidents.checklists.book import ChecklistBook
 from vezha.ledger import Ledger
 from vezha.legacy.doors import Doors
 from vezha.model.columns import SampleSource
-from vezha.query.context import EngineOptions
 from vezha.query.engine import Engine
-from vezha.query.limits import QueryLimits
 from vezha.scenario.book import ScenarioBook
 from vezha.scenario.loop import Player
 from vezha.server import doors
@@ -72,10 +70,10 @@ from vezha.server.contour import StopSignal
 from vezha.server.door import agent_door, is_loopback
 from vezha.server.errors import SettingError
 from vezha.server.forecasting import FOLDER
-from vezha.server.query_worker import argv_of
+from vezha.server.query_worker import ARGV
 from vezha.server.scraping import keep_scraping
 from vezha.server.settings import Settings
-from vezha.store.reader import StoreReader
+from vezha.server.source import Reading
 from vezha.world import World
 
 ROUTES: tuple[Route, ...] = (
@@ -137,11 +135,12 @@ def run(settings: Settings, ready: Callable[[], None], stop: StopSignal) -> int:
 
 async def _serve(settings: Settings, ready: Callable[[], None], stop: StopSignal) -> None:
     ledger = Ledger.open(settings.ledger_url)
-    source = StoreReader.open(str(settings.state.store))
+    reading, world = Reading.of(settings), World()
+    reader = reading.reader()
+    source = reading.joined(reader, world)
     bus = Bus(settings.state.run, "web")
     try:
         await asyncio.to_thread(ledger.migrate)
-        world = World()
         feeding = Doors(socket_path(settings.state.run, "feed"), world)
         parts = Parts(ledger, source, world, bus.publish, feeding, query_workers=QUERY_WORKERS)
         app, services = create_app(settings, parts)
@@ -168,7 +167,7 @@ async def _serve(settings: Settings, ready: Callable[[], None], stop: StopSignal
         feeding.close()
     finally:
         bus.close()
-        source.close()
+        reader.close()
         ledger.close()
 
 
@@ -191,11 +190,8 @@ class _Server(uvicorn.Server):
 
 def create_app(settings: Settings, parts: Parts) -> tuple[Starlette, Services]:
     """The whole web contour as one application, and the services behind it."""
-    limits = QueryLimits(
-        samples_max=settings.query.samples_max, seconds_max=settings.query.timeout_s
-    )
-    options = EngineOptions(lookback_ms=int(settings.query.lookback_s * 1000))
-    engine = Engine(parts.source, limits, options)
+    reading = Reading.of(settings)
+    engine = Engine(parts.source, reading.limits, reading.options)
     services = Services(
         parts.ledger,
         parts.world,
@@ -226,11 +222,10 @@ def create_app(settings: Settings, parts: Parts) -> tuple[Starlette, Services]:
         routes = (*ROUTES, *doors.ROUTES)
     workers = None
     if parts.query_workers:
-        argv = argv_of(str(settings.state.store), limits, options)
-        workers = Workers(argv, parts.world, parts.query_workers)
+        workers = Workers(ARGV, parts.world, parts.query_workers, reading.message())
     querying = Querying(
         engine, parts.source, parts.world, services.metrics,
-        timeout_s=settings.query.timeout_s, workers=workers,
+        timeout_s=settings.query.timeout_s, workers=workers, slow_s=settings.query.slow_s,
     )  # fmt: skip
     services.querying = querying
     services.fleet = Fleet(parts.ledger, parts.world, querying.vector, querying.recent)

@@ -133,13 +133,21 @@ def _rows_in_order(entries: list[tuple[Slab, I64]], cut: Cut) -> tuple[Times, Va
 
 
 def _hours(ts: Times, oldest_ms: int) -> Iterator[tuple[int, slice]]:
-    """(start of the hour, part) of sorted times."""
+    """(start of the hour, part) of sorted times; where a day has few of them (an archive that is
+    read in), the day is one part, filed under its first hour."""
     low = int(np.searchsorted(ts, oldest_ms))
     while low < len(ts):
-        hour = int(ts[low]) // TILE_SPAN_MS * TILE_SPAN_MS
-        high = int(np.searchsorted(ts, hour + TILE_SPAN_MS))
-        yield hour, slice(low, high)
-        low = high
+        day = int(ts[low]) // DAY_MS * DAY_MS
+        high = int(np.searchsorted(ts, day + DAY_MS))
+        few = high - low <= SPARSE_DAY_SAMPLES_MAX
+        if few and int(ts[high - 1] - ts[low]) >= SPARSE_SPAN_MS_MIN:
+            yield day, slice(low, high)
+            low = high
+        while low < high:
+            hour = int(ts[low]) // TILE_SPAN_MS * TILE_SPAN_MS
+            end = int(np.searchsorted(ts, hour + TILE_SPAN_MS))
+            yield hour, slice(low, end)
+            low = end
 
 
 def _buckets(frames: list[_Frames]) -> Iterator[list[_Frames]]:

@@ -72,3 +72,7 @@ REGEX_CACHE_ENTRIES = 1_024
 REGEX_CHARS_MAX = 10_000
 SQL_VALUES_MAX = 500
 """Numbers in one SQL list."""
+REMOTE_REST_S = 5.0
+"""How long a remote engine that did not answer is not asked again."""
+REMOTE_CONNECT_S = 2.0
+"""How long a connection to it may take."""

@@ -31,6 +31,7 @@ class StoreReader:
         self._lock = threading.Lock()
         self._known = Known()
         self._catalog: Catalog | None = None
+        self._began_ms: int | None = None
         self._head: HeadSet | None = None
         self._days = Days(f"{path}/days", readonly=True)
         self._rolled = Rolled(f"{path}/rolled", readonly=True)
@@ -65,6 +66,8 @@ class StoreReader:
                     return False
                 self._head = HeadSet((str(folder), f"{self._path}/head"))
                 self._catalog = catalog
+                began = catalog.meta("began_ms")
+                self._began_ms = None if began is None else int(began)
             self._catalog.refresh(self._known)
             return True
 
@@ -102,6 +105,11 @@ class StoreReader:
         """The sources, metrics and labels with the most series, *count* of each."""
         self._refresh()
         return cardinality(self._known.index, count)
+
+    def began_ms(self) -> int | None:
+        """When the store was opened for the first time; None where there is none."""
+        self._refresh()
+        return self._began_ms
 
     def stats(self) -> dict[str, float]:
         """What the reader holds."""

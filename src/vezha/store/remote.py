@@ -17,9 +17,19 @@ import numpy as np
 import orjson
 import structlog
 
-from vezha.model.columns import Matcher, MatchOp, Selection, SeriesData, TooManySamples
+from vezha.model.columns import (
+    STALE_NAN,
+    Matcher,
+    MatchOp,
+    Selection,
+    SeriesData,
+    Times,
+    TooManySamples,
+    Values,
+)
 from vezha.model.labels import METRIC_NAME, Labels, labels_of, quote_value
 from vezha.store.errors import StoreError
+from vezha.store.limits import REMOTE_CONNECT_S
 from vezha.store.remote_encode import label_bytes, write_request
 from vezha.store.remote_queue import RemoteQueue
 from vezha.world import World
@@ -150,6 +160,29 @@ def _name(name: str) -> str:
     return name if plain else quote_value(name)
 
 
+def _pairs(pairs: list[Any]) -> tuple[Times, Values]:
+    ts_ms = np.rint(np.array([p[0] for p in pairs], np.float64) * 1000).astype(np.int64)
+    return ts_ms, np.array([p[1] for p in pairs]).astype(np.float64)
+
+
+def _check_size(samples: int, selection: Selection) -> None:
+    if samples > selection.samples_max:
+        raise TooManySamples(f"over {selection.samples_max} samples")
+
+
+def _series_data(rows: dict[Labels, tuple[Times, Values]]) -> SeriesData:
+    if not rows:
+        return SeriesData.empty()
+    labels = sorted(rows)
+    lengths = [len(rows[series][0]) for series in labels]
+    return SeriesData(
+        labels,
+        np.concatenate([rows[series][0] for series in labels]),
+        np.concatenate([rows[series][1] for series in labels]),
+        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+    )
+
+
 class RemoteSource:
     """Reads a remote engine's samples through its HTTP API."""
 
@@ -158,7 +191,10 @@ class RemoteSource:
     ) -> None:
         """*url* is the address before `/api/v1/…`."""
         self._client = httpx.Client(
-            base_url=url.rstrip("/"), headers=headers, timeout=timeout_s, trust_env=False
+            base_url=url.rstrip("/"),
+            headers=headers,
+            timeout=httpx.Timeout(timeout_s, connect=REMOTE_CONNECT_S),
+            trust_env=False,
         )
 
     def close(self) -> None:
@@ -166,35 +202,60 @@ class RemoteSource:
         self._client.close()
 
     def select(self, selection: Selection) -> SeriesData:
-        """Raw samples: an instant query of a range selector returns them as stored."""
+        """See `SampleSource.select`. Raises RemoteUnreachable.
+
+        What an instant selector sees at its steps is asked for as that, at the times of the steps;
+        anything else as raw samples.
+        """
+        seen = selection.lookback_ms > 0 and selection.function != "timestamp"
+        if seen and (selection.step_ms or selection.newest_only):
+            return self._seen(selection)
         span_ms = max(1, selection.end_ms - selection.start_ms)
         query = f"{selector(selection.matchers)}[{span_ms}ms]"
         data = self._ask(
             "/api/v1/query", {"query": query, "time": f"{selection.end_ms / 1000:.3f}"}
         )
-        rows: dict[Labels, tuple[Any, Any]] = {}
+        rows: dict[Labels, tuple[Times, Values]] = {}
         total = 0
         for found in data["result"]:
-            pairs = found.get("values") or []
-            ts_ms = np.rint(np.array([p[0] for p in pairs], np.float64) * 1000).astype(np.int64)
-            values = np.array([p[1] for p in pairs]).astype(np.float64)
+            ts_ms, values = _pairs(found.get("values") or [])
             # engines differ in whether the window's start belongs to it; ours does not
             inside = (ts_ms > selection.start_ms) & (ts_ms <= selection.end_ms)
             total += int(np.count_nonzero(inside))
-            if total > selection.samples_max:
-                raise TooManySamples(f"over {selection.samples_max} samples")
+            _check_size(total, selection)
             if inside.any():
                 rows[labels_of(found["metric"])] = (ts_ms[inside], values[inside])
-        if not rows:
-            return SeriesData.empty()
-        labels = sorted(rows)
-        lengths = [len(rows[series][0]) for series in labels]
-        return SeriesData(
-            labels,
-            np.concatenate([rows[series][0] for series in labels]),
-            np.concatenate([rows[series][1] for series in labels]),
-            np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        )
+        return _series_data(rows)
+
+    def _seen(self, selection: Selection) -> SeriesData:
+        """What a selector sees at each step, and a stale marker where it no longer sees any."""
+        step = selection.step_ms if not selection.newest_only else 0
+        query = f"last_over_time({selector(selection.matchers)}[{selection.lookback_ms}ms])"
+        end = selection.end_ms
+        count = (end - selection.start_ms - selection.lookback_ms) // step if step else 0
+        first = end - count * step
+        if step:
+            asked = {"query": query, "start": f"{first / 1000:.3f}", "end": f"{end / 1000:.3f}",
+                     "step": f"{step / 1000:.3f}", "nocache": "1"}  # fmt: skip
+            data = self._ask("/api/v1/query_range", asked)
+        else:
+            data = self._ask("/api/v1/query", {"query": query, "time": f"{end / 1000:.3f}"})
+        rows: dict[Labels, tuple[Times, Values]] = {}
+        total = 0
+        for found in data["result"]:
+            ts_ms, values = _pairs(found["values"] if step else [found["value"]])
+            total += len(ts_ms)
+            _check_size(total, selection)
+            if step:
+                ended = ts_ms[:-1][np.diff(ts_ms) > step] + step
+                if int(ts_ms[-1]) < end:
+                    ended = np.append(ended, ts_ms[-1] + step)
+                ts_ms = np.concatenate([ts_ms, ended])
+                order = np.argsort(ts_ms)
+                values = np.append(values, np.full(len(ended), STALE_NAN))
+                ts_ms, values = ts_ms[order], values[order]
+            rows[labels_of(found["metric"])] = (ts_ms, values)
+        return _series_data(rows)
 
     def series(
         self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, limit: int = 0

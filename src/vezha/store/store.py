@@ -142,6 +142,10 @@ class Store:
         claim_folder(self._folder, path)
         opened = int(self._catalog.meta("opened") or 0) + 1
         self._catalog.set_meta("opened", opened)
+        began = self._catalog.meta("began_ms")
+        self._began_ms = int(began or self._world.clock.now() * 1000)
+        if began is None:
+            self._catalog.set_meta("began_ms", self._began_ms)
         self._catalog.set_meta("head_folder", self._folder)
         self._head = Head(self._folder, f"{path}/head", opened << 32)
         self._next_head: Head | None = None
@@ -627,6 +631,10 @@ class Store:
     ) -> list[str]:
         """See `SampleSource.label_values`."""
         return self._reading.label_values(name, matchers, start_ms, end_ms)
+
+    def began_ms(self) -> int:
+        """When it was opened for the first time."""
+        return self._began_ms
 
     def stats(self) -> dict[str, float]:
         """Counters since opening, and sizes now (bytes, seconds)."""

@@ -7,7 +7,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,8 @@ from vezha.api.workers import Workers
 from vezha.model.labels import metric
 from vezha.query import Engine
 from vezha.query.errors import EvaluationError, QueryCancelled
-from vezha.server.query_worker import argv_of
+from vezha.server.query_worker import ARGV
+from vezha.server.source import Reading
 from vezha.store import Store, StoreReader, StoreSettings
 from vezha.world import World
 
@@ -32,7 +33,7 @@ HANGS = """
 import sys, time
 from multiprocessing.connection import Connection
 connection = Connection(int(sys.argv[-1]))
-connection.recv()
+connection.recv(), connection.recv()
 {}
 """
 
@@ -59,11 +60,11 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def pool() -> Iterator[Callable[[list[str]], Workers]]:
+def pool() -> Iterator[Callable[..., Workers]]:
     made: list[Workers] = []
 
-    def make(argv: list[str]) -> Workers:
-        made.append(Workers(argv, World(), 1))
+    def make(argv: Sequence[str], hello: object = None) -> Workers:
+        made.append(Workers(argv, World(), 1, hello))
         return made[-1]
 
     yield make
@@ -71,15 +72,14 @@ def pool() -> Iterator[Callable[[list[str]], Workers]]:
         workers.close()
 
 
-def argv(path: str) -> list[str]:
-    engine = Engine(StoreReader.open(path))
-    return argv_of(path, engine.limits, engine.options)
+def hello(path: str) -> dict[str, Any]:
+    return Reading(path, 50_000_000, 4_000_000_000, 30.0, 300.0, 128 << 20).message()
 
 
 def test_a_worker_answers_as_this_process_would_and_is_used_again(
-    path: str, pool: Callable[[list[str]], Workers]
+    path: str, pool: Callable[..., Workers]
 ) -> None:
-    workers = pool(argv(path))
+    workers = pool(ARGV, hello(path))
     sums = rows_of(workers.ask(Question("sum(up)", 0, NOW_MS), never))
     assert sums["result"] == [{"metric": {}, "value": [NOW_MS / 1000, "0"]}]
     asked = Question("count(up)", NOW_MS - 5000, NOW_MS, 1000, explain=True)
@@ -93,9 +93,9 @@ def test_a_worker_answers_as_this_process_would_and_is_used_again(
 
 
 def test_a_withdrawn_question_ends_soon_and_the_worker_goes_on(
-    path: str, pool: Callable[[list[str]], Workers]
+    path: str, pool: Callable[..., Workers]
 ) -> None:
-    workers = pool(argv(path))
+    workers = pool(ARGV, hello(path))
     workers.ask(Question("1", 0, NOW_MS), never)
     # so many steps of a subquery that only cancelling ends it soon
     text = " + ".join(["sum(max_over_time(up[1h:1s]))"] * 200)
@@ -106,7 +106,7 @@ def test_a_withdrawn_question_ends_soon_and_the_worker_goes_on(
 
 
 def test_one_that_hangs_is_killed(
-    pool: Callable[[list[str]], Workers], monkeypatch: pytest.MonkeyPatch
+    pool: Callable[..., Workers], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "WORKER_GRACE_S", 0.1)
     workers = pool([sys.executable, "-c", HANGS.format("time.sleep(600)")])
@@ -115,14 +115,14 @@ def test_one_that_hangs_is_killed(
     assert workers._all == set()
 
 
-def test_one_that_dies_is_an_error_of_the_query(pool: Callable[[list[str]], Workers]) -> None:
+def test_one_that_dies_is_an_error_of_the_query(pool: Callable[..., Workers]) -> None:
     workers = pool([sys.executable, "-c", HANGS.format("sys.exit(1)")])
     with pytest.raises(EvaluationError, match="memory"):
         workers.ask(Question("1", 0, 0), never)
     assert workers._all == set()
 
 
-def test_closing_ends_what_is_asked(pool: Callable[[list[str]], Workers]) -> None:
+def test_closing_ends_what_is_asked(pool: Callable[..., Workers]) -> None:
     workers = pool([sys.executable, "-c", HANGS.format("time.sleep(600)")])
     errors: list[Exception] = []
 
@@ -157,7 +157,7 @@ class Noted(Workers):
 def querying(path: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Querying, Noted]]:
     monkeypatch.setattr(limits, "LIGHT_SAMPLES_MAX", 500)
     source = StoreReader.open(path)
-    workers = Noted(argv(path), World(), 1)
+    workers = Noted(ARGV, World(), 1, hello(path))
     made = Querying(Engine(source), source, World(), ApiMetrics(), workers=workers)
     yield made, workers
     made.close()
