@@ -12,6 +12,7 @@ other stores.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
 import tempfile
 import time
@@ -67,8 +68,18 @@ def generate(hosts: int, series: int, seconds: int) -> npt.NDArray[np.float64]:
     return data.reshape(seconds, hosts, series)
 
 
-def ingest(store: Store, clock: DataClock, data: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """Write everything; (CPU seconds, seconds)."""
+def head_mb(store: Store) -> float:
+    """Memory that the head takes, reserved or used."""
+    folders = (Path(store.head_folder), Path(store.path, "head"))
+    files = [f for folder in folders for f in folder.glob("*.slab")]
+    return sum(f.stat().st_blocks * 512 for f in files) / 1e6
+
+
+def ingest(
+    store: Store, clock: DataClock, data: npt.NDArray[np.float64]
+) -> tuple[float, float, list[float]]:
+    """Write everything; (CPU seconds, seconds, MB of the head now and then)."""
+    head: list[float] = []
     seconds, hosts, series = data.shape
     store.put_schema(1, [metric(f"m{i}") for i in range(series)])
     layouts = [store.layout(1, (("instance", f"h{h:04d}"), ("job", "node"))) for h in range(hosts)]
@@ -82,7 +93,10 @@ def ingest(store: Store, clock: DataClock, data: npt.NDArray[np.float64]) -> tup
         for h in range(hosts):
             store.write_frame(layouts[h], origins[h], second, stamp + h % 1000, raw[h], row[h])
         store.commit(store.seal())
-    return time.process_time() - cpu, time.perf_counter() - began
+        if second % 2 == 0 and second > seconds // 4:
+            with contextlib.suppress(FileNotFoundError):  # a slab went while we looked
+                head.append(head_mb(store))
+    return time.process_time() - cpu, time.perf_counter() - began, head
 
 
 def _timed(work: Callable[[], object]) -> str:
@@ -139,7 +153,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder or None) as folder:
         clock = DataClock()
         store = Store.open(folder, World(clock=clock), StoreSettings())
-        cpu, took = ingest(store, clock, data)
+        cpu, took, head = ingest(store, clock, data)
         millions = data.size / 1e6
         print(
             f"{options.hosts} hosts x {options.series} series x {options.seconds} s = {millions:.1f} M samples"
@@ -147,6 +161,7 @@ def main() -> None:
         print(f"ingest, durable, tiles included   {millions / cpu:6.1f} M samples per CPU second")
         print(f"                                  {cpu / millions:6.3f} CPU seconds per million")
         print(f"elapsed                           {took:6.1f} s")
+        print(f"head, MB, median and most         {statistics.median(head):6.0f} {max(head):6.0f}")
         reader = StoreReader.open(folder)
         end_ms = START_MS + options.seconds * 1000
         print(f"\n{'median ms, first ms':>62}")

@@ -18,6 +18,7 @@ class SeriesTable:
         self._max = series_max
         self._numbers: dict[Labels, int] = {}
         self._series: list[Labels] = []
+        self._pairs: dict[tuple[str, str], tuple[str, str]] = {}
 
     def number(self, labels: Labels) -> int:
         """The number of a label set, a new one if need be. Raises BadBody if it is malformed."""
@@ -26,6 +27,9 @@ class SeriesTable:
             return found
         check_series(labels)
         number = len(self._series)
+        # series are many, their labels are few: each pair is kept once
+        pairs = self._pairs
+        labels = tuple(pairs.setdefault(pair, pair) for pair in labels)
         self._numbers[labels] = number
         self._series.append(labels)
         return number
@@ -41,6 +45,7 @@ class SeriesTable:
         self.generation += 1
         self._numbers.clear()
         self._series.clear()
+        self._pairs.clear()
         return True
 
     def __len__(self) -> int:

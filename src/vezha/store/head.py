@@ -80,13 +80,18 @@ _slab_numbers = itertools.count()
 class Head:
     """The generation that takes samples in now."""
 
-    def __init__(self, folder: str, fallback: str, generation: int) -> None:
+    def __init__(
+        self, folder: str, fallback: str, generation: int, *, follows: bool = False
+    ) -> None:
+        """*follows* says that another one came before, so that its layouts' sizes are known."""
         self.folder = folder
+        self.follows = follows
         self._fallback = fallback
         self.generation = generation
         self.slabs: list[Slab] = []
         self.bytes_used = 0
         self._spares: list[Slab] = []
+        self._second_half = False
         self._spare_lock = threading.Lock()
         self._ended = False
         self._loose: Block | None = None
@@ -102,11 +107,13 @@ class Head:
         """A block with room. If there is none to be had, the layout stays as it was."""
         rows_now = 0
         if layout.generation == self.generation:
-            rows = rows_now = layout.rows_now  # double it
+            rows = rows_now = layout.rows_now  # as many again
         else:
             if layout.block is not None:
                 layout.rows_before = layout.rows_now - layout.block.capacity + layout.block.count
-            rows = layout.rows_before + layout.rows_before // 16 + 1
+            # half of what the last generation needed: while it is being written as tiles, the
+            # next one shall not take as much memory again
+            rows = layout.rows_before // 2 + 2
         width = len(layout.refs)
         if layout.id < LOOSE:
             rows = min(rows, ROSTER_BLOCK_BYTES_MAX // (8 * (1 + width)))
@@ -176,6 +183,12 @@ class Head:
                     slab.unlink()
                 else:
                     self._spares.append(slab)
+
+    def prepare_second_half(self) -> None:
+        """Have slabs ready for when all blocks are full at once. From any thread."""
+        if not self._second_half:
+            self._second_half = True
+            self.prepare(len(self.slabs))
 
     def needs_spare(self) -> bool:
         """Whether the slab in use is half full."""

@@ -61,6 +61,7 @@ from vezha.world import World
 
 log = structlog.get_logger(__name__)
 _PREPARE_FROM = 0.9
+_PREPARE_HALF_FROM = 0.4
 
 
 @dataclass(slots=True)
@@ -496,7 +497,7 @@ class Store:
             new.freeze()  # made a moment too late
             new = None
         if new is None:
-            new = Head(self._folder, f"{self.path}/head", old.generation + 1)
+            new = Head(self._folder, f"{self.path}/head", old.generation + 1, follows=True)
         frozen = Frozen(old.generation, old.freeze(), -1, progress)
         # readers list frozen heads and then the head: for a moment both, never neither
         with self._frozen_lock:
@@ -561,9 +562,11 @@ class Store:
             self._now_s % settings.window_s / settings.window_s,
             head.bytes_used / settings.head_bytes_max,
         )
+        if over > _PREPARE_HALF_FROM and head.follows:
+            head.prepare_second_half()
         if self._next_head is None and head.slabs and over > _PREPARE_FROM:
-            following = Head(self._folder, f"{self.path}/head", head.generation + 1)
-            following.prepare(len(head.slabs))
+            following = Head(self._folder, f"{self.path}/head", head.generation + 1, follows=True)
+            following.prepare(len(head.slabs) // 2 + 1)
             self._next_head = following
 
     def flush(self) -> None:
@@ -600,6 +603,11 @@ class Store:
         return len(refs)
 
     # Reading
+
+    @property
+    def head_folder(self) -> str:
+        """Where the head's shared memory lies."""
+        return self._folder
 
     def _slabs(self) -> list[Slab]:
         frozen, head = self._frozen, self._head
