@@ -318,6 +318,14 @@ def causes_of(connection: Connection, incident_id: int) -> list[Cause]:
     return _causes(connection, blame.c.incident_id == incident_id)
 
 
+def likely_cause(connection: Connection, incident_id: int) -> Cause | None:
+    """What a person named, or else the change that explains more than half; None: neither."""
+    for one in _causes(connection, blame.c.incident_id == incident_id):
+        if one.judged == CAUSED or (one.judged == UNJUDGED and one.score >= _TOLD_SHARE):
+            return one
+    return None
+
+
 def blamed_for(connection: Connection, change_id: int) -> list[Cause]:
     """Incidents that a change could explain."""
     return _causes(connection, blame.c.change_id == change_id)

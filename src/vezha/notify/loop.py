@@ -18,6 +18,7 @@ import structlog
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from vezha.incidents.blaming import likely_cause
 from vezha.incidents.errors import OperatorError as IncidentError
 from vezha.incidents.limits import SNOOZE_MS_DEFAULT
 from vezha.incidents.loop import Desk
@@ -41,7 +42,14 @@ from vezha.notify.handing_over import contacts_for, message_of_page
 from vezha.notify.limits import EVENTS_PER_STEP_MAX, PRUNE_EVERY_MS, SEND_TIMEOUT_S
 from vezha.notify.message import LOUD, Message, show_time
 from vezha.notify.people import MARK, People, people_of, receiver_name
-from vezha.notify.plan import kind_asked, kind_for, message_of, news_of, receivers_of
+from vezha.notify.plan import (
+    cause_line,
+    kind_asked,
+    kind_for,
+    message_of,
+    news_of,
+    receivers_of,
+)
 from vezha.notify.provider import Delivery, Listener, Pressed
 from vezha.notify.quiet import HELD, quiet_until
 from vezha.notify.settings import NotifyPlan, Receiver, load_settings
@@ -259,6 +267,7 @@ class Notifier:
                 found = self.find(name)
                 if found is not None:
                     told_of.setdefault(name, found)
+            cause = likely_cause(connection, id_)
             for name, receiver in told_of.items():
                 if receiver.quiet is not None and (news or name in steps):
                     outbox.drop_held(connection, name, thread, HELD)
@@ -270,6 +279,9 @@ class Notifier:
                 if not kind or kind not in receiver.sender.wants:
                     continue
                 what = message_of(case, kind, receiver, place, self._public_url, now_ms)
+                if cause is not None and kind not in ("resolved", "eased"):
+                    line = cause_line(cause, receiver.language)
+                    what = replace(what, lines=[*what.lines, line])
                 if step is not None and kind in LOUD:
                     line = word(receiver.language, "step", **_step(step))
                     what = replace(what, lines=[*what.lines, line])

@@ -15,7 +15,7 @@ LOUD = ("opened", "worse", "grew", "reopened", "reminded", "escalated")
 """Kinds of an incident that are worth a sound."""
 KINDS = (*LOUD, "eased", "resolved", "acknowledged", "snoozed", "merged", "updated")
 """Of an incident."""
-OTHERS = ("test", "digest", "handover")
+OTHERS = ("test", "digest", "handover", "diary")
 """Of none."""
 RINGING = (*LOUD, *OTHERS)
 """Kinds that are worth a sound."""

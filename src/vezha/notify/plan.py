@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from vezha.incidents.blaming import Cause
 from vezha.incidents.case import Case
 from vezha.incidents.limits import GROWTH_TOLD_FACTOR, GROWTH_TOLD_GAP_MS
 from vezha.incidents.state import State
@@ -23,12 +24,14 @@ from vezha.model.severity import Severity
 from vezha.notify.limits import ALERTS_IN_MESSAGE_MAX, HOSTS_IN_MESSAGE_MAX
 from vezha.notify.message import LOUD, AlertNote, Message
 from vezha.notify.settings import NotifyPlan, Receiver, Route
+from vezha.notify.words import word
 
 _ORDER = ("opened", "worse", "reopened", "unsilenced", "woke", "unacknowledged", "unmerged")
 _SENT = ("resolved", "eased", "acknowledged", "snoozed")
 _QUIET = (
     "joined", "recovered", "lost", "flapping", "expired", "note", "silenced", "mitigated",
     "merged", "split_off", "undone", "assigned", "began", "spread",
+    "suspect", "judged",
 )  # fmt: skip
 _IN_STATE = {"acknowledged": State.ACKNOWLEDGED, "snoozed": State.SNOOZED}
 """News that is none any more where the incident has left that state."""
@@ -171,10 +174,17 @@ def message_of(
         resolved_by=case.resolved_by,
         snoozed_until_ms=case.snoozed_until_ms,
         at_ms=now_ms,
-        link=f"{public_url}/incidents/{case.id}" if public_url else "",
+        link=f"{public_url}/incident/{case.id}" if public_url else "",
         language=receiver.language,
         time_zone=receiver.time_zone,
     )
+
+
+def cause_line(cause: Cause, language: str) -> str:
+    """The change that explains an incident best, with its reasons."""
+    why = cause.why(language)
+    why = f"{why[:1].lower()}{why[1:]}"
+    return word(language, "cause", id=cause.change, title=cause.change_title, why=why)
 
 
 def _note(member: Member) -> AlertNote:

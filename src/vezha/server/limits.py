@@ -101,3 +101,5 @@ FENCED_AUDIT_S = 60.0
 """How often one host is told of in the audit for an identity that is used twice."""
 DESK_SERIES_RATES_H = 24.0
 """Hours that the series of alarm rates look back over."""
+DIARY_LINES_MAX = 60
+"""Lines of a diary's page in a message; the rest stands on the page."""

@@ -31,6 +31,7 @@ from vezha.server.deadman import Deadman
 from vezha.server.delivering import Delivering
 from vezha.server.desk_series import DeskSeries
 from vezha.server.forecasting import keep_forecasting
+from vezha.server.posting import poster
 from vezha.server.settings import Settings
 from vezha.world import World
 
@@ -77,7 +78,13 @@ async def _serve(
         world,
         doors,
         Blamer(ledger, world, asking.range),
-        Diarist(ledger, world, asking.instant, settings.diary_time_zone),
+        Diarist(
+            ledger,
+            world,
+            asking.instant,
+            settings.diary_time_zone,
+            poster(settings.diary.receivers, notifier.find, settings.public_url, world),
+        ),
         Onsets(ledger, world, book, asking.range),
         lambda: _publish(loop, bus, wake),
     )

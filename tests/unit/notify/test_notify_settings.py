@@ -95,7 +95,7 @@ def test_routes(tmp_path: Path, one: Member, wanted: list[str]) -> None:
     [
         ("a = 1", "a is not known here"),
         ("[receivers.x]", "receiver x: type is missing"),
-        ("[receivers.x]\ntype = 'pigeon'", 'type "pigeon" is not known; known are smtp'),
+        ("[receivers.x]\ntype = 'pigeon'", 'type "pigeon" is not known; known are apprise'),
         ("[receivers.x]\ntype = 'webhook'", "url must begin with https://"),
         ("[receivers.x]\ntype = 'webhook'\nurl = 'https://a.b'\ncolour = 1", "colour is not known"),
         ("[receivers.x]\ntype = 'webhook'\nurl_env = 'NONE'", "no variable NONE"),
@@ -130,4 +130,4 @@ def test_a_secret_does_not_show() -> None:
 
 
 def test_a_provider_is_a_folder() -> None:
-    assert provider_names() == ["smtp", "telegram", "webhook"]
+    assert provider_names() == ["apprise", "smtp", "telegram", "webhook", "webpush"]

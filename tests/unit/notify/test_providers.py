@@ -104,7 +104,7 @@ def test_telegram_one_message_edited_as_the_incident_moves(office: Office) -> No
     assert "Вирішено" in post.text
     assert "тривало 1 хв" in post.text
     assert post.markup == {
-        "inline_keyboard": [[{"text": "Відкрити", "url": "https://v.example.org/incidents/1"}]]
+        "inline_keyboard": [[{"text": "Відкрити", "url": "https://v.example.org/incident/1"}]]
     }
     assert states(office) == [
         ("opened", "sent"), ("updated", "sent"), ("acknowledged", "sent"), ("resolved", "sent"),
@@ -214,7 +214,7 @@ def test_telegram_a_wrong_token_is_told_and_tried_again(office: Office) -> None:
         state=st.sampled_from(["open", "acknowledged", "resolved"]),
         lines=st.lists(st.text(max_size=300), max_size=40),
         began_ms=st.just(1_700_000_000_000),
-        link=st.sampled_from(["", "http://127.0.0.1:8470/incidents/1", "https://v.example.org/i"]),
+        link=st.sampled_from(["", "http://127.0.0.1:8470/incident/1", "https://v.example.org/i"]),
         language=st.sampled_from(["en", "uk"]),
     )
 )
@@ -330,7 +330,7 @@ def test_mail_has_text_html_and_one_thread_per_incident(office: Office) -> None:
     assert "DiskFull on db-1 <&>" in plain.get_content()
     assert "Next: Look at it." in plain.get_content()
     assert "DiskFull on db-1 &lt;&amp;&gt;" in html.get_content()
-    assert "https://v.example.org/incidents/1" in plain.get_content()
+    assert "https://v.example.org/incident/1" in plain.get_content()
 
 
 def test_mail_is_tried_again_after_a_4xx_and_not_after_a_5xx(office: Office) -> None:

@@ -56,7 +56,7 @@ class SmtpSender:
 
     def __init__(self, account: Account, from_: Address, to: tuple[Address, ...]) -> None:
         self.edits = False
-        self.wants = frozenset((*LOUD, "eased", "resolved", "test", "digest", "handover"))
+        self.wants = frozenset((*LOUD, "eased", "resolved", "test", "digest", "handover", "diary"))
         self._account = account
         self._from = from_
         self._to = to
