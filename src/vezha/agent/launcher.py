@@ -268,6 +268,8 @@ def judge(
         return "fail", "no_proof", "the agent says nothing of itself"
     if not proof["connected"]:
         return "fail", "not_connected", "the server answers, but this build is not connected"
+    if proof["gap"]:
+        return "fail", "gap", "frames of this run are missing at the server"
     return "fail", "no_telemetry", "frames are not acknowledged"
 
 
@@ -282,7 +284,11 @@ class Child:
         told = {**told, "protocol": PROTOCOL, "fd": theirs.fileno()}
         environment = {**environment, VARIABLE: json.dumps(told)}
         self._process = subprocess.Popen(
-            argv, env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+            argv,
+            env=environment,
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for the launcher, which ends it in good order
         )
         theirs.close()
         ours.setblocking(False)
@@ -296,14 +302,8 @@ class Child:
 
     def hear(self) -> None:
         """Take what it said."""
-        try:
-            said = self._channel.recv(4096)
-        except BlockingIOError:
-            return
-        except OSError:
-            said = b""
-        if READY in said:
-            self.is_ready = True
+        with contextlib.suppress(OSError):
+            self.is_ready = READY in self._channel.recv(4096) or self.is_ready
 
     def exit_code(self) -> int | None:
         """Its exit code, None while it lives."""

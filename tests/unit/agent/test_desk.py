@@ -255,6 +255,22 @@ def test_the_launcher_is_asked_for_the_switch(scene: Scene) -> None:
     assert len(scene.jobs) == 1
 
 
+def test_killed_between_request_and_book_it_asks_the_same_again(
+    scene: Scene, tmp_path: Path
+) -> None:
+    scene.staged = {"config": {"sha256": OTHER}}
+    scene.want(config(5, OTHER))
+    first = (scene.folder / "launcher/request.json").read_text()
+    (scene.folder / "directives.json").unlink()  # as if it had not come to that
+    (scene.folder / "launcher/request.json").unlink()  # the launcher took it up
+    again = Scene(tmp_path / "a")
+    again.staged = {"config": {"sha256": OTHER}}
+    again.want(config(5, OTHER))
+    # by its id the launcher knows it
+    assert (scene.folder / "launcher/request.json").read_text() == first
+    again.close()
+
+
 def test_back_to_what_the_host_had(scene: Scene) -> None:
     scene.launcher({
         "factory": "f0", "trial": None, "current": {"slot": "a", "sha256": SHA, "config": OTHER},

@@ -409,8 +409,8 @@ def test_time_and_output_have_limits(opted: Host, server: Server) -> None:
     began = time.monotonic()
     # the directive may ask for less than was signed, never for more
     _, told = opted.take(direct(made, "script", "r4", timeout_s=900, output_bytes_max=10**6))
-    _, detail = finished(told)
-    assert detail["timed_out"]
+    reason, detail = finished(told)
+    assert (reason, detail["timed_out"]) == ("timed_out", True)
     assert detail["truncated"]
     assert len(detail["output"]) == 50
     assert detail["exit_code"] != 0

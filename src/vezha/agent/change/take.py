@@ -237,7 +237,8 @@ class Taker:
             told = run_script(
                 self._world, self._state, directive, artifact, content, settings.scripts
             )
-            self._parent.progress(directive, FINISHED, "", **told)
+            reason = "timed_out" if told.get("timed_out") else ""
+            self._parent.progress(directive, FINISHED, reason, **told)
             return {}
         if directive.kind == "config":
             check_signed(content)
