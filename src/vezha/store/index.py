@@ -142,6 +142,12 @@ class _Grouped:
         return np.concatenate([*pieces, newest]) if pieces else newest
 
 
+def _both(one: Mask, other: Mask) -> Mask:
+    """Where both are true, as far as both reach: sets may be added between the two."""
+    both: Mask = one[: len(other)] & other[: len(one)]
+    return both
+
+
 class Match:
     """Series that fit some matchers; grows with the index instead of being found anew.
 
@@ -175,14 +181,17 @@ class Match:
             assert fits is not None
             has = index.hosts.having(test.name)
             if has is None:
-                columns = fits if columns is None else columns & fits
+                columns = fits if columns is None else _both(columns, fits)
                 continue
             # where the host has the label, it decides, and the column where it does not
             host_fits = index.hosts.match([test])
             assert host_fits is not None
             either.append((has, host_fits, fits))
+            # what came while we looked is no series of ours yet
+            known = min(len(has), len(host_fits))
+            has, host_fits = has[:known], host_fits[:known]
             may = host_fits | ~has if fits.any() else host_fits & has
-            hosts = may if hosts is None else hosts[: len(may)] & may[: len(hosts)]
+            hosts = may if hosts is None else _both(hosts, may)
         fresh = index.fitting(columns, hosts, seen, count)
         for has, host_fits, fits in either:
             host = index.host_of[fresh]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -89,3 +92,37 @@ def test_many_series_are_found_by_host_and_by_column() -> None:
     assert len(index.match(both).refs) == 2 * 111
     found = index.find(np.array([3, 4, 99]), np.array([7, 399, 7]))
     assert found.tolist() == [353, 19_954, -1]
+
+
+def test_matches_grow_while_another_thread_adds() -> None:
+    index = SeriesIndex()
+    done = threading.Event()
+    keys = [(f"m{i}", f"v{i % 7}", f"r{i // 200 % 3}", f"h{i // 3}") for i in range(20_000)]
+
+    def add() -> None:
+        for name, value, rack, host in keys:
+            labels = index.columns.add((("__name__", name), ("a", value), ("b", value)))
+            place = index.hosts.add((("instance", host), ("job", "j"), ("rack", rack)))
+            index.append(np.array([labels], np.int32), np.array([place], np.int32))
+        done.set()
+
+    matchers = tuple(
+        Matcher(name, MatchOp.RE, value)
+        for name, value in (("a", "v[1-4]"), ("b", "v[2-6]"), ("rack", "r[01]"), ("job", "j"))
+    )
+    thread = threading.Thread(target=add)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        thread.start()
+        match = index.match(matchers)
+        while not done.is_set():
+            assert index.match(matchers) is match
+    finally:
+        thread.join()
+        sys.setswitchinterval(before)
+    match.grow()
+    wanted = [
+        i for i, (_, v, r, _) in enumerate(keys) if v in ("v2", "v3", "v4") and r in ("r0", "r1")
+    ]
+    assert match.refs.tolist() == wanted
