@@ -43,13 +43,17 @@ from vezha.ledger.tables import (
     attempt,
     blame,
     change,
+    checklist_run,
     freeze,
     host,
     incident,
     quarantine,
     rollout,
+    scenario_round,
+    scenario_version,
 )
 from vezha.model.labels import INSTANCE, Labels, get_label
+from vezha.scenario.round import unused
 
 _WEEK_S = 7 * 86_400
 COMPLETENESS = "avg_over_time(vezha_agent_completeness_ratio[7d:1h])"
@@ -104,6 +108,10 @@ def gather(
         predictability=_median([one.predictability for one in loads]),
         due=samples.due(),
         freezes=_freezes(connection, until_ms),
+        checklists_done=_checklists_done(connection, week),
+        checklists_open=_checklists_open(connection, until_ms),
+        rounds_done=_rounds_done(connection, week),
+        unused_scenarios=_unused_scenarios(connection, week, until_ms),
         quarantined=_quarantined(connection, week),
         unknown=["samples"] if samples.failed else [],
     )
@@ -348,6 +356,43 @@ def _freezes(connection: Connection, until_ms: int) -> list[str]:
         .limit(LISTED_MAX)
     )
     return list(rows.scalars())
+
+
+def _checklists_done(connection: Connection, week: Week) -> int:
+    done = select(func.count()).where(
+        checklist_run.c.state == "done",
+        checklist_run.c.finished_ms >= week.begin_ms,
+        checklist_run.c.finished_ms < week.end_ms,
+    )
+    return connection.execute(done).scalar_one()
+
+
+def _checklists_open(connection: Connection, until_ms: int) -> int:
+    still = select(func.count()).where(
+        checklist_run.c.started_ms < until_ms,
+        or_(checklist_run.c.finished_ms.is_(None), checklist_run.c.finished_ms >= until_ms),
+    )
+    return connection.execute(still).scalar_one()
+
+
+def _rounds_done(connection: Connection, week: Week) -> int:
+    """Rounds that people signed, and those that the server played and found as expected."""
+    done = select(func.count()).where(
+        scenario_round.c.ended_ms >= week.begin_ms,
+        scenario_round.c.ended_ms < week.end_ms,
+        scenario_round.c.state.in_(("signed", "expected")),
+    )
+    return connection.execute(done).scalar_one()
+
+
+def _unused_scenarios(connection: Connection, week: Week, until_ms: int) -> list[str]:
+    """Scenarios that were used once, but not of late; what was never tried is no news."""
+    names = connection.execute(
+        select(scenario_version.c.name)
+        .where(scenario_version.c.first_ms < week.begin_ms)
+        .distinct()
+    ).scalars()
+    return unused(connection, list(names), until_ms)[:LISTED_MAX]
 
 
 def _quarantined(connection: Connection, week: Week) -> list[str]:

@@ -25,7 +25,15 @@ from vezha.diary.week import week_named
 from vezha.incidents.blaming import judge
 from vezha.incidents.loop import Desk
 from vezha.ledger import Ledger
-from vezha.ledger.tables import change, host, incident
+from vezha.ledger.tables import (
+    change,
+    checklist_run,
+    checklist_version,
+    host,
+    incident,
+    scenario_round,
+    scenario_version,
+)
 from vezha.model.labels import metric
 from vezha.world import World
 
@@ -196,3 +204,32 @@ def test_planned_changes_stand_under_what_comes_next(place: Place) -> None:
     facts = place.facts()
     assert [c.id for c in facts.planned] == [id_]
     assert "“shop x” is planned." in as_text(page_of(facts, "en"))
+
+
+def test_checklists_and_rounds_of_the_week_are_counted(place: Place) -> None:
+    begun, ended = WEEK.begin_ms + HOUR, WEEK.begin_ms + 2 * HOUR
+    with place.ledger.begin() as connection:
+        connection.execute(
+            insert(checklist_version).values(hash="h", name="c", text="", first_ms=begun)
+        )
+        for state, finished in (("done", ended), ("running", None), ("abandoned", ended)):
+            connection.execute(
+                insert(checklist_run).values(
+                    checklist="c", version="h", title="c", state=state, revision=1, variables={},
+                    steps=1, steps_open=0, started_ms=begun, started_by="olena",
+                    updated_ms=begun, finished_ms=finished,
+                )
+            )  # fmt: skip
+        connection.execute(
+            insert(scenario_version).values(name="db", version="1", document={}, first_ms=0)
+        )
+        for state, name in (("signed", "web"), ("odd", "web"), ("expected", "web")):
+            connection.execute(
+                insert(scenario_round).values(
+                    name=name, version="1", kind="run", state=state, by="olena", began_ms=begun,
+                    ended_ms=ended, ended_by="olena", note="", odd=0,
+                )
+            )  # fmt: skip
+    facts = place.facts()
+    assert (facts.checklists_done, facts.checklists_open, facts.rounds_done) == (1, 1, 2)
+    assert facts.unused_scenarios == ["db"]
