@@ -58,8 +58,12 @@ def message_of_page(page: Page, receiver: Receiver, public_url: str) -> Message:
 def line_of(item: Item, receiver: Receiver) -> str:
     """One line: `#7 db-1: disk full · critical · taken by olena`."""
     say = receiver.language
-    number = f"#{item.id} " if item.id else ""
+    number = f"#{item.id} " if item.id and item.kind != "change" else ""
     parts = [f"{number}{item.title}"]
+    if item.kind == "change":
+        return " · ".join(
+            [*parts, word(say, "change"), item.state, *([item.by] if item.by else [])]
+        )
     if item.severity in ("critical", "warning", "info"):
         parts.append(word(say, item.severity))
     if item.kind in ("flapping", "incomplete", "relapsed", "silence", "silence_ends", "resolved"):

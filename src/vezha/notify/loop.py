@@ -8,56 +8,39 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import structlog
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from vezha.incidents.blaming import likely_cause
 from vezha.incidents.errors import OperatorError as IncidentError
 from vezha.incidents.limits import SNOOZE_MS_DEFAULT
 from vezha.incidents.loop import Desk
 from vezha.incidents.oncall.errors import NothingThere
-from vezha.incidents.oncall.handover import Page
 from vezha.incidents.oncall.person import (
-    Preference,
-    chosen,
     read_contacts,
     read_preferences,
     remove_contact,
 )
-from vezha.incidents.rows import read_cases, read_cursor, read_place, write_cursor
+from vezha.incidents.rows import read_cursor, write_cursor
 from vezha.ledger import Ledger
-from vezha.ledger.tables import handover, incident_event
-from vezha.model.severity import Severity
 from vezha.notify import outbox
 from vezha.notify.digest import make_room
 from vezha.notify.errors import Gone, NotifySettingsError, Refused, TryAgain
-from vezha.notify.handing_over import contacts_for, message_of_page
-from vezha.notify.limits import EVENTS_PER_STEP_MAX, PRUNE_EVERY_MS, SEND_TIMEOUT_S
-from vezha.notify.message import LOUD, Message, show_time
-from vezha.notify.people import MARK, People, people_of, receiver_name
-from vezha.notify.plan import (
-    cause_line,
-    kind_asked,
-    kind_for,
-    message_of,
-    news_of,
-    receivers_of,
-)
+from vezha.notify.limits import PRUNE_EVERY_MS, SEND_TIMEOUT_S
+from vezha.notify.message import Message, show_time
+from vezha.notify.people import MARK, People, people_of
+from vezha.notify.planner import Planner
 from vezha.notify.provider import Delivery, Listener, Pressed
-from vezha.notify.quiet import HELD, quiet_until
 from vezha.notify.settings import NotifyPlan, Receiver, load_settings
 from vezha.notify.words import word
 from vezha.world import World
 
-CURSOR = "notify.events"
-HANDOVER_CURSOR = "notify.handovers"
 _log = structlog.get_logger("notify")
 _NO_CONTACT = "this contact is gone, or its account in notify.toml is"
 _HANGS_S = 2 * SEND_TIMEOUT_S
@@ -99,6 +82,7 @@ class Notifier:
         self._retired: list[NotifyPlan] = []
         self._people = People()
         self._people_seen: tuple[object, ...] = ()
+        self._planner = Planner(ledger, world, public_url, lambda: (self.plan, self._people))
         self.on_sent: Callable[[], None] = lambda: None
 
     @property
@@ -118,7 +102,7 @@ class Notifier:
 
     def find(self, name: str) -> Receiver | None:
         """A receiver of the file, or a person's contact."""
-        return self.plan.receivers.get(name) or self._people.receivers.get(name)
+        return self._planner.find(name)
 
     def names(self) -> list[str]:
         """All that can be told, people's contacts among them."""
@@ -212,128 +196,7 @@ class Notifier:
     def plan_news(self) -> int:
         """Turn new timeline entries and hand-overs into messages; how many."""
         self._reread_people()
-        planned = self._plan_handovers()
-        while True:
-            with self._ledger.begin() as connection:
-                taken, put = self._plan_some(connection)
-            planned += put
-            if taken < EVENTS_PER_STEP_MAX:
-                return planned
-
-    def _plan_some(self, connection: Connection) -> tuple[int, int]:
-        after = read_cursor(connection, CURSOR)
-        rows = connection.execute(
-            select(
-                incident_event.c.id, incident_event.c.incident_id, incident_event.c.kind,
-                incident_event.c.data,
-            )
-            .where(incident_event.c.id > after)
-            .order_by(incident_event.c.id)
-            .limit(EVENTS_PER_STEP_MAX)
-        ).all()  # fmt: skip
-        if not rows:
-            return 0, 0
-        put = 0
-        if self.plan.receivers:
-            asked: dict[int, list[dict[str, Any]]] = {}
-            kinds: dict[int, list[str]] = {}
-            last: dict[int, int] = {}
-            for row in rows:
-                kinds.setdefault(row.incident_id, []).append(row.kind)
-                last[row.incident_id] = row.id
-                if row.kind == "escalated":
-                    asked.setdefault(row.incident_id, []).append(row.data)
-            put = self._plan_incidents(connection, kinds, last, asked)
-        write_cursor(connection, CURSOR, rows[-1].id)
-        return len(rows), put
-
-    def _plan_incidents(
-        self,
-        connection: Connection,
-        kinds: Mapping[int, list[str]],
-        last: Mapping[int, int],
-        asked: Mapping[int, list[dict[str, Any]]],
-    ) -> int:
-        now_ms = self._now_ms()
-        place = read_place(connection)
-        put = 0
-        for id_, case in read_cases(connection, kinds).items():
-            news = news_of(kinds[id_], case.state)
-            members = list(case.members.values())
-            thread = f"incident:{id_}"
-            steps = self._asked(asked.get(id_, ()), case.severity)
-            told_of = {r.name: r for r in receivers_of(self.plan, members, case.severity, place)}
-            for name in [*outbox.told_people(connection, thread, MARK), *steps]:
-                found = self.find(name)
-                if found is not None:
-                    told_of.setdefault(name, found)
-            cause = likely_cause(connection, id_)
-            for name, receiver in told_of.items():
-                if receiver.quiet is not None and (news or name in steps):
-                    outbox.drop_held(connection, name, thread, HELD)
-                told = outbox.told_before(connection, name, thread)
-                kind = kind_for(news, case, told, now_ms)
-                step = steps.get(name)
-                if step is not None:
-                    kind = kind_asked(kind, case, told, step)
-                if not kind or kind not in receiver.sender.wants:
-                    continue
-                what = message_of(case, kind, receiver, place, self._public_url, now_ms)
-                if cause is not None and kind not in ("resolved", "eased"):
-                    line = cause_line(cause, receiver.language)
-                    what = replace(what, lines=[*what.lines, line])
-                if step is not None and kind in LOUD:
-                    line = word(receiver.language, "step", **_step(step))
-                    what = replace(what, lines=[*what.lines, line])
-                until_ms = quiet_until(receiver.quiet, kind, case.severity.value, now_ms)
-                hold = None if until_ms is None else (until_ms, HELD)
-                key = f"{name}:{id_}:{last[id_]}"
-                put += outbox.put(connection, name, thread, key, what, now_ms, hold)
-        return put
-
-    def _asked(
-        self, steps: Iterable[dict[str, Any]], severity: Severity
-    ) -> dict[str, dict[str, Any]]:
-        """Whom escalations ask, by receiver's name, each with its newest step."""
-        out: dict[str, dict[str, Any]] = {}
-        for data in steps:
-            for person in data.get("people", ()):
-                contacts = self._people.contacts.get(person, [])
-                preference = self._people.preferences.get(person, Preference())
-                for contact in chosen(contacts, preference, severity):
-                    out[receiver_name(contact)] = data
-            for name in data.get("receivers", ()):
-                out[name] = data
-        return out
-
-    def _plan_handovers(self) -> int:
-        """Turn new hand-overs into messages; how many."""
-        with self._ledger.read() as connection:
-            newest = connection.execute(select(func.max(handover.c.id))).scalar() or 0
-            if newest <= read_cursor(connection, HANDOVER_CURSOR):
-                return 0
-        put = 0
-        with self._ledger.begin() as connection:
-            after = read_cursor(connection, HANDOVER_CURSOR)
-            rows = connection.execute(
-                select(handover).where(handover.c.id > after).order_by(handover.c.id)
-            ).all()
-            for row in rows:
-                page = Page.from_json(row.page)
-                for person in dict.fromkeys((row.to_person, row.from_person)):
-                    preference = self._people.preferences.get(person, Preference())
-                    contacts = self._people.contacts.get(person, [])
-                    for contact in contacts_for(contacts, preference):
-                        receiver = self._people.receivers[receiver_name(contact)]
-                        if "handover" not in receiver.sender.wants:
-                            continue
-                        what = message_of_page(page, receiver, self._public_url)
-                        thread, name = f"handover:{row.id}", receiver.name
-                        put += outbox.put(
-                            connection, name, thread, f"{name}:{thread}", what, self._now_ms()
-                        )
-                write_cursor(connection, HANDOVER_CURSOR, row.id)
-        return put
+        return self._planner.step()
 
     def _prune(self) -> None:
         """Now and then, forget what is long over."""
@@ -498,10 +361,6 @@ def put_test(
     # a thread of its own: no earlier test that waits may hold it up
     outbox.put(connection, receiver.name, f"test:{token}", key, what, now_ms)
     return outbox.id_of(connection, key)
-
-
-def _step(data: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: data.get(key, "?") for key in ("step", "policy", "round")}
 
 
 def stamp_of(path: str) -> tuple[float, int]:

@@ -69,6 +69,8 @@ DESK_SERIES_EVERY_S = 60.0
 """How often figures of people's work are written as series."""
 DESK_SERIES_CHECKLIST_MS = 90 * 86_400_000
 """Runs of checklists that began within this time make their figures."""
+HANDOVER_EVERY_S = 5.0
+"""How often it is looked whether somebody else is on call."""
 ONSET_EVERY_S = 5.0
 """How often new incidents are looked at for when they began."""
 BLAME_EVERY_S = 5.0

@@ -31,6 +31,7 @@ from vezha.server.deadman import Deadman
 from vezha.server.delivering import Delivering
 from vezha.server.desk_series import DeskSeries
 from vezha.server.forecasting import keep_forecasting
+from vezha.server.limits import HANDOVER_EVERY_S
 from vezha.server.posting import poster
 from vezha.server.settings import Settings
 from vezha.world import World
@@ -97,15 +98,20 @@ async def _serve(
             asyncio.create_task(one.run()) for one in (deadman, desk_series, chronicle, delivering)
         ]
         beside.append(asyncio.create_task(keep_forecasting(settings, world)))
+        hand_over_s = 0.0
         while not stop.is_set():
             wake.clear()
             try:
                 if await asyncio.to_thread(desk.step):
                     bus.publish("incidents")
-                await asyncio.to_thread(clerk.step)
                 if await asyncio.to_thread(escalator.step):
                     bus.publish("incidents")
                 await notifier.step()
+                # last, and seldom: nothing that must be told at once waits for it
+                if world.clock.monotonic() >= hand_over_s:
+                    hand_over_s = world.clock.monotonic() + HANDOVER_EVERY_S
+                    if await asyncio.to_thread(clerk.step):
+                        wake.set()
             except SQLAlchemyError as fault:
                 _log.error("the ledger is not reachable; trying again", error=str(fault))
             try:

@@ -16,7 +16,7 @@ from vezha.incidents.oncall.handover import HandoverClerk, current_page, list_ha
 from vezha.incidents.oncall.person import remove_contact
 from vezha.incidents.oncall.rows import add_override
 from vezha.incidents.views import get_incident, get_timeline
-from vezha.ledger.tables import escalation, host
+from vezha.ledger.tables import change, escalation, host
 from vezha.notify import outbox
 from vezha.world import World
 
@@ -193,3 +193,34 @@ def test_a_hand_over_reaches_both(house: House, language: str) -> None:
     text = rows[0].payload["summary"]
     assert text.startswith({"en": "1 open, 0 silenced", "uk": "відкрито 1"}[language])
     assert any("#1 db-1: Disk full" in line for line in rows[0].payload["lines"])
+
+
+def test_who_cannot_be_told_stands_in_the_timeline(house: House) -> None:
+    """The contact is there, but the account behind it is gone from notify.toml."""
+    house.tell("fired", "db-1", team="db")
+    house.escalator.step()
+    other = house.settings.read_text().replace("[receivers.mail]", "[receivers.post]")
+    notifier = house.notifier(other)
+    asyncio.run(notifier._reload())
+    notifier.plan_news()
+    notifier.plan_news()
+    with house.ledger.read() as connection:
+        lines = [e for e in get_timeline(connection, 1) if e.kind == "untold"]
+    assert len(lines) == 1
+    assert 'no receiver "mail"' in lines[0].text
+
+
+def test_what_was_changed_is_handed_over(house: House) -> None:
+    with house.ledger.begin() as connection:
+        connection.execute(
+            insert(change).values(
+                kind="external", state="done", title="web 1.2", target="", sha256="", why="",
+                owner="petro", checklist="", risk="low", selector="", gates=[], waves=[],
+                policy={}, params={}, reason="", source="ci", external_key="7", links=[],
+                labels={}, hosts=["web-1"], outcome="success", began_ms=house.now_ms(),
+                ended_ms=house.now_ms(), created_ms=house.now_ms(), created_by="ci",
+                updated_ms=house.now_ms(), revision=1,
+            )
+        )  # fmt: skip
+        page = current_page(connection, "db", house.now_ms())
+    assert [(i.kind, i.title, i.state) for i in page.changed] == [("change", "web 1.2", "success")]

@@ -46,7 +46,7 @@ from vezha.world import World
 
 CURSOR = "oncall.events"
 _EVENTS_PER_STEP_MAX = 2_000
-_OWN = ("escalated", "exhausted", "seen", "note")
+_OWN = ("escalated", "exhausted", "untold", "seen", "note")
 """Entries that are no news to an escalation."""
 
 

@@ -18,6 +18,7 @@ from vezha.world import Chance
 
 PREFIX = "vzc_"
 _TOUCH_MS = 3_600_000
+_DAY_MS = 86_400_000
 
 
 def make_feed(
@@ -76,7 +77,7 @@ def touch_feed(connection: Connection, row: Any, now_ms: int) -> None:
 def schedule_calendar(connection: Connection, name: str, now_ms: int, language: str = "en") -> str:
     """The calendar of a schedule, gaps included. Raises NothingThere."""
     one = get_schedule(connection, name)
-    since_ms, until_ms = now_ms - CALENDAR_BACK_MS, now_ms + CALENDAR_AHEAD_MS
+    since_ms, until_ms = _span(now_ms)
     overrides = read_overrides(connection, since_ms, name).get(name, [])
     spans = shifts(one, overrides, since_ms, until_ms)
     entries = [Shift(one.name, one.title, s) for s in spans if s.person or one.layers]
@@ -85,7 +86,7 @@ def schedule_calendar(connection: Connection, name: str, now_ms: int, language: 
 
 def person_calendar(connection: Connection, person: str, now_ms: int) -> str:
     """The shifts of one person in all schedules."""
-    since_ms, until_ms = now_ms - CALENDAR_BACK_MS, now_ms + CALENDAR_AHEAD_MS
+    since_ms, until_ms = _span(now_ms)
     overrides = read_overrides(connection, since_ms)
     entries = [
         Shift(one.name, one.title, span)
@@ -102,3 +103,9 @@ def feed_text(connection: Connection, row: Any, now_ms: int) -> str:
     if row.schedule:
         return schedule_calendar(connection, row.schedule, now_ms)
     return person_calendar(connection, row.person, now_ms)
+
+
+def _span(now_ms: int) -> tuple[int, int]:
+    """What a calendar shows: whole days, so that shifts cut at its ends keep their UID for a day."""
+    today_ms = now_ms - now_ms % _DAY_MS
+    return today_ms - CALENDAR_BACK_MS, today_ms + CALENDAR_AHEAD_MS

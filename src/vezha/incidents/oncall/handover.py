@@ -29,6 +29,7 @@ from vezha.incidents.state import OVER
 from vezha.ledger import Ledger
 from vezha.ledger.tables import (
     alert_state,
+    change,
     handover,
     incident,
     incident_event,
@@ -123,7 +124,7 @@ def make_page(
         if r.state == "resolved" and (r.resolved_ms or 0) >= since_ms
     ]
     resolved = len(changed)
-    changed += [_incident("opened", r) for r in live if r.detected_ms >= since_ms]
+    changed += _changes(connection, since_ms)
     fragile = _fragile(connection, rows, since_ms)
     return Page(
         schedule, from_person, to_person, now_ms, since_ms,
@@ -137,6 +138,24 @@ def _incident(kind: str, row: Any, by: str = "") -> Item:
         kind, row.id, row.title, row.severity, row.state, by or row.acknowledged_by or "",
         row.began_ms, row.snoozed_until_ms, row.next,
     )  # fmt: skip
+
+
+def _changes(connection: Connection, since_ms: int) -> list[Item]:
+    """What was delivered or told of as changed in the shift, the newest first."""
+    rows = connection.execute(
+        select(change)
+        .where(
+            change.c.state.not_in(("draft", "planned")),
+            func.coalesce(change.c.ended_ms, change.c.began_ms, change.c.created_ms) >= since_ms,
+        )
+        .order_by(change.c.id.desc())
+        .limit(HANDOVER_ITEMS_MAX)
+    )
+    return [
+        Item("change", row.id, row.title, state=row.outcome or row.state, by=row.owner,
+             since_ms=row.began_ms or row.created_ms, until_ms=row.ended_ms)
+        for row in rows
+    ]  # fmt: skip
 
 
 def _fragile(connection: Connection, rows: Collection[Any], since_ms: int) -> list[Item]:
