@@ -94,12 +94,15 @@ class Bucket:
         self._level = burst_bytes
         self._at = 0.0
 
-    def take(self, size: int, now: float) -> float:
-        """Take *size* bytes; in how many seconds they may go."""
+    def wait_s(self, now: float) -> float:
+        """In how many seconds the next piece may go."""
         self._level = min(self._burst, self._level + max(0.0, now - self._at) * self._rate)
         self._at = max(self._at, now)
-        self._level -= size
         return max(0.0, -self._level / self._rate)
+
+    def take(self, size: int) -> None:
+        """A piece of *size* bytes goes."""
+        self._level -= size
 
 
 class ChangeDesk:
@@ -171,12 +174,14 @@ class ChangeDesk:
             total, piece = found
             answer = m.Chunk(ask.request, m.CHUNK_HERE, ask.offset, total, piece)
             now = self._clock.monotonic()
-            wait_s = max(
-                connection.fetch_bucket.take(len(piece), now), self._all.take(len(piece), now)
-            )
+            wait_s = max(connection.fetch_bucket.wait_s(now), self._all.wait_s(now))
             if wait_s > FETCH_WAIT_MAX_S:
+                # it takes nothing from the buckets: a whole fleet that asks makes no debt
                 answer = m.Chunk(ask.request, m.CHUNK_LATER, 0, 0, b"")
                 wait_s = FETCH_WAIT_MAX_S
+            else:
+                connection.fetch_bucket.take(len(piece))
+                self._all.take(len(piece))
             if wait_s:
                 await asyncio.sleep(wait_s)
             self.fetched_bytes += len(answer.data)

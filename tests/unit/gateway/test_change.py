@@ -177,16 +177,35 @@ def test_an_agent_that_acts_on_nothing_is_told_nothing(scene: Scene) -> None:
 
 def test_a_bucket_lets_through_what_its_rate_allows() -> None:
     bucket = Bucket(100.0, 50.0)
-    assert bucket.take(50, 0.0) == 0.0
-    assert bucket.take(100, 0.0) == pytest.approx(1.0)
-    assert bucket.take(100, 1.0) == pytest.approx(1.0)
-    assert bucket.take(50, 10.0) == 0.0
+    assert bucket.wait_s(0.0) == 0.0
+    bucket.take(150)
+    assert bucket.wait_s(0.0) == pytest.approx(1.0)
+    assert bucket.wait_s(0.5) == pytest.approx(0.5)
+    assert bucket.wait_s(10.0) == 0.0
     # over ten seconds: the burst and the rate, no more
     bucket, now, sent = Bucket(100.0, 50.0), 0.0, 0
     while now <= 10.0:
-        now += bucket.take(30, now)
+        now += bucket.wait_s(now)
+        bucket.take(30)
         sent += 30
     assert sent <= 50 + 100 * 10 + 60
+
+
+def test_a_fleet_that_asks_at_once_is_told_to_come_later(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vezha.gateway.change.FETCH_WAIT_MAX_S", 0.05)
+    scene.begin()
+
+    def drain(gateway: Gateway) -> None:
+        gateway.desk._all.take(1 << 40)
+
+    scene.server.call(drain)
+    level = scene.server.gateway.desk._all._level  # type: ignore[union-attr]
+    chunk = scene.host.link.fetch("targets/a/b", 0, 100)
+    assert (chunk.status, chunk.data) == (m.CHUNK_LATER, b"")
+    # who was sent away took nothing
+    assert scene.server.gateway.desk._all._level >= level  # type: ignore[union-attr]
 
 
 def test_story_a_stolen_credential(scene: Scene, tmp_path: Path) -> None:

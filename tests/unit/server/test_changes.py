@@ -18,8 +18,9 @@ from vezha.server.changes import LedgerChanges
 from vezha.server.releases import ensure_development_keys, keep_fresh
 from vezha.server.state import StateFolder
 from vezha.trust.folder import ReleaseFolder
+from vezha.trust.keys import generate, load
 from vezha.trust.limits import TIMESTAMP_LIFETIME_S
-from vezha.trust.repository import check
+from vezha.trust.repository import OfflineKeys, check, rotate
 from vezha.wire import message as m
 from vezha.world import World
 
@@ -151,6 +152,16 @@ def test_published_files_by_pieces(ledger: Ledger, tmp_path: Path) -> None:
     assert total > 100
     assert changes.read_published("metadata", 0, 10) is None
     assert '"root"' in changes.root()
+
+
+def test_keys_of_ones_own_take_the_place_of_those_for_trying_out(tmp_path: Path) -> None:
+    world, state = World(), StateFolder.at(tmp_path)
+    assert ensure_development_keys(state, world)
+    folder = ReleaseFolder(world, str(state.releases))
+    old = load((state.development_keys / "root.key").read_bytes())
+    new = OfflineKeys([generate()], [generate()])
+    folder.write(rotate(folder.files(), [old], world.clock.now(), new))
+    assert not ensure_development_keys(state, world)
 
 
 def test_the_server_signs_in_time_what_is_its_own(tmp_path: Path) -> None:
