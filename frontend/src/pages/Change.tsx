@@ -19,6 +19,7 @@ import { hostPath, incidentPath } from '../state/paths'
 import { mayAdminister, mayOperate } from '../state/session'
 import '../styles/pages.css'
 import '../styles/change.css'
+import '../styles/host.css'
 
 const EVERY_MS = 2000
 const HOSTS_SHOWN = 400

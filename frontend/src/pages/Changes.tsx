@@ -107,7 +107,7 @@ function Group({ title, list, over = false }: { title: string; list: readonly Ch
               </p>
             </div>
             <div class="item-side">
-              <p class={c.outcome === 'failed' || c.outcome === 'rolled_back' || c.state === 'reverted' ? 'warning-text' : ''}>{c.kind === 'external' && c.outcome ? t(`change.outcome.${c.outcome}`) : t(`change.state.${c.state}`)}</p>
+              <p class={c.outcome === 'failure' || c.outcome === 'reverted' || c.state === 'reverted' ? 'warning-text' : ''}>{c.kind === 'external' && c.outcome ? t(`change.outcome.${c.outcome}`) : t(`change.state.${c.state}`)}</p>
               <p class="muted num">{c.began_at !== null && c.ended_at !== null ? duration(c.ended_at - c.began_at) : ''}</p>
             </div>
           </li>

@@ -94,9 +94,9 @@ export default function WalkBar(): JSX.Element | null {
         ']': () => to(at + 1),
         '[': () => to(at - 1),
         x: () => !watching && void say('expected', ''),
-        Space: () => watching && (paused.value = !paused.value),
+        ...(watching ? { Space: () => (paused.value = !paused.value) } : {}),
         Escape: () => leave(),
-      }),
+      }, true),
     [key, at, watching],
   )
   const leave = (): void => {

@@ -5,15 +5,18 @@ import { keyName } from './keyname'
 export type Bindings = Record<string, (event: KeyboardEvent) => void>
 
 const layers: Bindings[] = []
+/** What lies over every page, whichever came later. */
+const above: Bindings[] = []
 const LEADER_MS = 1200
 let leader = -Infinity
 
-/** Adds bindings until the returned function is called. Keys: `Ctrl k`, `g f`, `Escape`, `a`. */
-export function bind(bindings: Bindings): () => void {
-  layers.push(bindings)
+/** Adds bindings, `over` those of pages or not, until the returned function is called. Keys: `Ctrl k`, `g f`, `Escape`, `a`. */
+export function bind(bindings: Bindings, over = false): () => void {
+  const list = over ? above : layers
+  list.push(bindings)
   return () => {
-    const at = layers.indexOf(bindings)
-    if (at >= 0) layers.splice(at, 1)
+    const at = list.indexOf(bindings)
+    if (at >= 0) list.splice(at, 1)
   }
 }
 
@@ -37,8 +40,8 @@ addEventListener('keydown', (event) => {
   if (led) leader = -Infinity
   // A button or link that has focus keeps its own Space and Enter.
   if ((name === 'Space' || name === 'Enter') && event.target instanceof HTMLElement && event.target.closest('a, button, summary, [role=application]')) return
-  for (let i = layers.length - 1; i >= 0; i--) {
-    const act = layers[i][name]
+  for (const layer of [...layers, ...above].reverse()) {
+    const act = layer[name]
     if (act) {
       event.preventDefault()
       act(event)
