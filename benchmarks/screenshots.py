@@ -38,6 +38,11 @@ VIEWS: dict[str, str] = {
     "host": "/host/{host}",
     "incidents": "/incidents?state=all",
     "incident": "/incident/{incident}",
+    "changes": "/changes",
+    "change": "/change/{change}",
+    "figures": "/changes/figures",
+    "releases": "/releases",
+    "load": "/load",
     "checklists": "/checklists",
     "checklist": "/checklists/disk-full",
     "run": "/checklist/{run}",
@@ -46,8 +51,12 @@ VIEWS: dict[str, str] = {
     "round": "/round/{round}",
     "watch": "/watch/servers",
     "diary": "/diary",
+    "oncall": "/oncall",
+    "handover": "/oncall/handover",
+    "policies": "/oncall/policies",
     "silences": "/silences",
     "rules": "/rules",
+    "rule-file": "/rules/new",
     "explore": "/explore?q=sum+by+(site)+(rate(node_network_receive_bytes_total[30s]))",
     "access": "/access",
     "tokens": "/access/tokens",
@@ -78,6 +87,16 @@ PIXELS = """async (text) => {
 }"""
 
 Ask = Callable[..., Any]
+SCHEDULE = {
+    "title": "First line", "time_zone": "Europe/Kyiv",
+    "layers": [{"name": "days", "people": ["olena", "taras", "admin"], "rotation": "daily",
+                "start": "2026-11-23T09:00"}],
+}  # fmt: skip
+POLICY = {
+    "steps": [{"targets": ["schedule:primary"], "wait_s": 300},
+              {"targets": ["person:admin"], "wait_s": 600}],
+    "repeat": 1,
+}  # fmt: skip
 
 
 def prepare(ask: Ask) -> dict[str, str]:
@@ -115,6 +134,12 @@ def prepare(ask: Ask) -> dict[str, str]:
         shown = (open_ones or incidents)[0]
         names["incident"] = str(shown["id"])
         names["host"] = shown["hosts"][0] if shown["hosts"] else ""
+    changes = (ask("GET", "/changes?limit=20") or {}).get("changes", [])
+    if changes:
+        rolled = [c for c in changes if c["kind"] != "external"]
+        names["change"] = str((rolled or changes)[0]["id"])
+    ask("PUT", "/oncall/schedules/primary", SCHEDULE)
+    ask("PUT", "/oncall/policies/default", POLICY)
     runs = (ask("GET", "/checklist-runs") or {}).get("runs", [])
     run = runs[0] if runs else ask("POST", "/checklist-runs", {"checklist": "disk-full"})
     if run:

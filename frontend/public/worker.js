@@ -52,3 +52,29 @@ async function page(request) {
     throw error
   }
 }
+
+self.addEventListener('push', (event) => {
+  let told = {}
+  try {
+    told = event.data ? event.data.json() : {}
+  } catch {
+    // A message that is not ours is still told, without words.
+  }
+  event.waitUntil(
+    self.registration.showNotification(told.title || 'Vezha', {
+      body: told.body || '',
+      tag: told.tag,
+      lang: told.language,
+      silent: told.silent === true,
+      timestamp: told.at_ms,
+      icon: '/icon.svg',
+      data: { incident: told.incident },
+    }),
+  )
+})
+
+self.addEventListener('notificationclick', (event) => {
+  event.notification.close()
+  const { incident } = event.notification.data || {}
+  event.waitUntil(self.clients.openWindow(Number.isInteger(incident) ? `/incident/${incident}` : '/incidents'))
+})

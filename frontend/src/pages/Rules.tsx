@@ -3,18 +3,54 @@ import { useSignal } from '@preact/signals'
 import type { JSX } from 'preact'
 import { useEffect } from 'preact/hooks'
 import { get } from '../api/client'
+import type { FilesView } from '../api/schema'
 import type { Severity } from '../api/types'
 import { clock, duration, known, t } from '../i18n'
 import { quantity } from '../i18n/quantity'
+import { useAsked } from '../parts/asked'
 import { evaluated, standing, type RuleGroup, type RuleList, type RuleRow } from '../parts/rulestate'
 import { Mark } from '../shell/Mark'
 import { reason } from '../shell/notice'
 import { Page } from '../shell/Shell'
+import { mayAdminister } from '../state/session'
+import RuleFile from './RuleFile'
 import '../styles/pages.css'
 
 const EVERY_MS = 5000
 
-export default function Rules(): JSX.Element {
+export default function Rules({ what }: { what: string }): JSX.Element {
+  return what === '' ? <List /> : <RuleFile name={what} />
+}
+
+/** The operator's own files, which can be changed here. */
+function Files(): JSX.Element | null {
+  const asked = useAsked<FilesView>('/rule-files', EVERY_MS * 4)
+  const files = asked.data?.files ?? []
+  return (
+    <section class="block">
+      <div class="section-head">
+        <h2>{t('rulefile.own')}</h2>
+        {mayAdminister.value && <a class="btn" href="/rules/new">{t('rulefile.new')}</a>}
+      </div>
+      {files.length === 0 && <p class="muted">{t('rulefile.noneYet')}</p>}
+      <ul class="list">
+        {files.map((f) => (
+          <li class="item" key={f.name}>
+            {f.problems.length > 0 && <Mark of="warning" size={14} />}
+            <div class="item-main">
+              <p>
+                <a class="stretch" href={`/rules/${encodeURIComponent(f.name)}`}>{f.name}</a>
+              </p>
+              <p class="muted num">{f.problems[0] ?? t('rules.count', { n: f.rules })}</p>
+            </div>
+          </li>
+        ))}
+      </ul>
+    </section>
+  )
+}
+
+function List(): JSX.Element {
   const found = useSignal<RuleList | null>(null)
   const trouble = useSignal<unknown>(null)
   useEffect(() => {
@@ -80,6 +116,7 @@ export default function Rules(): JSX.Element {
           </ul>
         </section>
       )}
+      <Files />
       {list?.groups.map((group) => (
         <Group key={`${group.file} ${group.name}`} group={group} />
       ))}

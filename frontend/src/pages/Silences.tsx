@@ -5,6 +5,7 @@ import { useEffect } from 'preact/hooks'
 import { get, remove } from '../api/client'
 import type { Silence, Silences as SilenceList } from '../api/types'
 import { duration, known, language, moment, number, t, unit } from '../i18n'
+import { Calendar } from '../parts/Calendar'
 import { matcherText } from '../parts/matchers'
 import { useNow } from '../parts/now'
 import { SilenceForm } from '../parts/SilenceForm'
@@ -71,6 +72,7 @@ export default function Silences(): JSX.Element {
           <p class="muted">{t('incident.viewer')}</p>
         )}
       </div>
+      {all !== null && <Calendar silences={all} />}
       <Group title={t('silence.now')} list={running} end={end} />
       <Group title={t('silence.planned')} list={planned} end={end} />
       <Group title={t('silence.weekly')} list={weekly} end={end} />

@@ -51,6 +51,7 @@ PAGES: dict[str, str] = {
     "/diary/{week}": "src/pages/Diary.tsx",
     "/silences": "src/pages/Silences.tsx",
     "/rules": "src/pages/Rules.tsx",
+    "/rules/{name}": "src/pages/Rules.tsx",
     "/explore": "src/pages/Explore.tsx",
     "/settings": "src/pages/Settings.tsx",
     "/settings/{section}": "src/pages/Settings.tsx",
