@@ -161,6 +161,7 @@ async def save(call: Call) -> dict[str, Any]:
         return out
     out["rehearsal"] = await _rehearsed(call, groups, body.last)
     if body.dry_run:
+        call.audited = True  # nothing was changed, so nothing is to be told
         return out
     services = call.services
     try:
