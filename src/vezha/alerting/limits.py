@@ -57,3 +57,5 @@ CROSSINGS_REMEMBERED_MAX = 50_000
 
 RULE_VERSIONS_LISTED_MAX = 100
 """Versions of a rule file that are listed."""
+SHARED_SAMPLES_MAX = 4_000_000
+"""Samples that one round keeps for other rules that ask the same: 64 MB."""

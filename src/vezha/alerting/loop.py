@@ -27,10 +27,11 @@ from vezha.alerting.limits import (
     SETTLE_MS_DEFAULT,
     STATE_REFRESH_MS,
 )
-from vezha.alerting.rule import AlertRule, Group
+from vezha.alerting.rule import AlertRule, Group, RecordRule
 from vezha.alerting.rulefile import BUILTIN_FOLDER, find_rule_files, load_rule_files
 from vezha.alerting.runner import AlertRunner, Outside, RecordRunner
 from vezha.alerting.schedule import Due, phase_ms
+from vezha.alerting.shared import SharedReads
 from vezha.alerting.state import State
 from vezha.alerting.tripwire import RuleTripwire, compile_groups
 from vezha.ledger import Ledger
@@ -88,7 +89,13 @@ class Alerting:
         notify_ops: Callable[[], None] = lambda: None,
     ) -> None:
         """Loads the rules and takes up the alerts of before. Raises SQLAlchemyError."""
-        self._ask = ask_of(engine) if isinstance(engine, Engine) else engine
+        self._shared: SharedReads | None = None
+        if isinstance(engine, Engine):
+            inner = getattr(engine.source, "inner", engine.source)
+            self._shared = SharedReads(inner)
+            self._ask = ask_of(Engine(self._shared, engine.limits, engine.options))
+        else:
+            self._ask = engine
         self._ledger = ledger
         self._write = write_samples
         self._world = world
@@ -153,6 +160,8 @@ class Alerting:
         started = self._world.clock.monotonic()
         now_ms = self._now_ms() if now_s is None else int(now_s * 1000)
         self._guard_clock(now_ms)
+        if self._shared is not None:
+            self._shared.begin()
         self._take_crossings(now_ms)
         if now_ms - self._looked_ms >= _RELOAD_LOOK_MS:
             self._looked_ms = now_ms
@@ -270,6 +279,9 @@ class Alerting:
             if self._problems.get(file) != texts:
                 _log.error("a rule file is left out", file=file, problems=texts)
         self._problems = loaded.problems
+        if self._shared is not None:
+            recorded = (r for live in self._groups for r in live.group.rules)
+            self._shared.writes([r.name for r in recorded if isinstance(r, RecordRule)])
         self._note_problems()
         self._compile_tripwires()
 

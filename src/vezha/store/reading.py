@@ -76,6 +76,7 @@ class _Plan:
     layouts_seen: int = 0
     flat: FlatLayouts | None = None
     rosters: dict[int, tuple[I64, I64]] = field(default_factory=dict)
+    ordered: tuple[list[int], list[Labels]] = field(default_factory=lambda: ([], []))
 
     def roster(self, slab: Slab, entry: I64) -> tuple[I64, I64]:
         """Which columns of a roster's block are wanted, and their positions."""
@@ -88,6 +89,13 @@ class _Plan:
                 self.rosters = {}
             found = self.rosters[layout] = (columns, positions[columns])
         return found
+
+    def labels(self, order: list[int]) -> list[Labels]:
+        """The label sets at *order*; those that ask each second ask for the same ones."""
+        known = self.ordered  # replaced as a whole: other threads ask, too
+        if known[0] != order:
+            known = self.ordered = (order, [self.match.labels(i) for i in order])
+        return list(known[1])
 
 
 class Reading:
@@ -164,7 +172,7 @@ class Reading:
         self._gather_days(plan, looking, gathering)
         self._gather_head(plan, slabs, start, end, gathering, looking.thinning)
         order = plan.match.sorted(gathering.present())
-        data = gathering.result(order, [plan.match.labels(i) for i in order])
+        data = gathering.result(order, plan.labels(order))
         if self._tombstones and order:
             refs = plan.match.refs[np.array(order)]
             data = without_deleted(data, refs, self._tombstones)
@@ -239,7 +247,7 @@ class Reading:
         order = plan.match.sorted(found.tolist())
         places = np.array(order, np.int64)
         return SeriesData(
-            [plan.match.labels(i) for i in order],
+            plan.labels(order),
             newest.ts[places],
             newest.values[places],
             np.arange(len(order) + 1, dtype=np.int64),
