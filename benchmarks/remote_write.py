@@ -75,12 +75,12 @@ class Engine:
         return sum(self.cpu_by_process().values())
 
     def cpu_by_process(self) -> dict[str, float]:
-        """The same by process; `ended` are those that the first one has waited for."""
+        """The same by process; `ended` are those that they have waited for."""
         found: dict[str, float] = {}
         for pid in self.pids():
             found[_name(pid)] = found.get(_name(pid), 0.0) + cpu_seconds(pid)
-        fields = Path(f"/proc/{self.root}/stat").read_text().rpartition(")")[2].split()
-        found["ended"] = (int(fields[13]) + int(fields[14])) / TICK
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            found["ended"] = found.get("ended", 0.0) + (int(fields[13]) + int(fields[14])) / TICK
         return found
 
     def stop(self) -> float:

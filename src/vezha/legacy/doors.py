@@ -20,7 +20,7 @@ from vezha.legacy.exposition import Exposition
 from vezha.legacy.feed import FeedClient
 from vezha.legacy.limits import BODY_BYTES_MAX, UNPACKED_BYTES_MAX
 from vezha.legacy.otlp import decode_otlp
-from vezha.legacy.remote_write import PROTO_2, RemoteWrite, message_of, unpack_array, unpack_body
+from vezha.legacy.remote_write import PROTO_2, RemoteWrite, message_of, unpack_array
 from vezha.legacy.series import SeriesTable
 from vezha.model.labels import Labels, labels_of
 from vezha.world import World
@@ -62,9 +62,10 @@ class Doors:
 
         def decode(data: bytes) -> SampleBatch:
             encoding = headers.get("content-encoding", "snappy").lower()
+            unpacked = unpack_array(data, encoding)
             if version_2:
-                return self._remote_write.decode_2(unpack_body(data, encoding))
-            return self._remote_write.decode(unpack_array(data, encoding))
+                return self._remote_write.decode_2(unpacked)
+            return self._remote_write.decode(unpacked)
 
         try:
             version_2 = message_of(headers.get("content-type", "")) == PROTO_2

@@ -11,6 +11,8 @@ SERIES_KNOWN_MAX = 2_000_000
 LABEL_MEMORY_BYTES_MAX = 128 << 20
 """Bytes of remote-write requests that are remembered to know the next ones by; past it the memory
 is begun anew."""
+TEMPLATE_BYTES_MAX = 64 << 20
+"""Bytes of remote-write 2.0 requests that are remembered."""
 NATIVE_BUCKETS_MAX = 2_000
 """Buckets of one side of a native histogram."""
 LABELS_PER_SERIES_MAX = 64

@@ -28,6 +28,7 @@ from vezha.legacy.limits import SERIES_KNOWN_MAX, UNPACKED_BYTES_MAX
 from vezha.legacy.native import NativeRows, of_remote_write
 from vezha.legacy.protobuf import RawWrite, Request2, TimeSeries
 from vezha.legacy.series import SeriesTable, sorted_labels
+from vezha.legacy.templates import Templates
 from vezha.legacy.write_request import (
     U8,
     VALUE_TAIL,
@@ -42,6 +43,7 @@ from vezha.legacy.write_request import (
 from vezha.model.labels import Labels
 from vezha.store.remote_encode import TS_MAX, TS_MIN, varint
 
+_HISTOGRAMS, _EXEMPLARS, _METADATA = 3, 4, 5
 _F64 = struct.Struct("<d")
 PROTO_1 = "prometheus.WriteRequest"
 PROTO_2 = "io.prometheus.write.v2.Request"
@@ -113,6 +115,8 @@ class RemoteWrite:
         self._native = NativeRows(table)
         self._symbols: tuple[list[str], dict[tuple[int, ...], tuple[int, Labels]]] = ([], {})
         self._symbols_generation = table.generation
+        self._templates = Templates()
+        self._templates_generation = table.generation
         self._generation = table.generation
 
     def decode(self, data: U8) -> SampleBatch:
@@ -268,8 +272,18 @@ class RemoteWrite:
                 self._by_prefix[blob[: -len(tail)]] = number
                 return
 
-    def decode_2(self, unpacked: bytes) -> SampleBatch:
-        """A 2.0 request. Raises BadBody."""
+    def decode_2(self, data: U8) -> SampleBatch:
+        """A 2.0 request, uint8[n]. Raises BadBody."""
+        if self._templates_generation != self._table.generation:
+            self._templates.clear()
+            self._templates_generation = self._table.generation
+        batch = self._templates.find(data)
+        if batch is None:
+            batch = self._parse_2(data.tobytes())
+            self._templates.learn(data, batch, self._parse_2)
+        return batch
+
+    def _parse_2(self, unpacked: bytes) -> SampleBatch:
         request = Request2()
         try:
             request.ParseFromString(unpacked)
@@ -286,6 +300,7 @@ class RemoteWrite:
         if self._symbols_generation != self._table.generation:
             self._symbols_generation = self._table.generation
             by_refs.clear()
+        starts = metadata = 0
         for series in request.timeseries:
             refs = tuple(series.labels_refs)
             found = by_refs.get(refs)
@@ -298,13 +313,18 @@ class RemoteWrite:
             number, labels = found
             for sample in series.samples:
                 rows.put(number, sample.timestamp, sample.value)
-                rows.leave_out("start_timestamps", int(sample.start_timestamp != 0))
-            if series.histograms:
-                self._put_histograms(rows, labels, series.histograms)
-                starts = sum(h.start_timestamp != 0 for h in series.histograms)
-                rows.leave_out("start_timestamps", starts)
-            rows.leave_out("exemplars", len(series.exemplars))
-            rows.leave_out("metadata", int(bool(series.metadata)))
+                starts += sample.start_timestamp != 0
+            # by what is there: asking for each field of each series would take longer
+            for field, value in series.ListFields():
+                if field.number == _HISTOGRAMS:
+                    self._put_histograms(rows, labels, value)
+                    starts += sum(h.start_timestamp != 0 for h in value)
+                elif field.number == _EXEMPLARS:
+                    rows.leave_out("exemplars", len(value))
+                elif field.number == _METADATA:
+                    metadata += 1
+        rows.leave_out("start_timestamps", starts)
+        rows.leave_out("metadata", metadata)
         return rows.batch()
 
 

@@ -62,10 +62,10 @@ def cut(data: U8) -> Cut | None:
     if size < ZERO_TAIL + 2:
         return None
     words = words_of(data)
-    nine = _places(data, 0x09)
+    nine = places(data, 0x09)
     nine = nine[(nine >= 2) & (nine + 16 <= size)]
     nine = nine[(data[nine - 1] == 0x10) & (data[nine - 2] == 0x12)] + 16
-    seven = _places(data, 0x07)
+    seven = places(data, 0x07)
     seven = seven[(seven >= 1) & (seven + 8 <= size)]
     seven = seven[(data[seven + 1] == 0x10) & (data[seven - 1] == 0x12)] + 8
     ends = np.concatenate([nine, seven])
@@ -116,7 +116,7 @@ def cut(data: U8) -> Cut | None:
     return Cut(start, labels_at, labels_end, np.append(firsts, len(ends)), ends, zero)
 
 
-def _places(data: U8, byte: int) -> I64:
+def places(data: U8, byte: int) -> I64:
     """Where *byte* is, int64 ascending; made for bytes that are rare."""
     whole = len(data) // 8 * 8
     found = data == byte

@@ -164,7 +164,7 @@ def test_promql_over_what_was_sent(tmp_path: Path, state: str, version: int) -> 
             if version == 1:
                 batch = writer.decode(np.frombuffer(bytearray(body), np.uint8))
             else:
-                batch = writer.decode_2(body)
+                batch = writer.decode_2(np.frombuffer(bytearray(body), np.uint8))
             histograms += batch.histograms
             assert batch.parts == len(batch) - 1
             put(bench, table, batch)

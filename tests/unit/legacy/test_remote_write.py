@@ -221,7 +221,7 @@ def test_rubbish(data: bytes) -> None:
     writer = RemoteWrite(SeriesTable())
     for version in (1, 2):
         try:
-            writer.decode(array_of(data)) if version == 1 else writer.decode_2(data)
+            writer.decode(array_of(data)) if version == 1 else writer.decode_2(array_of(data))
         except BadBody:
             pass
     for unpack in (unpack_body, unpack_array):
@@ -246,14 +246,86 @@ def test_version_2() -> None:
     series.samples.add(value=1.5, timestamp=7)
     series.exemplars.append(b"")
     table = SeriesTable()
-    batch = RemoteWrite(table).decode_2(bytes(request.SerializeToString()))
+    batch = RemoteWrite(table).decode_2(array_of(bytes(request.SerializeToString())))
     assert table.labels(int(batch.numbers[0])) == metric("up", job="x")
     assert batch.values.tolist() == [1.5]
     assert batch.left_out == {"exemplars": 1}
     bad = Request2(symbols=[""])
     bad.timeseries.add(labels_refs=[0, 9])
     with pytest.raises(BadBody, match="references"):
-        RemoteWrite(table).decode_2(bytes(bad.SerializeToString()))
+        RemoteWrite(table).decode_2(array_of(bytes(bad.SerializeToString())))
+
+
+def request_2(rows: list[tuple[int, float, int, int]], fake: str = "") -> bytes:
+    """Series, value, time, start."""
+    request = Request2(symbols=["", "__name__", "zone", fake or "z", *(f"m{i}" for i in range(40))])
+    for which, value, ts, start in rows:
+        series = request.timeseries.add(labels_refs=[1, 4 + which, 2, 3])
+        sample = series.samples.add(value=value, timestamp=ts)
+        if start:
+            sample.start_timestamp = start
+        if which % 3 == 0:
+            series.metadata = b"\x08\x01"
+    return bytes(request.SerializeToString())
+
+
+def outcome_2(writer: RemoteWrite, table: SeriesTable, raw: bytes) -> object:
+    try:
+        batch = writer.decode_2(array_of(raw))
+    except BadBody:
+        return "refused"
+    rows = zip(batch.numbers.tolist(), batch.ts_ms.tolist(), batch.values, strict=True)
+    found = sorted((table.labels(n), ts, struct.pack("<d", v)) for n, ts, v in rows)
+    return found, sorted(batch.left_out.items())
+
+
+def plain_2(raw: bytes) -> object:
+    """What comes of it where nothing was sent before."""
+    table = SeriesTable()
+    return outcome_2(RemoteWrite(table), table, raw)
+
+
+FAKES = ("", "\t", "\x12\x10\tabcdefgh\x10\x01", "\x12\x07\x10", "\x12\x10\t" + "\x12\x07\x10" * 6)
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(0, 30), small), min_size=1, max_size=9),
+        min_size=1,
+        max_size=3,
+    ),
+    st.sampled_from(FAKES),
+    st.integers(0, 2),
+    st.lists(st.tuples(st.integers(0, 500), st.integers(0, 255)), max_size=2),
+)
+def test_version_2_again_equals_version_2_at_first(
+    requests: list[list[tuple[int, float]]],
+    fake: str,
+    starts: int,
+    flips: list[tuple[int, int]],
+) -> None:
+    table = SeriesTable()
+    writer = RemoteWrite(table)
+    for at in range(6):
+        rows = [
+            (which, value * (at + 1), NOW + 1000 * at, (NOW - 5) * (starts > which % 2))
+            for which, value in requests[at % len(requests)]
+        ]
+        raw = bytearray(request_2(rows, fake))
+        assert outcome_2(writer, table, bytes(raw)) == plain_2(bytes(raw))
+        for place, byte in flips:
+            raw[place % len(raw)] = byte
+        assert outcome_2(writer, table, bytes(raw)) == plain_2(bytes(raw))
+
+
+def test_version_2_that_repeats_itself_is_not_parsed() -> None:
+    table = SeriesTable()
+    writer = RemoteWrite(table)
+    first = request_2([(i, float(i % 4), NOW, NOW - 7 if i % 4 else 0) for i in range(40)])
+    again = request_2([(i, float(i % 4) * 3, NOW + 9, NOW - 7 if i % 4 else 0) for i in range(40)])
+    writer.decode_2(array_of(first))
+    writer._parse_2 = None  # type: ignore[assignment,method-assign]  # must not be called
+    assert outcome_2(writer, table, again) == plain_2(again)
 
 
 def test_what_is_refused() -> None:
