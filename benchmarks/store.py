@@ -396,6 +396,9 @@ def kill_ours(scene: Scene, run: int) -> tuple[int, int]:
     context = multiprocessing.get_context("spawn")
     writer = context.Process(target=write_until_killed, args=(str(folder), str(note), base_ms))
     writer.start()
+    until = time.monotonic() + 60.0
+    while time.monotonic() < until and not (note.exists() and note.stat().st_size):
+        time.sleep(0.1)  # it begins late on a busy machine
     time.sleep(3.0 + run)
     assert writer.pid is not None
     os.kill(writer.pid, signal.SIGKILL)
