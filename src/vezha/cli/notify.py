@@ -58,7 +58,8 @@ def list_(state: StateOption = "state") -> None:
         typer.echo(f"Nobody is told anything yet: {path} has no receivers.")
         return
     for receiver in plan.receivers.values():
-        typer.echo(f"{receiver.name}  {receiver.type}  language {receiver.language}")
+        quiet = f"  quiet hours, but for {receiver.quiet.least.value}" if receiver.quiet else ""
+        typer.echo(f"{receiver.name}  {receiver.type}  language {receiver.language}{quiet}")
     for number, route in enumerate(plan.routes, 1):
         matchers = ", ".join(str(m) for m in route.matchers) or "everything"
         more = ", and further routes" if route.go_on else ""

@@ -53,7 +53,7 @@ class AppriseSender:
         self.wants = frozenset((*LOUD, "eased", "resolved", *OTHERS))
         self._template = url
         self._address = address
-        self._url = Secret(url.reveal().replace(_ADDRESS, quote(address, safe="+@.-_")))
+        self._url = Secret(url.reveal().replace(_ADDRESS, quote(address, safe="")))
         self._hanging = threading.BoundedSemaphore(THREADS_MAX)
 
     def to(self, address: str, where: str) -> AppriseSender:
