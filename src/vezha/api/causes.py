@@ -9,7 +9,7 @@ import msgspec
 from vezha.access import Action
 from vezha.api.errors import InvalidError, NotFoundError
 from vezha.api.route import Call, Route, path_id, seconds
-from vezha.incidents.blaming import Cause, blamed_for, causes_of, judge, record_of
+from vezha.incidents.cause import Cause, blamed_for, causes_of, judge, record_of
 from vezha.incidents.errors import NoSuchIncident, OperatorError
 
 

@@ -30,7 +30,7 @@ from vezha.delivery.external import (
 )
 from vezha.delivery.figures import BY, Figures, read_delivered, summarise
 from vezha.delivery.reporting import take_report
-from vezha.incidents.blaming import caused_by_people
+from vezha.incidents.cause import caused_by_people
 from vezha.incidents.times import week_of
 
 HOOKS = "hooks"

@@ -21,7 +21,7 @@ from vezha.cli.opened import (
     opened_ledger,
     person,
 )
-from vezha.incidents.blaming import CAUSED, NOT_CAUSED, UNJUDGED, causes_of, judge, record_of
+from vezha.incidents.cause import CAUSED, NOT_CAUSED, UNJUDGED, causes_of, judge, record_of
 
 app = typer.Typer(help="Which change could explain an incident.", no_args_is_help=True)
 IncidentArgument = Annotated[int, typer.Argument(metavar="INCIDENT", help="Its number.")]

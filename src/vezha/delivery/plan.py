@@ -23,7 +23,7 @@ from vezha.delivery.spec import Gate, Policy, Wave, as_documents
 from vezha.delivery.wave import Member, assign
 
 EXCLUDED: dict[str, str] = {
-    "no_group": "is in no group: nobody gave it a label, or no wave takes it",
+    "no_group": "is in no group: give it a label with `vezha fleet label`, or no wave takes it",
     "offline": "is not there; it gets the version once the rollout is done",
     "held": "is taken by another rollout",
     "frozen": "is kept from changes by a window",

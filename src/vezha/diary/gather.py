@@ -36,7 +36,7 @@ from vezha.diary.limits import (
     SUSPECTED_SHARE,
 )
 from vezha.diary.week import Week, week_before
-from vezha.incidents.blaming import CAUSED, NOT_CAUSED, caused_by_people
+from vezha.incidents.cause import CAUSED, NOT_CAUSED, caused_by_people
 from vezha.incidents.times import read_incidents
 from vezha.incidents.times import summarise as summarise_times
 from vezha.ledger.tables import (

@@ -163,3 +163,5 @@ ONSET_FINE_MS = 1_000
 """… by these."""
 ONSETS_PER_STEP_MAX = 20
 """New incidents that are dated back in one round."""
+BLAME_TOLD_SHARE = 0.5
+"""From this share on the incident's timeline, and its messages, name the change."""

@@ -15,8 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from vezha.incidents.blaming import Cause
 from vezha.incidents.case import Case
+from vezha.incidents.cause import Cause
 from vezha.incidents.limits import GROWTH_TOLD_FACTOR, GROWTH_TOLD_GAP_MS
 from vezha.incidents.state import State
 from vezha.incidents.words import Member, Place, hosts_of, words_of

@@ -13,8 +13,8 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, func, insert, select
 
-from vezha.incidents.blaming import likely_cause
 from vezha.incidents.case import SYSTEM
+from vezha.incidents.cause import likely_cause
 from vezha.incidents.oncall.handover import Page
 from vezha.incidents.oncall.person import Preference, chosen
 from vezha.incidents.rows import read_cases, read_cursor, read_place, write_cursor

@@ -14,7 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from vezha.delivery.figures import read_delivered, summarise
 from vezha.diary.loop import Diarist
-from vezha.incidents.blaming import Blamer, caused_by_people
+from vezha.incidents.blaming import Blamer
+from vezha.incidents.cause import caused_by_people
 from vezha.incidents.onset import Onsets
 from vezha.ledger import Ledger
 from vezha.legacy.batch import batch_of

@@ -22,7 +22,7 @@ from vezha.diary.loop import Diarist
 from vezha.diary.page import list_pages, read_page
 from vezha.diary.render import as_text, page_of
 from vezha.diary.week import week_named
-from vezha.incidents.blaming import judge
+from vezha.incidents.cause import judge
 from vezha.incidents.loop import Desk
 from vezha.ledger import Ledger
 from vezha.ledger.tables import (

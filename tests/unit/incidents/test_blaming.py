@@ -12,14 +12,8 @@ from tests.unit.incidents.test_desk import Clock, tell
 
 from vezha.delivery.external import DONE, RUNNING, Report
 from vezha.delivery.reporting import take_report
-from vezha.incidents.blaming import (
-    Blamer,
-    blamed_for,
-    caused_by_people,
-    causes_of,
-    judge,
-    record_of,
-)
+from vezha.incidents.blaming import Blamer
+from vezha.incidents.cause import blamed_for, caused_by_people, causes_of, judge, record_of
 from vezha.incidents.errors import NoSuchIncident, OperatorError
 from vezha.incidents.loop import Desk
 from vezha.incidents.views import get_timeline

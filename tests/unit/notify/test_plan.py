@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vezha.incidents.blame import Reason
-from vezha.incidents.blaming import Cause
+from vezha.incidents.cause import Cause
 from vezha.incidents.state import State
 from vezha.notify.plan import cause_line, news_of
 
