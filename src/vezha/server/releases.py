@@ -109,10 +109,21 @@ def publish_targets(
 
 
 def note_releases(ledger: Ledger, listed: list[Artifact], actor: Subject, now_s: float) -> None:
-    """A row for each artifact that has none, and its line in the audit."""
+    """A row for each artifact that has none, no row for what was withdrawn, and their lines in the
+    audit."""
     now_ms = int(now_s * 1000)
     with ledger.begin() as connection:
         known = set(connection.execute(select(release.c.target)).scalars())
+        for target in sorted(known - {artifact.target for artifact in listed}):
+            connection.execute(release.delete().where(release.c.target == target))
+            append_audit(
+                connection,
+                subject=actor,
+                action=Action.RELEASE_PUBLISH.value,
+                now_ms=now_ms,
+                target=target,
+                detail={"withdrawn": True},
+            )
         for artifact in listed:
             if artifact.target in known:
                 continue

@@ -109,6 +109,19 @@ def test_from_keys_to_what_is_offered(say: Any, state: Path, tmp_path: Path) -> 
     ledger.close()
 
 
+def test_what_is_withdrawn_is_offered_no_more(say: Any, state: Path) -> None:
+    say("keygen", "keys")
+    say("build", "d", "--config", "base.toml", "--version", "1")
+    say("sign", "d", "--keys", "keys")
+    say("publish", "d")
+    target = "config/base/1/agent.toml"
+    assert say("sign", "back", "--keys", "keys", "--withdraw", target)[0] == 0
+    assert say("publish", "back")[0] == 0
+    assert say("list")[1].startswith("Nothing is published")
+    assert rows(state) == []
+    assert "cannot be withdrawn" in say("sign", "x", "--keys", "keys", "--withdraw", target)[2]
+
+
 def test_what_was_tampered_with_shows(say: Any, state: Path) -> None:
     say("keygen", "keys")
     say("build", "d", "--config", "base.toml", "--version", "1")
