@@ -179,6 +179,9 @@ def draft(
     gate: Annotated[
         list[str], typer.Option(help='proof, health, budget …, or "errors: EXPR < 5".')
     ] = [],  # noqa: B006
+    watch: Annotated[
+        str, typer.Option(help="How long an agent is watched until that is a proof (1m).")
+    ] = "",
     max_in_flight: Annotated[int, typer.Option(help="So many hosts at once.")] = 0,
     param: Annotated[list[str], typer.Option(help="A script's: name=value.")] = [],  # noqa: B006
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Run a script as a dry run.")] = False,
@@ -205,6 +208,11 @@ def draft(
         policy["max_in_flight"] = max_in_flight
     if dry_run:
         policy["dry_run"] = True
+    if watch:
+        try:
+            policy["watch_s"] = parse_duration(watch) / 1000
+        except ValueError as fault:
+            raise SpecError(f"--watch: {fault}") from None
     given["policy"] = policy
     for one in param:
         name, equals, value = one.partition("=")

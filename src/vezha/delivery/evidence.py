@@ -24,7 +24,12 @@ from vezha.model.severity import Severity
 _STEP_S_LEAST = 1.0
 _STEPS_MAX = 240
 _AFTER_STEPS_MAX = 4 * _STEPS_MAX
-_UP_RATIO = 'avg(avg_over_time(up{job="node"$only}[$window]))'
+_UP_RATIO = (
+    '1 - avg(count_over_time(up{job="node"$only}[$window])'
+    ' - sum_over_time(up{job="node"$only}[$window])) / $seconds'
+)
+"""Seconds that hosts were away, as a part of the whole window, though there may be samples of a part of
+it only: a fleet of an hour's age has the budget of a day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +154,8 @@ def service_level(
     """The share of time that was good (0 to 1; None: unknown) and the query that said so."""
     hosts = sample_hosts(names, HOSTS_IN_QUERY_MAX)
     only = ',instance=~"$hosts"' if hosts else ""
-    query = fill(expr or _UP_RATIO.replace("$only", only), hosts, window_s)
+    usual = _UP_RATIO.replace("$only", only).replace("$seconds", f"{window_s:g}")
+    query = fill(expr or usual, hosts, window_s)
     found = [v for _, v in signals.vector(query, now_ms) if math.isfinite(v)]
     return (min(found) if found else None), query[:4_000]
 

@@ -763,13 +763,11 @@ def directive_detail(change_row: AnyRow, plan: PlanView) -> dict[str, Any]:
     detail: dict[str, Any] = {}
     if plan.policy.forced:
         detail["forced"] = True
+    if plan.policy.watch_s and change_row.kind != Kind.SCRIPT.value:
+        detail["watch_s"] = plan.policy.watch_s
     if change_row.kind == Kind.SCRIPT.value:
         detail["params"] = dict(change_row.params)
         detail["dry_run"] = plan.policy.dry_run
-        for name in ("timeout_s", "output_bytes_max"):
-            value = (change_row.params or {}).get(f"_{name}")
-            if value is not None:
-                detail[name] = value
     return detail
 
 

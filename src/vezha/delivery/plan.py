@@ -200,7 +200,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 def _nobody(wanted: Wanted, excluded: Sequence[Sequence[Any]]) -> str:
     if not excluded:
-        return f"no host fits the selector {wanted.selector or '{}'}; see `vezha fleet hosts`"
+        return f"no host fits the selector {wanted.selector or '{}'}; see `vezha fleet list`"
     counts = Counter(e[2] for e in excluded)
     shown = "; ".join(f"{why} ({EXCLUDED[why].split(';')[0]}): {n}" for why, n in counts.items())
     return f"the plan would have no hosts: {shown}"

@@ -298,6 +298,10 @@ def silent_fault(situation: Situation, recent: Mapping[str, int], settling: bool
     *recent* are hosts that were there lately, by name. Looked at are those that the rollout did
     not touch; where all are touched, only a fleet that is silent as a whole is our fault.
     """
+    if settling and situation.up is not None:
+        # who was there before we started and is not yet: agents are coming back
+        known = {*recent, *situation.plan.names}
+        settling = any(not situation.is_up(name) for name in known)
     if situation.up is None:
         return control_plane_fault(
             untouched=0, untouched_silent=0, share=1.0, least=1, settling=settling

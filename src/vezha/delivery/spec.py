@@ -148,6 +148,8 @@ class Policy(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Labels (`zone`, `cluster`): never two hosts at once that have the same value of one."""
     jitter_s: Seconds = limits.JITTER_S_DEFAULT
     patience_s: Annotated[float, msgspec.Meta(ge=1, le=86_400)] = limits.PATIENCE_S_DEFAULT
+    watch_s: Annotated[float, msgspec.Meta(ge=0, le=3_600)] = 0.0
+    """How long the agent's launcher watches what it started before that is proven; 0: a minute."""
     approvals: Approvals = Approvals()
     pace: bool = True
     budget: Budget = Budget()

@@ -156,6 +156,7 @@ def test_after_our_own_start_nothing_is_held_against_the_release(ledger: Ledger)
     field = Field(ledger, 4)
     id_ = start(field, field.publish("2.0", BAD))
     loop = field.loop(settle_ms=60_000)
+    field.away = {max(field.agents)}  # not back yet
     field.run(loop, 40)
     assert rollout_of(field, id_).reason_code == "control_plane"
     assert {a.state for a in attempts(field, id_).values()} == {"waiting"}

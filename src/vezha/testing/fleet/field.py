@@ -76,7 +76,7 @@ class FieldSignals:
             return [
                 (labels_of({"instance": a}), self.predictability) for a in self.field.up_names()
             ]
-        if expr.startswith("avg(avg_over_time(up"):
+        if expr.startswith("1 - avg(count_over_time(up"):
             return [] if self.good is None else [((), self.good)]
         return []
 
