@@ -73,14 +73,15 @@ class WithHistograms:
             kept = sorted(set(range(len(data.labels))).difference(parts))
             return _joined(_pieces(data, kept), _histograms(data, parts), data.notes)
         matchers = tuple(selection.matchers)
-        floats = self.inner.select(replace(selection, matchers=(*matchers, _FLOATS)))
         # of every part every sample: no roll-up, and none left out
         parts_only = replace(
             selection, matchers=(*matchers, _PARTS), step_ms=0, range_ms=0, function=""
         )
-        data = self.inner.select(parts_only)
+        data = self.inner.select(replace(parts_only, rolled=False))
+        floats_only = replace(selection, matchers=(*matchers, _FLOATS))
         if not data.labels:
-            return floats
+            return self.inner.select(floats_only)
+        floats = self.inner.select(replace(floats_only, rolled=False))
         pieces = _pieces(floats, list(range(len(floats.labels))))
         return _joined(pieces, _histograms(data, list(range(len(data.labels)))), floats.notes)
 

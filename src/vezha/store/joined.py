@@ -30,6 +30,10 @@ class Near(SampleSource, Protocol):
         """When it began to be written; None where it does not exist yet."""
         ...
 
+    def has_label(self, name: str) -> bool:
+        """Whether any series has ever had a label of that name."""
+        ...
+
     def stats(self) -> dict[str, float]:
         """What it holds."""
         ...
@@ -134,6 +138,10 @@ class JoinedSource:
         """See `SampleSource.label_values`."""
         found = self.series(matchers, start_ms, end_ms)
         return sorted({value for labels in found for n, value in labels if n == name})
+
+    def has_label(self, name: str) -> bool:
+        """Whether any series of the own store has ever had a label of that name."""
+        return self._near.has_label(name)
 
     def stats(self) -> dict[str, float]:
         """Of the own store."""

@@ -40,6 +40,9 @@ class Near(MemorySource):
     def began_ms(self) -> int | None:
         return self.began
 
+    def has_label(self, name: str) -> bool:
+        return any(name in dict(labels) for labels in self.series((), 0, NOW_MS))
+
     def stats(self) -> dict[str, float]:
         return {"series": 1.0}
 
@@ -156,6 +159,8 @@ def test_names_of_both() -> None:
         metric("old", instance="h9")
     ]
     assert joined.stats() == {"series": 1.0}
+    assert joined.has_label("instance")
+    assert not joined.has_label("mode")
 
 
 @pytest.mark.parametrize("began", [None, NOW_MS - 10_000])
