@@ -51,6 +51,8 @@ from vezha.wire.schema import pack_schema
 from vezha.world import World
 
 SERVER_CORE, FEEDER_CORE = 0, 1
+Answers = dict[str, dict[str, dict[str, float]]]
+"""Milliseconds (and series) by query and who was asked."""
 RUNS = 11
 
 
@@ -671,36 +673,30 @@ def part_query(scene: Scene, peers: list[Peer]) -> dict[str, Any]:
     pin(FEEDER_CORE)
     names = ["Vezha", *(p.name for p in peers)]
     asked = [(ours.client, ours.url), *((p.client, p.url) for p in peers)]
-    out: dict[str, Any] = {}
+    cached: Answers = {}
     try:
         out = ask_all(scene, dict(zip(names, asked, strict=True)))
         for peer in peers:
             if peer.name == "VictoriaMetrics":
-                out["with its result cache"] = ask_cached(scene, peer)
+                cached = ask_cached(scene, peer)
     finally:
         ours.process.terminate()
         ours.process.wait(30)
-    columns = [*names, "VictoriaMetrics, answers cached"]
+    title = f"Queries over HTTP with JSON, ms: median of {RUNS} after the first (first; series)"
     table = Table(
-        f"Queries over HTTP with JSON, ms: median of {RUNS} after the first (first; series)",
-        ["query", *columns],
+        title, ["query", *names, *(f"{who}, answers cached" for who in names[1:2] if cached)]
     )
-    cached = out.get("with its result cache", {})
-    for name, *_ in queries(scene):
-        cells = [out[name][who] for who in names]
-        if name in cached:
-            cells.append(cached[name]["VictoriaMetrics"])
-        shown = [f"{c['median']:.1f} ({c['first']:.0f}; {c['series']:.0f})" for c in cells]
-        table.rows.append([name, *shown, *["-"] * (len(columns) - len(shown))])
+    for name, cells in out.items():
+        found = [*cells.values(), *cached.get(name, {}).values()]
+        shown = [f"{c['median']:.1f} ({c['first']:.0f}; {c['series']:.0f})" for c in found]
+        table.rows.append([name, *shown])
     table.show()
-    return out
+    return {"queries": out, "cached": cached}
 
 
-def ask_all(
-    scene: Scene, asked: dict[str, tuple[httpx.Client, str]]
-) -> dict[str, dict[str, dict[str, float]]]:
+def ask_all(scene: Scene, asked: dict[str, tuple[httpx.Client, str]]) -> Answers:
     """Each query, of everybody in turn, so that what else the machine does hits all alike."""
-    out: dict[str, dict[str, dict[str, float]]] = {}
+    out: Answers = {}
     for name, query, span, step in queries(scene):
         times: dict[str, list[float]] = {who: [] for who in asked}
         series = dict.fromkeys(asked, 0)
@@ -720,7 +716,7 @@ def ask_all(
     return out
 
 
-def ask_cached(scene: Scene, peer: Peer) -> dict[str, dict[str, dict[str, float]]]:
+def ask_cached(scene: Scene, peer: Peer) -> Answers:
     """The same of VictoriaMetrics as it comes: with its cache of answers, which no other has."""
     peer.stop()
     peer.argv = [word for word in peer.argv if word != "-search.disableCache"]

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from vezha.model.columns import Refs
 from vezha.store.gather import Gathering
+from vezha.store.limits import THIN_CELLS_MIN
 from vezha.store.thinning import Thinning
 from vezha.store.tile import Tile
 
@@ -49,8 +50,14 @@ def gather_tile(
     if not len(rows):
         return
     clock, groups = tile.clock, tile.groups[rows]
+    if len(rows) * tile.columns <= THIN_CELLS_MIN:
+        thinning = None  # looking for what may be left out costs more than it does
     if thinning is not None and not thinning.range_ms:
         _gather_last(rows, positions, tile, start, end, gathering, thinning)
+        return
+    if thinning is None and clock.first > start and clock.last <= end:
+        table = tile.table(tile.columns)
+        gathering.add_table(positions, groups, table, clock.counts, tile.values(rows))
         return
     bounds = clock.until(np.array([start, end]))
     low, high = bounds[:, 0], bounds[:, 1]
@@ -82,31 +89,28 @@ def _gather_last(
 ) -> None:
     """Of each step the newest sample."""
     clock, groups = tile.clock, tile.groups[rows]
-    first, last = max(int(clock.firsts.min()), start + 1), min(int(clock.lasts.max()), end)
+    first, last = max(clock.first, start + 1), min(clock.last, end)
     if first > last:
         return
     edges = np.minimum(thinning.edges(first, last), end)
-    last_at = clock.until(edges) - 1
-    before = int(clock.until(np.array([start])).max()) - 1
-    lowest = clock.until(np.array([start])) - 1
-    fresh = np.diff(last_at, axis=1, prepend=-1) > 0
-    if before >= 0:
-        fresh &= last_at > lowest
+    # what each edge sees, and before them what lies too early
+    seen = clock.until(np.concatenate([[start], edges])) - 1
+    last_at = seen[:, 1:]
+    fresh = last_at > seen[:, :-1]
     size = fresh.sum(axis=1)
     longest = int(size.max())
     if not longest:
         return
-    if fresh.all():
+    if longest == fresh.shape[1] and int(size.min()) == longest:
         places = last_at
     else:
         # what counts to the front; padded with the last that does
+        line = np.arange(len(fresh))[:, None]
         order = np.argsort(~fresh, axis=1, kind="stable")[:, :longest]
-        order = np.take_along_axis(
-            order, np.minimum(np.arange(longest), np.maximum(size - 1, 0)[:, None]), axis=1
-        )
-        places = np.maximum(np.take_along_axis(last_at, order, axis=1), 0)
+        order = order[line, np.minimum(np.arange(longest), np.maximum(size - 1, 0)[:, None])]
+        places = np.maximum(last_at[line, order], 0)
     times = tile.table(tile.columns)
-    stamps = np.take_along_axis(times, places, axis=1)
+    stamps = times[np.arange(len(times))[:, None], places]
     values = tile.picked(rows, places[groups])
     gathering.add_table(positions, groups, stamps, size, values)
 

@@ -12,6 +12,8 @@ SPARSE_SPAN_MS_MIN = 6 * 3_600_000
 """A row of so few samples in a day, reaching so far, is one row for the day."""
 SPARSE_CELL_SAMPLES_MAX = HOSTS_PER_TILE * COLUMNS_PER_TILE * SPARSE_DAY_SAMPLES_MAX
 """Most samples of a cell in a day that is over at which its hours are merged into the day."""
+KEPT_CELLS_MAX = 16_384
+"""Values of an opened tile that are kept unpacked, too, once it is used again."""
 TILE_ROWS_MAX = 65_535
 TILE_BYTES_MAX = 256 << 20
 """Most that a tile may unpack to; a larger one is taken for damaged."""
@@ -68,6 +70,8 @@ IMPORT_SAMPLES = 5_000_000
 """Samples of an import between two flushes."""
 THIN_STEP_MS_MIN = 5_000
 """Shorter steps are not worth looking for samples to leave out."""
+THIN_CELLS_MIN = 512
+"""Nor are tiles with so few wanted values."""
 REGEX_CACHE_ENTRIES = 1_024
 REGEX_CHARS_MAX = 10_000
 SQL_VALUES_MAX = 500

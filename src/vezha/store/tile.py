@@ -30,7 +30,7 @@ import zstandard
 
 from vezha.model.columns import Refs, Times, Values
 from vezha.store.errors import StoreCorrupt
-from vezha.store.limits import TILE_BYTES_MAX, TILE_ROWS_MAX
+from vezha.store.limits import KEPT_CELLS_MAX, TILE_BYTES_MAX, TILE_ROWS_MAX
 
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
@@ -119,6 +119,8 @@ class GroupTimes:
     steps: I64
     counts: I64
     regular: bool
+    first: int
+    last: int
 
     def table(self, columns: int) -> Times:
         """The first *columns* times of each group, int64[G, columns], padded."""
@@ -135,8 +137,10 @@ class GroupTimes:
         if self.regular:
             # one division instead of a search in every group
             inside = (edges[None, :] - self.firsts[:, None]) // np.maximum(self.steps, 1)[:, None]
-            clipped: I64 = np.clip(inside + 1, 0, self.counts[:, None])
-            return clipped
+            inside += 1
+            np.maximum(inside, 0, out=inside)
+            np.minimum(inside, self.counts[:, None], out=inside)
+            return inside
         found = np.empty((len(self.each), len(edges)), np.int64)
         for g, times in enumerate(self.each):
             found[g] = np.searchsorted(times, edges, "right")
@@ -163,7 +167,8 @@ def _unpacked_times(packed: bytes, groups: int, columns: int) -> GroupTimes:
         raise StoreCorrupt("a tile's times do not fit")
     lasts = np.array([t[-1] for t in times], np.int64)
     even = bool(((steps > 0) | (counts == 1)).all())
-    return GroupTimes(times, starts, lasts, steps, counts, even)
+    low, high = int(starts.min()), int(lasts.max())
+    return GroupTimes(times, starts, lasts, steps, counts, even, low, high)
 
 
 def encode(refs: Refs, groups: npt.NDArray[np.int64], times: TimeTable, values: Values) -> bytes:
@@ -314,6 +319,8 @@ class Tile:
     _rank: I64
     _counts: list[int]
     _fits: list[tuple[Refs, I64, I64]] = field(default_factory=list)
+    _used: bool = False
+    _unpacked: Values | None = None
 
     @property
     def times(self) -> list[Times]:
@@ -341,6 +348,9 @@ class Tile:
         """Values of *rows* (indices), float64[len(rows), columns], padded as they were given;
         with *until* only so many columns."""
         columns = self.columns if until is None else until
+        kept = self._kept()
+        if kept is not None:
+            return kept[rows, :columns]
         numbers = self._numbers(rows, columns)
         values = self._scaled(rows, numbers)
         if len(self._places):
@@ -349,16 +359,27 @@ class Tile:
 
     def picked(self, rows: I64, places: I64) -> Values:
         """Values of *rows* at some columns each: *places* and the answer are [len(rows), n]."""
+        kept = self._kept()
+        if kept is not None:
+            found: Values = kept[rows[:, None], places]
+            return found
         until = int(places.max()) + 1 if places.size else 1
         if len(self._places):
             return np.take_along_axis(self.values(rows, until), places, axis=1)
         numbers = self._numbers(rows, until)
         return self._scaled(rows, np.take_along_axis(numbers, places, axis=1))
 
-    def holds(self, bits: int) -> bool:
-        """Whether a value has just these bits, which are no finite number's."""
-        const = self._firsts[self._kinds == _KIND_CONST]
-        return bool((self._exceptions == bits).any() or (const == bits).any())
+    def _kept(self) -> Values | None:
+        """All values, once a small tile is used again: finding them costs more than they do."""
+        if self._unpacked is None and self._used and _is_small(len(self.refs), self.columns):
+            rows = np.argsort(self._rank, kind="stable")
+            values = np.empty((len(rows), self.columns))
+            values[rows] = self._scaled(rows, self._numbers(rows, self.columns))
+            if len(self._places):
+                self._put_back(np.arange(len(rows)), values)
+            self._unpacked = values
+        self._used = True
+        return self._unpacked
 
     def _numbers(self, rows: I64, columns: int) -> I64:
         """The first *columns* numbers of rows, int64[len(rows), columns]."""
@@ -447,6 +468,10 @@ class Tile:
             values.view(np.int64)[target[mine], column[mine]] = self._exceptions[mine]
 
 
+def _is_small(rows: int, columns: int) -> bool:
+    return rows * columns <= KEPT_CELLS_MAX
+
+
 def decode(blob: bytes) -> Tile:
     """Open a tile. Raises StoreCorrupt."""
     if len(blob) < _HEAD.size:
@@ -495,7 +520,7 @@ def decode(blob: bytes) -> Tile:
         groups=group_of,
         clock=clock,
         columns=columns,
-        size_bytes=size + 64 * rows + 512,
+        size_bytes=size + 64 * rows + 512 + (8 * rows * columns if _is_small(rows, columns) else 0),
         _kinds=kinds,
         _widths=widths,
         _shifts=shifts,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.store.conftest import T0_MS, Bench
 
 from vezha.model.columns import Matcher, MatchOp, Selection
 from vezha.model.labels import metric
-from vezha.store import StoreSettings
+from vezha.store import StoreSettings, gather_tile
 from vezha.store.thinning import Thinning, thinning_of
 
 _times = st.lists(st.integers(0, 600), unique=True, min_size=1).map(sorted)
@@ -44,7 +45,8 @@ def test_when_it_is_worth_the_while() -> None:
     assert of(60_000, 20_000) == Thinning(10**6, 60_000, 20_000)
 
 
-def test_a_store_thins_head_and_tiles(tmp_path: Path) -> None:
+def test_a_store_thins_head_and_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gather_tile, "THIN_CELLS_MIN", 0)
     bench = Bench(tmp_path)
     bench.store.abandon()
     bench.settings = StoreSettings(

@@ -68,7 +68,35 @@ def test_it_gives_back_every_bit(
     everything = opened.values(np.arange(len(refs)))
     assert (everything.view(np.uint64) == values.view(np.uint64)).all()
     some = np.arange(len(refs) - 1, -1, -2)
-    assert (opened.values(some).view(np.uint64) == values[some].view(np.uint64)).all()
+    for _ in range(2):  # a tile that is used again answers from what it kept
+        assert (opened.values(some).view(np.uint64) == values[some].view(np.uint64)).all()
+        part = opened.values(some, 1)
+        assert (part.view(np.uint64) == values[some, :1].view(np.uint64)).all()
+        places = np.full((len(some), 2), values.shape[1] - 1)
+        picked = opened.picked(some, places)
+        assert (picked.view(np.uint64) == values[some][:, [-1, -1]].view(np.uint64)).all()
+    assert opened.times[0].tolist() == times[0]
+
+
+@settings(deadline=None, max_examples=100)
+@given(_tiles(), st.lists(st.integers(-10, 2**42), min_size=1, max_size=5))
+def test_times_until_edges(
+    made: tuple[list[int], list[int], list[list[int]], list[list[float]]], edges: list[int]
+) -> None:
+    refs, groups, times, rows = made
+    table = tile.TimeTable.of([np.array(t, np.int64) for t in times])
+    opened = tile.decode(
+        tile.encode(np.array(refs, np.int64), np.array(groups, np.int64), table, np.array(rows))
+    )
+    edges = [*edges, times[0][0], times[0][-1], times[-1][0] - 1]
+    counted = [[sum(t <= edge for t in group) for edge in edges] for group in times]
+    assert opened.clock.until(np.array(edges, np.int64)).tolist() == counted
+    everything = tile.decode(
+        tile.encode(np.array(refs, np.int64), np.array(groups, np.int64), table, np.array(rows))
+    )
+    some = np.arange(len(refs))
+    picked = everything.picked(some, np.zeros((len(some), 1), np.int64))  # not kept yet
+    assert (picked.view(np.uint64) == np.array(rows)[:, :1].view(np.uint64)).all()
 
 
 def _encode(values: np.ndarray) -> bytes:
