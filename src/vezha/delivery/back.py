@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select
 
 from vezha.delivery.plan import Version
 from vezha.delivery.rows import next_generation, pieces, write_directives
 from vezha.ledger import AnyRow
-from vezha.ledger.tables import directive
+from vezha.ledger.tables import change, directive, rollout
 
 
 def before_of(row: AnyRow) -> Version:
@@ -21,15 +21,22 @@ def before_of(row: AnyRow) -> Version:
 def owned(
     connection: Connection, rollout_id: int, kind: str, run: str, hosts: Sequence[int]
 ) -> set[int]:
-    """Those of *hosts* whose directive is still that of the rollout; others are a newer one's."""
+    """Those of *hosts* that are still meant to run what the rollout brought, or are its own to take
+    back; others are a newer one's. A newer one that went back leaves its hosts to this one again."""
     out: set[int] = set()
+    brought = (
+        select(change.c.sha256)
+        .join(rollout, rollout.c.change_id == change.c.id)
+        .where(rollout.c.id == rollout_id)
+        .scalar_subquery()
+    )
     for part in pieces(hosts):
         out.update(
             connection.execute(
                 select(directive.c.host_id).where(
                     directive.c.kind == kind,
                     directive.c.run == run,
-                    directive.c.rollout_id == rollout_id,
+                    or_(directive.c.rollout_id == rollout_id, directive.c.sha256 == brought),
                     directive.c.host_id.in_(part),
                 )
             ).scalars()

@@ -401,3 +401,18 @@ def test_a_way_back_because_of_us_is_not_held_against_the_version(ledger: Ledger
         ]  # fmt: skip
     with ledger.read() as connection:
         assert not connection.execute(select(quarantine)).all()
+
+
+def test_a_newer_rollout_that_went_back_leaves_its_hosts_to_the_older_one(ledger: Ledger) -> None:
+    field = Field(ledger, 2)
+    loop = field.loop()
+    first = start(field, field.publish("2.0"))
+    assert field.run(loop, 300, until=lambda: over(field, first))
+    _report_running(field)
+    second = start(field, field.publish("3.0", BAD))
+    assert field.run(loop, 300, until=lambda: over(field, second))
+    assert state_of(field, second) == "reverted"
+    _wish(field, first, "revert")
+    assert field.run(loop, 300, until=lambda: state_of(field, first) == "reverted")
+    assert {a.state for a in attempts(field, first).values()} == {"reverted"}
+    assert {agent.running for agent in field.agents.values()} == {OLD}
