@@ -28,6 +28,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
 THEMES = ("light", "dark")
 SETTLE_MS = 1700
+THEME_MS = 250
 STORY_S = 150.0
 """The demo's first incident stands by then."""
 
@@ -205,39 +206,48 @@ def photograph(
         names = prepare(lambda *asked: page.evaluate(ASK, [*asked, None][:3]))
         state = keeper.storage_state()
     for size in given.sizes.split(","):
-        for theme in given.themes.split(","):
-            for language in given.languages.split(","):
-                width, height = SIZES[size]
-                context = browser.new_context(
-                    storage_state=state, viewport={"width": width, "height": height}
-                )
-                context.add_cookies(
-                    [
-                        {"name": "vezha_theme", "value": theme, "url": base},
-                        {"name": "vezha_lang", "value": language, "url": base},
-                    ]
-                )
-                page = context.new_page()
-                told: list[str] = []
-                listen(page, told)
-                for name, pattern in views.items():
-                    where = address(pattern, names)
-                    if where is None:
-                        print(f"{name}: there is none yet", flush=True)
-                        continue
-                    page.goto(base + where)
-                    page.wait_for_timeout(given.settle)
+        for language in given.languages.split(","):
+            context = browser.new_context(
+                storage_state=state,
+                viewport={"width": SIZES[size][0], "height": SIZES[size][1]},
+                service_workers="block",
+            )
+            first = given.themes.split(",")[0]
+            context.add_cookies(
+                [
+                    {"name": "vezha_lang", "value": language, "url": base},
+                    {"name": "vezha_theme", "value": first, "url": base},
+                ]
+            )
+            page = context.new_page()
+            told: list[str] = []
+            listen(page, told)
+            for name, pattern in views.items():
+                where = address(pattern, names)
+                if where is None:
+                    print(f"{name}: there is none yet", flush=True)
+                    continue
+                page.goto(base + where)
+                page.wait_for_timeout(given.settle)
+                for theme in given.themes.split(","):
+                    # As a person changes it: the canvases are painted anew, too.
+                    if (
+                        page.evaluate("getComputedStyle(document.documentElement).colorScheme")
+                        != theme
+                    ):
+                        page.keyboard.press("Shift+D")
+                        page.wait_for_timeout(THEME_MS)
                     parts = [name, theme] + (["phone"] if size == "phone" else [])
                     parts += [language] if language != "en" else []
                     total += take(page, painter, out / ("-".join(parts) + ".png"), given.full)
-                    wide = page.evaluate("document.documentElement.scrollWidth") - width
-                    if wide > 0:
-                        told.append(f"the page is {wide} px wider than the screen")
-                    for text in told:
-                        print(f"{'-'.join(parts)}: {text}", flush=True)
-                    bad += bool(told)
-                    told.clear()
-                context.close()
+                wide = page.evaluate("document.documentElement.scrollWidth") - SIZES[size][0]
+                if wide > 0:
+                    told.append(f"the page is {wide} px wider than the screen")
+                for text in told:
+                    print(f"{name}, {size}: {text}", flush=True)
+                bad += bool(told)
+                told.clear()
+            context.close()
     print(f"{total / 1e6:.2f} MB in {out}")
     return bad
 

@@ -8,6 +8,7 @@ import { newest, peak, strongest } from './board'
 import { colour, face } from './colours'
 import { nextTop, roundUp } from './scale'
 import { ticks } from './span'
+import { usualAt, type Usual } from './usual'
 
 export const PLOT_PX = 74
 export const MOST_LINES = 4
@@ -20,6 +21,7 @@ export interface Window {
 }
 
 interface Head {
+  usual: HTMLElement
   value: Text
   unit: Text
   legend: { value: Text; unit: Text }[]
@@ -30,6 +32,8 @@ export class Chart {
   seen = false
   /** Charts of the same kind beside this one: all have the same axis, so that they compare. */
   peers: readonly Chart[] = []
+  /** Of the first line. */
+  usual: Usual | null = null
   private plot: uPlot | null = null
   private lines: Column[] = []
   private top = 0
@@ -198,6 +202,7 @@ export class Chart {
   private ground(u: uPlot): void {
     const c = u.ctx
     const { left, top, width, height } = u.bbox
+    this.band(u)
     c.fillStyle = colour('line')
     const px = Math.max(1, Math.round(devicePixelRatio))
     c.fillRect(left, top, width, px)
@@ -208,7 +213,56 @@ export class Chart {
     }
   }
 
+  /** What is usual, behind the lines. */
+  private band(u: uPlot): void {
+    const { usual } = this
+    if (!usual) return
+    const c = u.ctx
+    c.fillStyle = colour('usual')
+    const { from, to } = this.window
+    for (let at = Math.floor(from / usual.slotS) * usual.slotS; at < to; at += usual.slotS) {
+      const range = usualAt(usual, at)
+      if (!range) continue
+      const x = Math.max(u.bbox.left, u.valToPos(at, 'x', true))
+      const end = Math.min(u.bbox.left + u.bbox.width, u.valToPos(at + usual.slotS, 'x', true))
+      const y = u.valToPos(Math.min(range[1], this.top), 'y', true)
+      c.fillRect(x, y, end - x, Math.max(1, u.valToPos(Math.max(range[0], this.bottom), 'y', true) - y))
+    }
+  }
+
+  private isOdd(slot: number): boolean {
+    const value = this.lines[0]?.values[slot]
+    if (value === null || value === undefined || !this.usual) return false
+    const range = usualAt(this.usual, this.times[slot])
+    return range !== null && (value > range[1] || value < range[0])
+  }
+
+  /** Draws the first line anew, in amber, where it is outside of what is usual. */
+  private odd(u: uPlot): void {
+    if (!this.usual || this.lines.length === 0) return
+    const c = u.ctx
+    c.save()
+    c.strokeStyle = colour('warn-chart')
+    c.lineWidth = 1.5 * devicePixelRatio
+    c.beginPath()
+    let pen = false
+    for (let i = 0; i < this.times.length; i++) {
+      if (!this.isOdd(i)) {
+        pen = false
+        continue
+      }
+      const x = u.valToPos(this.times[i], 'x', true)
+      const y = u.valToPos(this.lines[0].values[i]!, 'y', true)
+      if (pen) c.lineTo(x, y)
+      else c.moveTo(x, y)
+      pen = true
+    }
+    c.stroke()
+    c.restore()
+  }
+
   private label(u: uPlot): void {
+    this.odd(u)
     const c = u.ctx
     const ratio = devicePixelRatio
     const [, by] = multiple(this.top, this.data.plan.unit)
@@ -271,7 +325,10 @@ export class Chart {
       more.title = this.data.columns.map((c) => legendWord(c.legend)).join(', ')
       head.append(more)
     }
-    this.head = { ...first, legend }
+    const usual = document.createElement('span')
+    usual.className = 'lg usual'
+    head.append(usual)
+    this.head = { ...first, legend, usual }
   }
 
   private values(slot: number): void {
@@ -286,6 +343,24 @@ export class Chart {
       const unit = i > 0 ? '' : blank ? t('chart.blank') : shown.unit
       if (target.unit.data !== unit) target.unit.data = unit
     })
+    this.sayUsual(slot)
+  }
+
+  /** "usual 2–7" stands in the head while the value is outside of that, and while one points. */
+  private sayUsual(slot: number): void {
+    const at = slot < 0 ? this.lastSlot() : slot
+    const range = this.usual && at >= 0 ? usualAt(this.usual, this.times[at]) : null
+    const odd = at >= 0 && this.isOdd(at)
+    const say = (v: number): string => quantity(v, this.data.plan.unit, this.top).value
+    const text = range && (odd || slot >= 0) ? t('chart.usual', { low: say(range[0]), high: say(range[1]) }) : ''
+    if (this.head!.usual.textContent !== text) this.head!.usual.textContent = text
+    this.box.classList.toggle('odd', odd && slot < 0)
+  }
+
+  private lastSlot(): number {
+    const values = this.lines[0]?.values ?? []
+    for (let i = values.length - 1; i >= 0 && i >= values.length - 3; i--) if (values[i] !== null) return i
+    return -1
   }
 
   /** The chart in words, for those who do not see it; not at 1 Hz. */

@@ -1,6 +1,7 @@
 /** All charts of a page: who draws when, and what the pointer does to all of them. */
 import type { Board } from './board'
 import { Chart, type Window } from './chart'
+import type { Usual } from './usual'
 import { Ruler, type ColumnBox } from './ruler'
 
 /** After the pointer or the page moved, few charts a frame; at rest all in one. */
@@ -19,6 +20,7 @@ export class Stage {
   readonly window: Window = { from: 0, to: 1 }
   live = true
   private charts: Chart[] = []
+  private usual: ReadonlyMap<string, Usual> = new Map()
   private columns: ColumnBox[] = []
   private readonly ruler: Ruler
   private readonly seen: IntersectionObserver
@@ -67,6 +69,7 @@ export class Stage {
       const data = this.board.charts.find((c) => c.plan.id === box.dataset.chart)
       if (!data) return
       const chart = new Chart(box, data, this.window, this.board.times)
+      chart.usual = this.usual.get(chart.kind) ?? null
       chart.build(this.board.times)
       this.charts.push(chart)
     })
@@ -83,6 +86,16 @@ export class Stage {
     cancelAnimationFrame(this.frame)
     for (const chart of this.charts) chart.destroy()
     this.charts = []
+  }
+
+  /** What is usual on each chart, by its id; charts that are made later get it, too. */
+  setUsual(usual: ReadonlyMap<string, Usual>): void {
+    this.usual = usual
+    for (const chart of this.charts) {
+      chart.usual = usual.get(chart.kind) ?? null
+      chart.dirty = true
+    }
+    this.request()
   }
 
   /** The board has new numbers, or the window has moved. */

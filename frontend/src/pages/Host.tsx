@@ -230,6 +230,7 @@ function Charts({ view }: { view: HostView }): JSX.Element {
     view.stage = stage
     stage.adopt()
     view.follow()
+    void view.loadUsual()
     if (location.hash) document.getElementById(`chart-${location.hash.slice(1)}`)?.scrollIntoView({ block: 'center' })
     return () => {
       stage.destroy()

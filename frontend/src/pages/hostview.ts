@@ -3,14 +3,18 @@ import { signal } from '@preact/signals'
 import { get, serverNow } from '../api/client'
 import type { HostFrame } from '../api/frame'
 import { subscribe } from '../api/live'
+import type { UsualView } from '../api/schema'
 import type { ChartPlan, History } from '../api/types'
 import { Board } from '../draw/board'
+import type { Usual } from '../draw/usual'
 import { lengthOf, stepFor, type Span } from '../draw/span'
 import type { Stage } from '../draw/stage'
 import { hostPath } from '../state/paths'
 
 /** Frames kept while paused; when more come, going on asks the server instead. */
 const WAITING_FRAMES = 900
+
+const USUAL_AFTER_MS = 1500
 
 let catalogue: Promise<ChartPlan[]> | null = null
 
@@ -65,6 +69,23 @@ export class HostView {
       },
     )
     void this.load(first)
+  }
+
+  /** What is usual here, asked for when the page is at rest; a server that does not know it shows
+   * charts without. Of a chart with several lines the first one counts. */
+  async loadUsual(): Promise<void> {
+    await new Promise((done) => setTimeout(done, USUAL_AFTER_MS))
+    if (!this.stage) return
+    try {
+      const found = await get<UsualView>(`/load/usual?host=${encodeURIComponent(this.host)}`)
+      const usual = new Map<string, Usual>()
+      for (const one of found.series) {
+        if (!usual.has(one.chart)) usual.set(one.chart, { slotS: found.slot_s, low: one.low, high: one.high })
+      }
+      this.stage?.setUsual(usual)
+    } catch {
+      // The charts are whole without it.
+    }
   }
 
   end(): void {
