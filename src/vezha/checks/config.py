@@ -12,6 +12,7 @@ import yaml
 from vezha.checks import limits
 from vezha.checks.connection import context_of
 from vezha.checks.dns import DnsProbe
+from vezha.checks.domain import DomainProbe
 from vezha.checks.errors import CheckConfigError
 from vezha.checks.heartbeat import HeartbeatProbe, LastBeat
 from vezha.checks.http import HttpProbe
@@ -31,6 +32,7 @@ KINDS: Mapping[str, Callable[[Options], Probe]] = {
     "tls": TcpProbe.taken_tls,
     "ping": PingProbe.taken,
     "dns": DnsProbe.taken,
+    "domain": DomainProbe.taken,
     "postgresql": PostgresqlProbe.taken,
     "mysql": MysqlProbe.taken,
     "redis": RedisProbe.taken,

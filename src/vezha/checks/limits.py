@@ -38,3 +38,7 @@ TOKEN_CHARS_MIN = 16
 HEARTBEAT_PERIOD_S_MAX = 400 * 86_400.0
 CHAIN_MAX = 16
 """Certificates of one chain that are read."""
+DOMAIN_ASKED_S = 6 * 3600.0
+"""How long the answer of a registry is repeated before it is asked again."""
+DOMAIN_AGAIN_S = 600.0
+"""How long after a failure."""
