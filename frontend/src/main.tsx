@@ -48,6 +48,7 @@ const PAGES: Record<PageName, () => Promise<{ default: Loaded }>> = {
 /** Pages that stay when their section changes; every other one begins anew for another thing. */
 const KEEPS = new Set<PageName>(['settings', 'access', 'diary'])
 
+const AGAIN_AFTER_MS = 3000
 const WORKER = '/worker.js'
 const WORKER_AFTER_MS = 4000
 const BADGE_EVERY_MS = 10_000
@@ -59,8 +60,18 @@ function need(name: PageName): void {
   if (loaded.peek()[name]) return
   PAGES[name]().then(
     (module) => (loaded.value = { ...loaded.peek(), [name]: module.default }),
-    () => (failed.value = true),
+    () => {
+      failed.value = true
+      again()
+    },
   )
+}
+
+/** A browser does not ask twice for code that it could not get: once the server answers, begin anew. */
+function again(): void {
+  setTimeout(() => {
+    fetch('/icon.svg', { method: 'GET', cache: 'no-store' }).then((answer) => (answer.ok ? location.reload() : again()), again)
+  }, AGAIN_AFTER_MS)
 }
 
 function Waiting(): JSX.Element {

@@ -454,7 +454,7 @@ views:
     bar = page.get_by_role("complementary", name="Walking: The wall")
     expect(bar).to_contain_text("1 of 2")
     expect(page.get_by_role("navigation", name="Pages")).to_be_hidden()
-    expect(bar).to_contain_text("2 of 2")
+    expect(bar).to_contain_text("2 of 2", timeout=SOON_MS)
     expect(page).to_have_url(re.compile("/rules$"))
     # Something turns odd: the wall goes there and stays.
     odd = text.replace("look_for: It is there., expect: vector(1)}\n  - {title: Second",
