@@ -1,7 +1,7 @@
 """Three real agents under the launcher: a good release, three bad ones, a bad configuration.
 
-Every bad one is taken back by the host itself, the server is told, and the series have no gap. Who
-gets what is written into the ledger's rows by hand here; waves and gates have tests of their own.
+Every bad one is taken back by the host itself, the server is told, and the series have no gap. At
+first who gets what is written into the ledger's rows by hand; then a whole change goes in waves.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Scene:
         self.agents = {name: LaunchedAgent(folder / name, name) for name in NAMES}
         self.factory = build_bytes()
         ledger = self.publisher.ledger()
-        _, self.token = create_token(ledger, SYSTEM, "test", Role.VIEWER, int(time.time() * 1000))
+        _, self.token = create_token(ledger, SYSTEM, "test", Role.ADMIN, int(time.time() * 1000))
         ledger.close()
         for agent in self.agents.values():
             agent.install(running.state, running.channel_port, self.factory, OWN)
@@ -101,6 +101,37 @@ class Scene:
         request.add_header("Authorization", f"Bearer {self.token}")
         with urllib.request.urlopen(request, timeout=20) as answer:
             return list(json.load(answer)["data"]["result"])
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        raw = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.running.url + path, raw, method=method)
+        request.add_header("Authorization", f"Bearer {self.token}")
+        request.add_header("Content-Type", "application/json")
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return json.load(answer)
+
+    def deliver(self, target: str) -> Any:
+        """A change of all three hosts, `one` first; its rollout when that is over."""
+        change = self.call(
+            "POST",
+            "/api/v1/changes",
+            {
+                "kind": "agent", "target": target, "why": "a test", "owner": "ann",
+                "checklist": "rollout", "gates": [{"kind": "proof"}],
+                "waves": [
+                    {"name": "canary", "hosts": ["one"], "bake_s": 1},
+                    {"name": "rest", "bake_s": 1},
+                ],
+                "policy": {"watch_s": WATCH_S, "jitter_s": 0, "pace": False},
+                "selector": 'instance=~"one|two|three"',
+            },
+        )["id"]  # fmt: skip
+        self.call("POST", f"/api/v1/changes/{change}/plan", {})
+        rollout = self.call("POST", f"/api/v1/changes/{change}/start", {})["id"]
+        over = ("done", "reverted", "aborted")
+        path = f"/api/v1/rollouts/{rollout}"
+        self.wait(lambda: self.call("GET", path)["state"] in over, 120.0)
+        return self.call("GET", path)
 
     def gaps(self, name: str) -> list[float]:
         """Pauses of over two and a half seconds in a host's series."""
@@ -234,6 +265,22 @@ def test_a_script_runs_where_the_host_opted_in(scene: Scene) -> None:
     told = publisher.rows("one", first)[-1]
     assert (told.run, told.detail["exit_code"]) == ("run-1", 0)
     assert told.detail["output"] == "hello olena, olena\n"
+
+
+def test_a_change_goes_in_waves_and_a_bad_one_stops_at_the_canary(scene: Scene) -> None:
+    good = {"agent/run.py": ("    agent.run()\n", "    agent.run()  # in waves\n")}
+    artifact = release(scene.publisher, "0.waves", variant(scene.folder / "waves", good))
+    assert scene.deliver(artifact.target)["state"] == "done", scene.told()
+    for name in NAMES:
+        scene.wait(partial(runs, scene.publisher, name, artifact.custom["build"]))
+    crash = {"agent/run.py": (CRASH["agent/run.py"][0], '    raise SystemExit("in waves")\n')}
+    bad = release(scene.publisher, "0.worse", variant(scene.folder / "worse", crash))
+    rollout = scene.deliver(bad.target)
+    assert rollout["state"] == "reverted", scene.told()
+    hurt = scene.call("GET", f"/api/v1/rollouts/{rollout['id']}/attempts")["attempts"]
+    assert [one["host"] for one in hurt if one["state"] == "reverted"] == ["one"]
+    for name in NAMES:
+        assert scene.publisher.running(name).build == artifact.custom["build"], name
 
 
 def test_nothing_was_lost_from_the_series(scene: Scene) -> None:

@@ -51,7 +51,7 @@ StepArgument = Annotated[int, typer.Argument(help="The step's number.", metavar=
 
 
 def _book(settings: Settings) -> ChecklistBook:
-    return ChecklistBook(settings.state.checklists)
+    return ChecklistBook(*settings.checklist_folders)
 
 
 def _print_json(document: Any) -> None:

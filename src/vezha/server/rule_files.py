@@ -18,6 +18,8 @@ from sqlalchemy import select
 from vezha.alerting.ask import check_expression
 from vezha.alerting.rulefile import find_rule_files, load_rule_files
 from vezha.delivery.plan import Version
+from vezha.incidents.checklists.book import own_files, read_file
+from vezha.incidents.errors import ChecklistError
 from vezha.ledger import Ledger
 from vezha.ledger.tables import rule_group_state
 from vezha.server.limits import RULES_FILES_MAX, RULES_UNPACKED_BYTES_MAX
@@ -63,10 +65,15 @@ class RuleFiles:
         return ""
 
     def lint(self, version: Version) -> str:
-        """What is wrong with its rule files."""
+        """What is wrong with its rule files and checklists."""
         place = self._place(version)
         loaded = load_rule_files(find_rule_files([str(place)]), check_expression)
         problems = [text for texts in loaded.problems.values() for text in texts]
+        for path in own_files(place):
+            try:
+                read_file(path, own=True)
+            except ChecklistError as fault:
+                problems += fault.problems
         if not problems and not any(place.iterdir()):
             return "there are no rule files in it"
         return "; ".join(p.replace(f"{place}/", "") for p in problems[:5])

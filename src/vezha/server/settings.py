@@ -368,6 +368,11 @@ class Settings:
         return (str(self.state.rules), str(delivered), *self.rules.folders)
 
     @property
+    def checklist_folders(self) -> tuple[str, ...]:
+        """Folders with checklists over the shipped ones: those that came as changes, the own."""
+        return (str(self.state.delivered / "current"), str(self.state.checklists))
+
+    @property
     def diary_time_zone(self) -> str:
         """The zone in which weeks begin. Raises `SettingError` for one that is not known."""
         try:

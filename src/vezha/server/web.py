@@ -200,7 +200,7 @@ def create_app(settings: Settings, parts: Parts) -> tuple[Starlette, Services]:
             rules.BOOK: RuleBook(settings.rule_folders, settings.rules.builtin),
             rule_files.FOLDER: str(settings.state.rules),
             dependencies.FILE: str(settings.state.dependencies),
-            checklists.BOOK: ChecklistBook(settings.state.checklists),
+            checklists.BOOK: ChecklistBook(*settings.checklist_folders),
             notify.FILE: settings.notify_file,
             reports.HOOKS: reports.HookSecrets(
                 settings.hooks.github_secret, settings.hooks.gitlab_token

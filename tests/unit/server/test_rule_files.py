@@ -13,6 +13,7 @@ from tests.unit.delivery.rolling import attempts, rollout_of, start, state_of
 
 from vezha.access import SYSTEM
 from vezha.delivery.plan import Version
+from vezha.incidents.checklists.book import ChecklistBook
 from vezha.ledger import Ledger
 from vezha.ledger.tables import rule_group_state
 from vezha.server.releases import TARGETS_KEY, ensure_development_keys, publish_targets
@@ -95,11 +96,36 @@ def test_what_is_not_signed_or_not_rules_is_refused(place: Place) -> None:
     assert "own.yml" in place.rules.lint(bad)
     with pytest.raises(ValueError, match="neither a rule file"):
         unpack("rules/own/1/x.sh", b"")
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr("../own.yml", GOOD)
     with pytest.raises(ValueError, match="only files at its top"):
-        unpack("rules/own/1/x.zip", packed.getvalue())
+        unpack("rules/own/1/x.zip", packed({"../own.yml": GOOD}))
+
+
+def test_checklists_come_with_their_rules_and_go_with_them(place: Place) -> None:
+    text = "---\ntitle: Ours\nversion: 1\napplies to: Own\n---\n- [ ] Look. {yes/no}\n"
+    folders = (place.state.delivered / "current", place.state.checklists)
+    book = ChecklistBook(*folders)
+    one = place.publish("rules/own/1/own.zip", packed({"own.yml": GOOD, "ours.md": text.encode()}))
+    assert place.rules.fetch(one) == ""
+    assert place.rules.lint(one) == ""
+    place.rules.swap(one)
+    assert [c.title for c in book.for_alert("Own", {})] == ["Ours"]
+    folders[1].mkdir(exist_ok=True)
+    (folders[1] / "ours.md").write_text(text.replace("Ours", "The operator's"))
+    assert [c.title for c in book.for_alert("Own", {})] == ["The operator's"]
+    (folders[1] / "ours.md").unlink()
+    place.rules.swap(Version())
+    assert book.for_alert("Own", {}) == []
+    bad = place.publish("rules/own/2/own.zip", packed({"own.yml": GOOD, "ours.md": b"no head"}))
+    assert place.rules.fetch(bad) == ""
+    assert "ours.md" in place.rules.lint(bad)
+
+
+def packed(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
 
 
 def test_a_change_of_rules_is_watched_and_taken_back(place: Place) -> None:

@@ -1,4 +1,5 @@
-"""The checklists that there are: the shipped ones, and the operator's own over them by name."""
+"""The checklists that there are: the shipped ones, over them those that came as changes, and the
+operator's own over all, by name."""
 
 from __future__ import annotations
 
@@ -27,13 +28,14 @@ class Loaded:
 
 
 class ChecklistBook:
-    """Reads the folder again when it changed. Safe for threads.
+    """Reads its folders again when they changed; of files of one name that of the last folder
+    counts. Safe for threads.
 
-    An own file that cannot be read leaves the shipped one of its name in force.
+    A file that cannot be read leaves the one below it in force.
     """
 
-    def __init__(self, folder: str | Path = "") -> None:
-        self._folder = Path(folder) if folder else None
+    def __init__(self, *folders: str | Path) -> None:
+        self._folders = [Path(folder) for folder in folders if folder]
         self._lock = threading.Lock()
         self._stamps: dict[str, tuple[float, int]] | None = None
         self._loaded = Loaded({}, {})
@@ -41,7 +43,7 @@ class ChecklistBook:
 
     def loaded(self) -> Loaded:
         """Everything as it is now."""
-        paths = own_files(self._folder)
+        paths = [path for folder in self._folders for path in own_files(folder)]
         stamps = _stamps_of(paths)
         with self._lock:
             if stamps != self._stamps:
