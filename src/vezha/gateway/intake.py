@@ -74,7 +74,8 @@ class Intake:
         self.last_commit_s = 0.0
         self._wall_ms = wall_ms
         self._interval_s = interval_s
-        self._dirty: set[Connection] = set()
+        # in the order in which they came: a run from a seed must not depend on addresses
+        self._dirty: dict[Connection, None] = {}
         self._waiting: list[Callable[[], None]] = []
         self._written = False
         self._on_written = on_written
@@ -91,13 +92,13 @@ class Intake:
         counters.frames += 1
         counters.samples += head.width
         counters.frame_bytes += len(record)
-        self._dirty.add(connection)
+        self._dirty[connection] = None
         self._written = True
 
     def acknowledge(self, connection: Connection) -> None:
         """A replay: nothing to write, but the next ack tells the agent again."""
         self.counters.replays += 1
-        self._dirty.add(connection)
+        self._dirty[connection] = None
 
     def wrote(self) -> None:
         """Samples were put past the intake (fleet series, rules); commit them too."""

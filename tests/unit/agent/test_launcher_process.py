@@ -33,7 +33,10 @@ signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 lock = os.open(state + "/agent.lock", os.O_RDWR | os.O_CREAT, 0o600)
 fcntl.flock(lock, fcntl.LOCK_EX)
 def gone():
-    while channel.recv(64):
+    try:
+        while channel.recv(64):
+            pass
+    except OSError:  # it was killed before it read what we said
         pass
     os._exit(0)
 threading.Thread(target=gone, daemon=True).start()

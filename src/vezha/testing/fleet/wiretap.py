@@ -43,7 +43,9 @@ class Wire:
         self.wait_s = 1.0
         self.agent_open = True
         self.server_open = True
-        self.underlying_transport = SimpleNamespace(get_write_buffer_size=lambda: 0)
+        self.underlying_transport = SimpleNamespace(
+            get_write_buffer_size=lambda: 0, get_extra_info=lambda _name: None
+        )
         listener.on_ws_connected(self)
 
     # the agent's side: what `agent.dial.Channel` gives -------------------------------------------
