@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from playwright.sync_api import expect
 from tests.browser.conftest import Visitor
-from tests.launched import Publisher
+from tests.launched import Publisher, wait_until
 from tests.running import RunningVezha
 
 Visit = Callable[..., Visitor]
@@ -20,10 +20,17 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 def test_a_change_is_held_looked_at_approved_and_rolled_back(
     at_work: Visit, server: RunningVezha
 ) -> None:
-    Publisher(server.state).sign({TARGET: (b"[collectors.hwmon]\nenabled = false\n", {})})
+    publisher = Publisher(server.state)
+    publisher.sign({TARGET: (b"[collectors.hwmon]\nenabled = false\n", {})})
     person = at_work()
-    hosts = cast("Any", person.call("GET", "/hosts"))["hosts"]
-    [name] = [one["name"] for one in hosts if one["labels"].get("role") != "none"][:1]
+
+    def watched() -> list[str]:
+        hosts = cast("Any", person.call("GET", "/hosts"))["hosts"]
+        return [one["name"] for one in hosts]
+
+    # the agent of this machine has said what it can before anything is planned for it
+    wait_until(lambda: any(publisher.running(name) for name in watched()), 60.0, server.told)
+    name = next(one for one in watched() if publisher.running(one))
     person.call("PATCH", f"/hosts/{name}", {"labels": {"role": "first"}})
     change = cast(
         "Any",
