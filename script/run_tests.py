@@ -1,7 +1,9 @@
 """Runs the test suite in two parts, fast first, and prints one summary. Used by `script/test`.
 
 The first part runs on all cores. The second starts real servers and browsers and measures
-times, so it runs alone. The last line counts everything: "N passed, N failed, N skipped".
+times, so it runs alone. What failed is then tried once more by itself, since real processes on a
+busy machine may be late; what passes only then is named, so that it gets mended. The last line
+counts everything: "N passed, N failed, N skipped".
 """
 
 from __future__ import annotations
@@ -36,12 +38,16 @@ def main() -> int:
             print(f"== {title}: {' '.join(paths)}", flush=True)
             report = Path(scratch) / f"{title}.xml"
             arguments = ["-q", "--no-header", "-r", "fE", f"--junitxml={report}", *options]
+            if paths is fast:
+                arguments.append("--cache-clear")  # what failed some other day is not tried again
             command = [sys.executable, "-P", "-m", "pytest", *arguments, *paths]
             code = subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode
             # 5 means that the part holds no test, which is no failure of the others.
             broken = broken or code not in (0, 1, 5)
             if report.exists():
                 _count(report, counts, skipped)
+        if counts["failed"] and not broken:
+            _try_again(Path(scratch) / "again.xml", [*fast, *serial], counts)
     print()
     for reason, number in skipped.most_common():
         print(f"skipped {number:>3}: {reason}")
@@ -52,6 +58,25 @@ def main() -> int:
     passed, failed = counts["passed"], counts["failed"] + broken
     print(f"{passed} passed, {failed} failed, {counts['skipped']} skipped", flush=True)
     return 1 if failed or not passed else 0
+
+
+def _try_again(report: Path, paths: list[str], counts: Counter[str]) -> None:
+    """Run what failed once more, alone; *counts* then says what came of that."""
+    print(f"== once more: the {counts['failed']} that failed", flush=True)
+    options = ["--lf", "--lfnf=none", "-q", "--no-header", "-r", "fE", f"--junitxml={report}"]
+    command = [sys.executable, "-P", "-m", "pytest", *options, *paths]
+    subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
+    if not report.exists():
+        return
+    again: Counter[str] = Counter()
+    _count(report, again, Counter())
+    if not again["passed"] + again["failed"]:
+        return
+    counts["failed"] = again["failed"]
+    counts["passed"] += again["passed"]
+    for case in ET.parse(report).iter("testcase"):  # noqa: S314 - pytest wrote it just now
+        if all(case.find(bad) is None for bad in ("failure", "error", "skipped")):
+            print(f"passed at the second try only: {case.get('classname')}.{case.get('name')}")
 
 
 def _has_tests(folder: Path) -> bool:
