@@ -140,11 +140,23 @@ def _host(
         errors = (dice.random(n) < 0.003) * 0.5
         put(f"node_network_{way}_errs_total", _count(errors, step_s), device="eth0")
     put("node_md_disks", np.zeros(n), device="md0", state="failed")
-    started = np.full(n, START_MS / 1000 - 9 * DAY_S)
+    put("node_network_speed_bytes", np.full(n, 1.25e8), device="eth0")
+    for way in ("receive", "transmit"):
+        carried = 1e7 * (0.2 + daily) + 7e7 * backup * (way == "transmit")
+        put(f"node_network_{way}_bytes_total", _count(carried, step_s), device="eth0")
+    # people come by the time of day, and a job opens many connections for a minute each hour
+    opened = 5 + 60 * daily + 120 * ((seconds % 3600) < 60) + np.abs(noise(3))
+    put("node_netstat_Tcp_PassiveOpens", _count(opened, step_s))
+    put("node_netstat_TcpExt_SyncookiesSent", np.zeros(n))
+    # mail waits for those who do not answer; orders come in heaps and are worked off
+    mail = np.floor(20 + 15 * daily + np.cumsum(dice.integers(-1, 2, n)) % 7)
+    put("vezha_queue_length", mail, queue="mail")
+    heap = np.clip(400 - 0.5 * (seconds % 3600), 0, None) * (seconds % 3600 >= 120)
+    put("vezha_queue_length", np.floor(heap), queue="orders")
     deploy_s = int(dice.integers(0, DAY_S))
-    started[seconds >= deploy_s] = START_MS / 1000 + deploy_s
     unit = {"name": "shop.service", "type": "simple"}
-    put("node_systemd_unit_start_time_seconds", started, **unit)
+    restarts = (seconds >= deploy_s).astype(np.float64)
+    put("node_systemd_service_restart_total", restarts, name="shop.service")
     for state in ("active", "failed", "activating"):
         there = np.full(n, float(state == "active"))
         put("node_systemd_unit_state", there, state=state, **unit)

@@ -17,6 +17,10 @@ from typing import Any
 
 from typer.main import get_command
 
+from vezha.alerting.ask import check_expression
+from vezha.alerting.durations import format_duration
+from vezha.alerting.rule import AlertRule
+from vezha.alerting.rulefile import BUILTIN_FOLDER, find_rule_files, load_rule_files
 from vezha.api.reference import actions_table, routes_table
 from vezha.cli.app import present_nouns
 from vezha.delivery import attempt, change, gate, reason, rollout
@@ -219,6 +223,28 @@ def between(text: str, name: str, table: str) -> str:
     return f"{before}<!-- {name} -->\n{table}<!-- /{name} -->{rest.split(f'<!-- /{name} -->')[1]}"
 
 
+def builtin_rules_table() -> str:
+    """Every built-in alert, for `docs/reference/rules.md`."""
+    rows = [
+        "| Alert | Severity | `for` | What | Hysteresis | Tripwire |",
+        "|---|---|---|---|---|---|",
+    ]
+    loaded = load_rule_files(find_rule_files([BUILTIN_FOLDER]), check_expression).or_raise()
+    for rule in (r for group in loaded for r in group.rules):
+        assert isinstance(rule, AlertRule)
+        texts = {name: template.source for name, template in (*rule.annotations, *rule.labels)}
+        # a title with labels in it reads as the label's name: SERVICE failed
+        title = re.sub(
+            r"\{\{[^}]*\$labels\.(\w+)[^}]*\}\}", lambda m: m[1].upper(), texts["vezha_title"]
+        )
+        rows.append(
+            f"| `{rule.name}` | {texts['severity']} "
+            f"| {format_duration(rule.for_ms) if rule.for_ms else '–'} | {title} "
+            f"| {'yes' if rule.policy.recovery else '–'} | {'yes' if rule.policy.tripwire else '–'} |"
+        )
+    return "\n".join(rows) + "\n"
+
+
 def kill_points_page() -> str:
     """`docs/reference/kill-points.md`."""
     parts = [KILL_POINTS_INTRO]
@@ -246,6 +272,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "api.md": with_table(
             "api.md", "routes", routes_table((*web.ROUTES, *doors.ROUTES))
         ),
+        REFERENCE / "rules.md": with_table("rules.md", "builtin", builtin_rules_table()),
         REFERENCE / "access.md": with_table("access.md", "actions", actions_table()),
     }
 

@@ -106,6 +106,13 @@ COLLECTORS: tuple[Entry, ...] = (
         "whether processes that you name (by command or pid file) are alive",
         options={"processes": ""},
     ),
+    Entry(
+        "queues",
+        "how many files wait in folders that you name as queues",
+        interval_s=5,
+        timeout_s=0.6,
+        options={"folders": ""},
+    ),
     Entry("cgroup", "services and containers (cgroup v2)", interval_s=10, timeout_s=0.6),
     Entry(
         "systemd",

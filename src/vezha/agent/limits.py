@@ -56,6 +56,15 @@ WATCHED_PIDS_MAX = 16
 WATCHED_RESCAN_S = 5.0
 """While a watched process is missing, all of /proc is looked at so often, what is new each second."""
 
+QUEUES_MAX = 50
+"""Folders that may be named as queues."""
+
+QUEUE_FILES_MAX = 100_000
+"""Files counted in one queue: more are as bad, and counting them would cost the tick."""
+
+QUEUE_DEPTH_MAX = 2
+"""Folders in folders that are looked into, as mail servers spread their spools."""
+
 COMMAND_CHARS_MAX = 15
 """The kernel keeps so much of a command's name."""
 

@@ -23,6 +23,8 @@ ANSWER_BYTES_MAX = 256 << 10
 """What any other server may answer."""
 REDIRECTS_MAX = 10
 PLUGIN_OUTPUT_BYTES_MAX = 64 << 10
+REDIS_QUEUES_MAX = 50
+"""Keys of one Redis that are asked for their length."""
 PLUGIN_FIGURES_MAX = 100
 """Performance figures of one plugin."""
 DNS_MESSAGE_BYTES_MAX = 65_535

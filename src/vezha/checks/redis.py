@@ -16,6 +16,7 @@ from vezha.checks.connection import (
     note_refused_certificate,
 )
 from vezha.checks.errors import ProbeFailed
+from vezha.checks.limits import REDIS_QUEUES_MAX
 from vezha.checks.options import Options, Secret, host_port
 from vezha.checks.outcome import Report
 from vezha.world import World
@@ -43,6 +44,8 @@ class RedisProbe:
     user: str = ""
     password: Secret = field(default_factory=Secret)
     tls: TlsOptions | None = None
+    queues: tuple[str, ...] = ()
+    """Keys of lists or streams that are queues: how long is each?"""
 
     @classmethod
     def taken(cls, options: Options) -> RedisProbe:
@@ -51,7 +54,10 @@ class RedisProbe:
         if user and not password:
             raise options.wrong("user", "is of no use without password_file; set both")
         wants_tls, tls = options.flag("tls", False), TlsOptions.taken(options)
-        return cls(user, password, tls if wants_tls else None)
+        queues = options.texts("queues")
+        if len(queues) > REDIS_QUEUES_MAX:
+            raise options.wrong("queues", f"names more than {REDIS_QUEUES_MAX} keys")
+        return cls(user, password, tls if wants_tls else None, queues)
 
     def check_target(self, target: str, place: str) -> None:
         """A target is host:port."""
@@ -85,6 +91,10 @@ class RedisProbe:
         slow = await _ask(connection, "SLOWLOG", "LEN")
         if isinstance(slow, int):
             report.set("vezha_check_redis_slow_log_length", float(slow))
+        for queue in self.queues:
+            length = await _length(connection, queue)
+            if length is not None:
+                report.set("vezha_queue_length", float(length), queue=queue)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +127,15 @@ def note_info(info: str, report: Report) -> None:
                 behind.append(int(parts["offset"]))
     if behind:
         report.set("vezha_check_redis_replica_behind_bytes", float(max(0, offset - min(behind))))
+
+
+async def _length(connection: Connection, key: str) -> int | None:
+    """How many wait in a list, or lie in a stream or a sorted set; None for what is neither."""
+    for word in ("LLEN", "XLEN", "ZCARD"):
+        answer = await _ask(connection, word, key)
+        if isinstance(answer, int):
+            return answer
+    return None
 
 
 async def _ask(connection: Connection, *words: str) -> str | int | _Refusal | None:

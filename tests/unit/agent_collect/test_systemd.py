@@ -116,6 +116,7 @@ class Systemd(threading.Thread):
         self._listener.listen()
         self.units = {"ssh.service": "active", "cron.timer": "active", "-.slice": "active"}
         self.loads: dict[str, str] = {}
+        self.restarts = 2
         self.calls: list[str] = []
         self.connections: list[socket.socket] = []
         self.start()
@@ -178,8 +179,10 @@ class Systemd(threading.Thread):
             return message(dbus.RETURN, "a(ssssssouso)", (rows,), serial)
         if call.member == "Get":
             what = call.body[1]
-            if what == "Type" and "ssh" not in call.path:
+            if what in ("Type", "NRestarts") and "ssh" not in call.path:
                 return message(dbus.ERROR, "s", ("no such unit",), serial, error="x.NoSuchUnit")
+            if what == "NRestarts":
+                return message(dbus.RETURN, "v", (("u", self.restarts),), serial)
             said = {"Version": "252.39-1", "SystemState": "degraded", "Type": "notify"}[what]
             return message(dbus.RETURN, "v", (("s", said),), serial)
         return message(dbus.RETURN, reply=serial)
@@ -187,11 +190,19 @@ class Systemd(threading.Thread):
     def change(self, name: str, state: str) -> None:
         self.units[name] = state
         changed = {"ActiveState": ("s", state), "Since": ("t", 5), "Flags": ("ab", [True])}
+        self._tell_changed(name, "Unit", changed)
+
+    def restart(self, name: str) -> None:
+        """systemd starts a service again that ended, and says so."""
+        self.restarts += 1
+        self._tell_changed(name, "Service", {"NRestarts": ("u", self.restarts)})
+
+    def _tell_changed(self, name: str, kind: str, changed: dict[str, Any]) -> None:
         self.tell(
             message(
                 dbus.SIGNAL,
                 "sa{sv}as",
-                ("org.freedesktop.systemd1.Unit", changed, ["Gone"]),
+                (f"org.freedesktop.systemd1.{kind}", changed, ["Gone"]),
                 path=path_of(name),
                 interface="org.freedesktop.DBus.Properties",
                 member="PropertiesChanged",
@@ -282,6 +293,22 @@ def test_what_is_not_loaded_or_not_wanted_is_left_out(tmp_path: Path, systemd: S
     without_cron = start(tmp_path, unit_exclude="cron.*")
     assert not any("cron" in name for name in read(without_cron))
     without_cron.stop()
+
+
+def test_restarts_of_services_are_counted_as_systemd_tells_of_them(
+    tmp_path: Path, systemd: Systemd
+) -> None:
+    systemd.units["old.service"] = "active"  # of a systemd that does not count
+    name = 'node_systemd_service_restart_total{name="ssh.service"}'
+    collector = start(tmp_path)
+    found = read(collector)
+    assert found[name] == 2
+    assert [n for n in found if "restart_total" in n] == [name]
+    systemd.restart("ssh.service")
+    wait_news(collector)
+    assert read(collector)[name] == 3
+    assert systemd.calls.count("ListUnits") == 1
+    collector.stop()
 
 
 def test_new_units_are_listed_after_a_while(tmp_path: Path, systemd: Systemd) -> None:

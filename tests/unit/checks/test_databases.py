@@ -205,6 +205,20 @@ def test_a_real_redis(
         assert found.why == ""
         assert found.report.get("vezha_check_redis_connected_clients") == 1
         assert found.report.get("vezha_check_redis_slow_log_length") == 0
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(
+                b'AUTH "let me in"\r\nLPUSH jobs a b\r\nXADD log * k v\r\nSET text t\r\n'
+            )
+            client.sendall(b"QUIT\r\n")
+            while client.recv(1000):
+                pass
+        found = asyncio.run(run(text.replace("}", ", queues: [jobs, log, text, nobody]}")))
+        lengths = {
+            dict(labels)["queue"]: value
+            for (name, labels), value in found.report.figures.items()
+            if name == "vezha_queue_length"
+        }
+        assert lengths == {"jobs": 2, "log": 1, "nobody": 0}
         assert asyncio.run(run(f"{{name: a, type: redis, targets: ['127.0.0.1:{port}']}}")).success
     finally:
         process.terminate()

@@ -40,7 +40,7 @@ class Unit(NamedTuple):
 
 
 class Collector(base.Collector):
-    """node_systemd_unit_state and the counts by state."""
+    """node_systemd_unit_state, restarts of services, and the counts by state."""
 
     hears_of_changes = True
     families = (
@@ -49,6 +49,12 @@ class Collector(base.Collector):
             "gauge",
             "1 for the state that the unit is in.",
             "name,state,type",
+        ),
+        Family(
+            "node_systemd_service_restart_total",
+            "counter",
+            "Times that systemd itself started the service again since somebody did.",
+            "name",
         ),
         Family("node_systemd_units", "gauge", "Units by state.", "state"),
         Family("node_systemd_system_running", "gauge", "1 where systemd says that all is running."),
@@ -61,7 +67,10 @@ class Collector(base.Collector):
         self._refresh_every_s = self.host.number("refresh_every_s")
         self._types: dict[str, str] = {}
         self._states: dict[str, str] = {}
+        self._restarts: dict[str, float] = {}
+        """Of services, by path; of those only whose systemd counts them (235 and later)."""
         self._units: list[Unit] = []
+        self._counted: list[str] = []
         self._list_at = self._listed_at = 0.0
         self._bus = self._connect()
 
@@ -117,6 +126,7 @@ class Collector(base.Collector):
         for unit in self._units:
             state = self._states.get(unit.path, "")
             values += [1.0 if state == known else 0.0 for known in _STATES]
+        values += [self._restarts.get(path, 0.0) for path in self._counted]
         counts = dict.fromkeys(_STATES, 0)
         for state in self._states.values():
             if state in counts:
@@ -130,6 +140,8 @@ class Collector(base.Collector):
             body = signal.body
             if len(body) >= 2 and body[0] == _UNIT and "ActiveState" in body[1]:
                 self._states[signal.path] = str(body[1]["ActiveState"])
+            elif len(body) >= 2 and body[0] == _SERVICE and "NRestarts" in body[1]:
+                self._restarts[signal.path] = float(body[1]["NRestarts"])
         elif signal.member in ("UnitNew", "UnitRemoved", "Reloading", "UnitFilesChanged"):
             # Timers make transient units all the time; the list is asked at most every 5 s.
             self._list_at = min(self._list_at, self._listed_at + _LIST_AGAIN_MIN_S)
@@ -150,10 +162,13 @@ class Collector(base.Collector):
             and self._include.match(row[0])
             and not self._exclude.match(row[0])
         )[:UNITS_MAX]
-        self._learn_types([(n, p) for n, p in wanted if n.endswith(".service")])
+        services = [(n, p) for n, p in wanted if n.endswith(".service")]
+        self._learn_types(services)
+        self._learn_restarts(services)
         units = [Unit(name, path, self._types.get(name, "")) for name, path in wanted]
-        if units != self._units or not self.series:
-            self._units = units
+        counted = [path for _, path in services if path in self._restarts]
+        if units != self._units or counted != self._counted or not self.series:
+            self._units, self._counted = units, counted
             self.series = self._announce()
 
     def _announce(self) -> base.Series:
@@ -165,25 +180,45 @@ class Collector(base.Collector):
                 for u in self._units
                 for state in _STATES
             ),
+            *(
+                metric("node_systemd_service_restart_total", name=u.name)
+                for u in self._units
+                if u.path in self._restarts
+            ),
             *(metric("node_systemd_units", state=state) for state in _STATES),
             metric("node_systemd_system_running"),
             metric("node_systemd_version", version=self._version),
         )
 
     def _learn_types(self, services: list[tuple[str, str]]) -> None:
-        """A service's type does not change while it is loaded: asked once, all in one go."""
+        """A service's type does not change while it is loaded: asked once."""
+        unknown = {name: path for name, path in services if name not in self._types}
+        for name, value in self._ask_each(unknown, "Type"):
+            self._types[name] = str(value)
+
+    def _learn_restarts(self, services: list[tuple[str, str]]) -> None:
+        """Asked once; then systemd tells of each."""
+        there = {path for _, path in services}
+        self._restarts = {p: n for p, n in self._restarts.items() if p in there}
+        unknown = {path: path for _, path in services if path not in self._restarts}
+        for path, value in self._ask_each(unknown, "NRestarts"):
+            self._restarts[path] = float(value)
+
+    def _ask_each(self, paths: dict[str, str], what: str) -> list[tuple[str, Any]]:
+        """A property of services, all asked in one go; by key, of those that have it."""
         asked = [
-            (name, self._bus.begin(self._name, path, _PROPERTIES, "Get", _SERVICE, "Type"))
-            for name, path in services
-            if name not in self._types
+            (key, self._bus.begin(self._name, path, _PROPERTIES, "Get", _SERVICE, what))
+            for key, path in paths.items()
         ]
-        for name, serial in asked:
+        found = []
+        for key, serial in asked:
             try:
                 answer: list[Any] = self._bus.wait_answer(serial)
             except DbusError:
-                # Unloaded since it was listed.
+                # Unloaded since it was listed, or a systemd that does not know the property.
                 continue
-            self._types[name] = str(answer[0])
+            found.append((key, answer[0]))
+        return found
 
     def has_news(self) -> bool:
         return self._bus.has_news()
