@@ -23,7 +23,7 @@ from vezha.alerting.rule import AlertRule
 from vezha.alerting.rulefile import BUILTIN_FOLDER, find_rule_files, load_rule_files
 from vezha.api.reference import actions_table, routes_table
 from vezha.cli.app import present_nouns
-from vezha.delivery import attempt, change, gate, reason, rollout
+from vezha.delivery import attempt, change, drift, gate, reason, rollout
 from vezha.delivery.plan import EXCLUDED
 from vezha.server import doors, web
 from vezha.server.reading import PREFIX
@@ -205,9 +205,11 @@ def changes_page() -> str:
         f"| `{why}` | {what} |\n" for why, what in EXCLUDED.items()
     )
     kinds = gate.__doc__ or ""
+    drifts = drift.__doc__ or ""
     for name, table in (
         ("change-states", f"```mermaid\n{change.diagram()}```\n"),
         ("excluded", excluded),
+        ("drift", drifts[drifts.index("| Code") : drifts.index("\n\nA host")] + "\n"),
         ("gates", kinds[kinds.index("| Kind") :].rstrip() + "\n"),
         ("rollout-states", f"```mermaid\n{rollout.diagram()}```\n"),
         ("attempt-states", f"```mermaid\n{attempt.diagram()}```\n"),

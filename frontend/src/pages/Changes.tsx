@@ -3,6 +3,7 @@ import type { JSX } from 'preact'
 import type { ChangesView, ChangeView, Figures, RolloutsView, RolloutView } from '../api/schema'
 import { duration, moment, number, t, unit } from '../i18n'
 import { Show, useAsked, useTitle, Verdict } from '../parts/asked'
+import { Drift } from '../parts/Drift'
 import { useNow } from '../parts/now'
 import { Sections } from '../parts/Sections'
 import { WaveBar } from '../parts/WaveBar'
@@ -60,6 +61,7 @@ function List(): JSX.Element {
                 <ul class="list">{open.map((r) => <RolloutRow key={r.id} one={r} />)}</ul>
               </section>
             )}
+            <Drift />
             <Group title={t('changes.waiting')} list={waiting} />
             <Group title={t('changes.elsewhere')} list={outside} />
             <Group title={t('changes.over')} list={over.slice(0, 60)} over />

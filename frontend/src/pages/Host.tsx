@@ -9,6 +9,7 @@ import { formatSpan, lengthOf, limit, neighbourPreset, parseSpan, type Span } fr
 import { Stage } from '../draw/stage'
 import { duration, known, number, t } from '../i18n'
 import { quantity } from '../i18n/quantity'
+import { Drift } from '../parts/Drift'
 import { HostAbout } from '../parts/HostAbout'
 import { RangeMenu } from '../parts/RangeMenu'
 import { SeriesTable } from '../parts/SeriesTable'
@@ -142,6 +143,7 @@ export default function Host({ what: name }: { what: string }): JSX.Element {
         <>
           <Head name={name} facts={facts.value} />
           {view.value && <Charts view={view.value} />}
+          <Drift host={name} />
           {facts.value && <HostAbout facts={facts.value} onChange={(next) => (facts.value = next)} />}
         </>
       )}

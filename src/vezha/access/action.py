@@ -83,6 +83,7 @@ class Action(Enum):
     DELIVERY_APPROVE = "delivery.approve"
     DELIVERY_START = "delivery.start"
     DELIVERY_STEER = "delivery.steer"
+    DRIFT_ACCEPT = "drift.accept"
     DELIVERY_BREAK_GLASS = "delivery.break_glass"
     FREEZE_CHANGE = "freeze.change"
     QUARANTINE_LIFT = "quarantine.lift"
@@ -187,6 +188,7 @@ def _rules() -> tuple[ActionRule, ...]:
         rule(a.DELIVERY_APPROVE, operator, "say yes or no to a plan or a wave", changes=True),
         rule(a.DELIVERY_START, operator, "start a change", changes=True),
         rule(a.DELIVERY_STEER, operator, "pause, end or take back a rollout", changes=True),
+        rule(a.DRIFT_ACCEPT, operator, "take what was edited on a host for meant", changes=True),
         rule(a.DELIVERY_BREAK_GLASS, admin, "let a rollout go on in a freeze", changes=True),
         rule(a.FREEZE_CHANGE, operator, "begin or end a freeze or window", changes=True),
         rule(a.QUARANTINE_LIFT, admin, "let a version in quarantine be offered", changes=True),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +13,7 @@ from sqlalchemy import select
 from vezha.access import Action, Role
 from vezha.alerting.durations import parse_duration
 from vezha.api.changes import TOPIC, recompute
+from vezha.cli import drift
 from vezha.cli.opened import (
     JsonOption,
     StateOption,
@@ -25,6 +24,7 @@ from vezha.cli.opened import (
     person,
     show_ms,
 )
+from vezha.cli.stored import signals_of
 from vezha.cli.table import show_json, show_table
 from vezha.delivery import desk, views
 from vezha.delivery.errors import SpecError
@@ -34,12 +34,8 @@ from vezha.delivery.rehearse import rehearse as rehearse_gate
 from vezha.delivery.reporting import take_report
 from vezha.delivery.rows import newest_plan
 from vezha.delivery.selector import parse_selector
-from vezha.delivery.signals import EngineSignals, NoStore, Signals
 from vezha.delivery.spec import DEFAULT_WAVES, read_gates
 from vezha.ledger.tables import host
-from vezha.query.engine import Engine
-from vezha.server.settings import Settings
-from vezha.store.reader import StoreReader
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
@@ -49,19 +45,6 @@ _GATE = re.compile(
     r"(?:([a-z0-9][a-z0-9_.-]*): *)?(.+?) *(<=|>=|==|!=|<|>) *(-?[0-9.]+)", re.DOTALL
 )
 _KINDS = ("proof", "health", "budget", "predictability", "approval")
-
-
-@contextlib.contextmanager
-def signals_of(settings: Settings) -> Iterator[Signals]:
-    """The hosts' signals out of the state folder's store."""
-    if not settings.state.store.exists():
-        yield NoStore()
-        return
-    source = StoreReader.open(str(settings.state.store))
-    try:
-        yield EngineSignals(Engine(source))
-    finally:
-        source.close()
 
 
 @app.command("list", help="Changes, the newest first; with --open only those that are not over.")
@@ -483,3 +466,8 @@ def report(
         show_json({"change": id_})
         return
     typer.echo(f"Change {id_} is reported.")
+
+
+app.command("drift", help=drift.DRIFT_HELP)(drift.drift)
+app.command("mend", help=drift.MEND_HELP)(drift.mend)
+app.command("accept", help=drift.ACCEPT_HELP)(drift.accept)

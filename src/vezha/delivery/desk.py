@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from vezha.access.subject import Role
 from vezha.delivery import limits
@@ -158,19 +159,7 @@ def plan_change(
     row = read_change(connection, id_, lock=not dry_run)
     if row.kind == Kind.EXTERNAL.value:
         raise WrongState(f"change {id_} happened elsewhere; there is nothing to plan")
-    kind = Kind(row.kind)
-    waves = read_waves(row.waves)
-    found = connection.execute(select(release).where(release.c.target == row.target)).one()
-    quarantined = read_quarantined(connection)
-    wanted = Wanted(
-        id_, kind, row.selector, waves, read_gates(row.gates, waves), read_policy(row.policy),
-        Version(found.version, found.target, found.sha256, found.length), dict(found.custom),
-        frozenset(quarantined.get(0, ())),
-    )  # fmt: skip
-    hosts = read_hosts(connection, kind, up, now_ms, limits.SEEN_MS)
-    document = plans.make_plan(wanted, hosts, read_windows(connection, now_ms), now_ms)
-    if kind is Kind.RULES:
-        document["from"] = [_rules_before(connection, row.target)]
+    document = _document(connection, id_, row, up, now_ms)
     last = connection.execute(
         select(plan.c.number).where(plan.c.change_id == id_).order_by(plan.c.number.desc()).limit(1)
     ).scalar()
@@ -190,6 +179,33 @@ def plan_change(
         data={"plan": number}, hosts=names,
     )  # fmt: skip
     return number, document
+
+
+def preview_plan(
+    connection: Connection, draft: Draft, up: Mapping[str, bool] | None, now_ms: int
+) -> dict[str, Any]:
+    """The plan of a change that is not written down yet. Raises DeliveryError."""
+    id_ = (connection.execute(select(func.max(change.c.id))).scalar() or 0) + 1
+    return _document(connection, id_, SimpleNamespace(**_values(connection, draft)), up, now_ms)
+
+
+def _document(
+    connection: Connection, id_: int, row: Any, up: Mapping[str, bool] | None, now_ms: int
+) -> dict[str, Any]:
+    kind = Kind(row.kind)
+    waves = read_waves(row.waves)
+    found = connection.execute(select(release).where(release.c.target == row.target)).one()
+    quarantined = read_quarantined(connection)
+    wanted = Wanted(
+        id_, kind, row.selector, waves, read_gates(row.gates, waves), read_policy(row.policy),
+        Version(found.version, found.target, found.sha256, found.length), dict(found.custom),
+        frozenset(quarantined.get(0, ())),
+    )  # fmt: skip
+    hosts = read_hosts(connection, kind, up, now_ms, limits.SEEN_MS)
+    document = plans.make_plan(wanted, hosts, read_windows(connection, now_ms), now_ms)
+    if kind is Kind.RULES:
+        document["from"] = [_rules_before(connection, row.target)]
+    return document
 
 
 def _rules_before(connection: Connection, target: str) -> dict[str, Any]:

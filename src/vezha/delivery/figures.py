@@ -101,6 +101,8 @@ def read_delivered(
             caused.get(row.id),
         )
         for row in rows
+        # mending drift brings nothing new
+        if not row.policy.get("only_drifted")
     ]
 
 

@@ -85,3 +85,7 @@ LABELS_EVERY_MS = 10_000
 WEBHOOK_EVERY_MS = 10_000
 RECENT_MS = 15 * 60_000
 """Hosts outside of the plan that were there within this time tell whether silence is our fault."""
+DRIFT_KEYS_MAX = 8
+"""Keys of a configuration that are named in a sentence; beyond it they are counted."""
+BASELINES_PER_STEP_MAX = 1_000
+"""Hosts whose effective configuration is remembered per look."""

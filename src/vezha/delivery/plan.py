@@ -67,6 +67,8 @@ class HostFacts:
     held_by: int | None = None
     """The number of the open rollout of the same kind that has it."""
     quarantined: frozenset[str] = frozenset()
+    drifts_from: str = ""
+    """The hash that it was given and should run again; empty where it does not drift."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,8 @@ def make_plan(
         selector = parse_selector(wanted.selector)
         for host in hosts:
             if not selector.covers(host.name, host.labels):
+                continue
+            if wanted.policy.only_drifted and host.drifts_from != wanted.to.sha256:
                 continue
             why = _left_out(
                 wanted, host, windows, now_ms, grouped=selector.fits(host.name, host.labels)
@@ -199,6 +203,8 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def _nobody(wanted: Wanted, excluded: Sequence[Sequence[Any]]) -> str:
+    if not excluded and wanted.policy.only_drifted:
+        return f"no host that fits drifts from {wanted.to.target}; see `vezha change drift`"
     if not excluded:
         return f"no host fits the selector {wanted.selector or '{}'}; see `vezha fleet list`"
     counts = Counter(e[2] for e in excluded)
@@ -240,6 +246,7 @@ def plan_text(number: int, document: Mapping[str, Any]) -> str:
         f"  at most {policy.get('max_in_flight')} at once"
         + "".join(f", one per {label} at once" for label in policy.get("one_per", ()))
         + (", forced" if policy.get("forced") else "")
+        + (", only hosts that drift from it" if policy.get("only_drifted") else "")
     )
     for at, wave in enumerate(document["waves"]):
         lines.append(

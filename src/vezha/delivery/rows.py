@@ -11,6 +11,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, upda
 from vezha.delivery import change as change_states
 from vezha.delivery.attempt import State as AttemptState
 from vezha.delivery.change import Kind
+from vezha.delivery.drift import drifts_from, read_drift
 from vezha.delivery.errors import NoSuchChange, WrongState
 from vezha.delivery.plan import HostFacts, Version
 from vezha.delivery.rollout import OPEN
@@ -290,6 +291,7 @@ def read_hosts(
         )
     }
     taken = _taken(connection, kind)
+    drifts = {} if kind is Kind.SCRIPT else drifts_from(read_drift(connection), kind)
     bad = read_quarantined(connection)
     out = []
     for row in connection.execute(select(host).order_by(host.c.id)):
@@ -309,6 +311,7 @@ def read_hosts(
                 frozenset(told.capabilities or ()) if told is not None else frozenset(),
                 taken.get(row.id),
                 frozenset(quarantined),
+                drifts.get(row.id, ""),
             )
         )
     return out

@@ -159,6 +159,8 @@ class Policy(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A script's: run it as a dry run only."""
     forced: bool = False
     """Offer it although its hash is in quarantine."""
+    only_drifted: bool = False
+    """Only for hosts that were given it and do not run it any more; nobody follows later."""
 
     def unavailable(self, hosts: int) -> int:
         """How many of *hosts* may be away at one time."""

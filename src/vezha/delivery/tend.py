@@ -16,6 +16,7 @@ from vezha.delivery import limits
 from vezha.delivery.attempt import BAD, IN_FLIGHT, Act, State, step
 from vezha.delivery.back import give_back
 from vezha.delivery.change import DIRECTIVE_KINDS, Kind
+from vezha.delivery.drift import keep_baselines
 from vezha.delivery.follow import run_of
 from vezha.delivery.freeze import keeps, read_windows
 from vezha.delivery.plan import CAPABILITY, HostFacts, incompatible
@@ -47,6 +48,7 @@ def tend(
     now_ms: int,
 ) -> int:
     """One look at all that is over; how many hosts went a step."""
+    keep_baselines(connection, now_ms)
     moved = _settle_back(connection, now_ms)
     moved += _lose_patience(connection, plan_of, up, now_ms)
     for row in _newest_done(connection):
@@ -127,12 +129,14 @@ def _newest_done(connection: Connection) -> list[AnyRow]:
     for row in connection.execute(
         select(
             rollout.c.id, rollout.c.plan_id, rollout.c.state, rollout.c.change_id,
-            change.c.kind, change.c.target, change.c.sha256, change.c.selector, change.c.params,
+            change.c.kind, change.c.target, change.c.sha256, change.c.selector, change.c.policy,
         )
         .join(change, change.c.id == rollout.c.change_id)
         .where(change.c.kind.in_([k.value for k in _FOLLOWED]))
         .order_by(rollout.c.id)
     ):  # fmt: skip
+        if dict(row.policy).get("only_drifted"):
+            continue  # it mends what an earlier one brought, and that one is followed on
         if row.state in (RolloutState.DONE.value, *(s.value for s in OPEN)):
             # one that was taken back leaves the version of the one before
             newest[artifact_of(row.target)] = row

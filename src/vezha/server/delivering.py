@@ -7,11 +7,14 @@ that is slow to answer delays a rollout's next step, and nothing else.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 import structlog
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from vezha.delivery.change import Kind
+from vezha.delivery.drift import read_drift
 from vezha.delivery.loop import Delivery
 from vezha.delivery.outside import Webhooks
 from vezha.delivery.signals import EngineSignals
@@ -125,6 +128,7 @@ def delivery_series(ledger: Ledger, now_ms: int) -> list[tuple[Labels, float]]:
         reverted = connection.execute(
             select(func.count()).where(rollout.c.state == "reverted")
         ).scalar_one()
+        drifts = Counter(d.kind for d in read_drift(connection))
 
     def own(name: str, **labels: str) -> Labels:
         return metric(name, instance="vezha-server", job="vezha", **labels)
@@ -139,6 +143,10 @@ def delivery_series(ledger: Ledger, now_ms: int) -> list[tuple[Labels, float]]:
     counts = {r.state: r.n for r in hosts}
     samples += [(own("vezha_delivery_hosts", state=s), float(counts.get(s, 0))) for s in _BUSY]
     samples.append((own("vezha_delivery_reverted_total"), float(reverted)))
+    samples += [
+        (own("vezha_delivery_drifted_hosts", kind=kind.value), float(drifts[kind]))
+        for kind in (Kind.AGENT, Kind.CONFIG)
+    ]
     held = [r for r in rollouts if r.held_ms is not None]
     longest = max((now_ms - r.held_ms for r in held), default=0)
     samples.append((own("vezha_delivery_held_seconds"), longest / 1000))

@@ -34,6 +34,7 @@ from vezha.api import (
     contacts,
     dependencies,
     diary,
+    drift,
     freezes,
     heartbeats,
     incidents,
@@ -97,6 +98,7 @@ ROUTES: tuple[Route, ...] = (
     *alertmanager.ROUTES,
     *alertmanager_silences.ROUTES,
     *changes.ROUTES,
+    *drift.ROUTES,
     *freezes.ROUTES,
     *releases.ROUTES,
 )

@@ -16,7 +16,7 @@ from vezha.ledger.tables.checklist import checklist_event, checklist_run, checkl
 from vezha.ledger.tables.contact import contact, person_preference
 from vezha.ledger.tables.dependency import dependency
 from vezha.ledger.tables.diary import diary_page
-from vezha.ledger.tables.directive import directive, progress, running
+from vezha.ledger.tables.directive import directive, progress, proven_config, running
 from vezha.ledger.tables.external_alert import external_alert
 from vezha.ledger.tables.host import host
 from vezha.ledger.tables.incident import (
@@ -86,6 +86,7 @@ __all__ = [
     "person_preference",
     "plan",
     "progress",
+    "proven_config",
     "quarantine",
     "release",
     "rollout",

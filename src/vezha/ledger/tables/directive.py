@@ -14,6 +14,7 @@ from sqlalchemy import (
     Integer,
     String,
     Table,
+    Text,
     UniqueConstraint,
 )
 
@@ -93,4 +94,24 @@ running = Table(
     Column("detail", JSON, nullable=False),
     Column("reported_ms", BigInteger, nullable=False),
     Column("received_ms", BigInteger, nullable=False),
+)
+
+# what was in effect on a host when it first ran its delivered configuration, to tell drift by
+proven_config = Table(
+    "proven_config",
+    metadata,
+    Column(
+        "host_id",
+        Integer,
+        ForeignKey("host.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    # of the directive that it belongs to
+    Column("generation", BigInteger, nullable=False),
+    Column("effective_sha256", String(64), nullable=False),
+    Column("text", Text, nullable=False),
+    # who took a later edit on the host for meant ("" where nobody had to)
+    Column("accepted_by", String(NAME_CHARS_MAX), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
 )
