@@ -283,6 +283,12 @@ class Fleet:
 _LEVEL = {Severity.CRITICAL: CRITICAL, Severity.WARNING: WARNING, Severity.INFO: NORMAL}
 
 
+def host_views(hosts: list[AnyRow], snapshot: FleetSnapshot) -> list[dict[str, Any]]:
+    """Rows of the ledger joined with a snapshot that may be a moment older than they are."""
+    rows = {name: i for i, name in enumerate(snapshot.names)}
+    return [host_view(row, snapshot, rows.get(row.name, -1)) for row in hosts]
+
+
 def host_view(row: AnyRow, snapshot: FleetSnapshot | None, index: int) -> dict[str, Any]:
     """A host as the API and the live stream show it."""
     facts: dict[str, Any] = row.facts

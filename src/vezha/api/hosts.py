@@ -9,9 +9,8 @@ import msgspec
 from vezha.access import Action
 from vezha.access.host import find_host, label_host, list_hosts, remove_host
 from vezha.api.errors import NotFoundError
-from vezha.api.fleet import FleetSnapshot, host_view
+from vezha.api.fleet import host_view, host_views
 from vezha.api.route import Call, Route
-from vezha.ledger import AnyRow
 
 
 class HostView(msgspec.Struct):
@@ -55,13 +54,7 @@ def list_all(call: Call) -> dict[str, Any]:
     if fleet is None:
         return {"hosts": [host_view(r, None, -1) for r in list_hosts(call.services.ledger)]}
     snapshot = fleet.snapshot()
-    return {"hosts": views_of(fleet.hosts(), snapshot)}
-
-
-def views_of(hosts: list[AnyRow], snapshot: FleetSnapshot) -> list[dict[str, Any]]:
-    """Rows of the ledger joined with a snapshot that may be a moment older than they are."""
-    rows = {name: i for i, name in enumerate(snapshot.names)}
-    return [host_view(row, snapshot, rows.get(row.name, -1)) for row in hosts]
+    return {"hosts": host_views(fleet.hosts(), snapshot)}
 
 
 def read(call: Call) -> dict[str, Any]:

@@ -18,8 +18,7 @@ import msgspec
 import structlog
 
 from vezha.api import limits
-from vezha.api.fleet import Fleet, FleetSnapshot
-from vezha.api.hosts import views_of
+from vezha.api.fleet import Fleet, FleetSnapshot, host_views
 from vezha.api.live.frame import Tiles, fleet_delta, fleet_full, host_values
 from vezha.api.live.host_stream import HostStream
 from vezha.api.live.viewer import FLEET, HOST, INCIDENTS, Viewer
@@ -243,7 +242,7 @@ def hosts_message(fleet: Fleet, snapshot: FleetSnapshot) -> str:
         {
             "type": "hosts",
             "revision": snapshot.revision & 0xFFFF,
-            "hosts": views_of(rows, snapshot),
+            "hosts": host_views(rows, snapshot),
         }
     )
 
