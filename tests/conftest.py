@@ -11,6 +11,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from tests import ledgers
 from tests.peers import find_peer, why_absent
 from tests.running import RunningVezha
 
@@ -55,6 +56,14 @@ def _no_network() -> Iterator[None]:
     yield
     for name, real in guarded.items():
         setattr(socket.socket, name, real)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quick_ledgers() -> Iterator[None]:
+    """A new ledger in this process costs milliseconds: half of the tests make one."""
+    with pytest.MonkeyPatch.context() as patch:
+        ledgers.hurry(patch)
+        yield
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
