@@ -63,6 +63,11 @@ CONTROL_HOSTS_MAX = 100
 HOSTS_NAMED_MAX = 5
 """Hosts called by name in a sentence; beyond it they are counted."""
 WEBHOOK_TIMEOUT_S = 5.0
+"""How long the outside may be silent."""
+WEBHOOK_WHOLE_S = 10.0
+"""How long its whole answer may take."""
+WEBHOOKS_KNOWN_MAX = 1_000
+"""Questions whose last answers are kept."""
 WEBHOOK_ANSWER_BYTES_MAX = 65_536
 CHANGES_LISTED_MAX = 500
 ATTEMPTS_LISTED_MAX = 20_000

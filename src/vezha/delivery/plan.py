@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from vezha.delivery.change import Kind
 from vezha.delivery.errors import SpecError
@@ -278,7 +279,8 @@ def gate_line(gate: Mapping[str, Any]) -> str:
     asks = {
         "promql": f"{gate.get('expr', '')} {gate.get('op', '<')} {gate.get('threshold')}",
         "canary": f"canaries against the others: {gate.get('expr', '')}",
-        "webhook": f"asks {gate.get('url', '')}",
+        # not the whole address: people put secrets there
+        "webhook": f"asks {urlsplit(gate.get('url', '')).hostname}",
     }.get(gate["kind"], "")
     shadow = " in shadow" if gate.get("shadow") else ""
     return name + (f" ({asks})" if asks else "") + shadow

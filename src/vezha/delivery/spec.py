@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -226,8 +227,15 @@ def _check_gate(gate: Gate) -> None:
         raise SpecError(f"gate {gate.title} needs expr, a PromQL expression")
     if gate.expr:
         check_expression(gate.expr, f"gate {gate.title}")
-    if gate.kind == "webhook" and not gate.url.startswith(("http://", "https://")):
-        raise SpecError(f"gate {gate.title} needs url, beginning with https://")
+    if gate.kind == "webhook":
+        address = urlsplit(gate.url)
+        if address.scheme not in ("http", "https") or not address.hostname:
+            raise SpecError(f"gate {gate.title} needs url, such as https://ci.example.org/gate")
+        if address.username or address.password:
+            raise SpecError(
+                f"gate {gate.title}: put no password into url, people who see the change see it; "
+                "questions are signed with the setting hooks.gate_secret"
+            )
 
 
 def read_policy(given: Mapping[str, Any]) -> Policy:

@@ -56,7 +56,7 @@ class Delivering:
         self._bus = bus
         self._world = world
         self._wake = asyncio.Event()
-        self._webhooks = Webhooks()
+        self._webhooks = Webhooks(secret=settings.hooks.gate_secret, clock=world.clock)
         folder = ReleaseFolder(world, str(settings.state.releases))
         self._loop = Delivery(
             ledger,

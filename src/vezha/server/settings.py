@@ -255,7 +255,7 @@ class DeadmanSettings:
 
 @dataclass(frozen=True, slots=True)
 class HooksSettings:
-    """Web hooks by which GitHub and GitLab tell of deploys; without a secret a door is shut."""
+    """Web hooks: GitHub and GitLab tell of deploys (without a secret a door is shut), gates ask."""
 
     github_secret: str = field(
         default="",
@@ -269,6 +269,13 @@ class HooksSettings:
         default="",
         metadata=_about(
             "The web hook's secret token at GitLab, which sends to `/api/v1/changes/gitlab`.",
+            secret=True,
+        ),
+    )
+    gate_secret: str = field(
+        default="",
+        metadata=_about(
+            "Signs what a change's `webhook` gates ask the outside, in `X-Vezha-Signature`.",
             secret=True,
         ),
     )
