@@ -62,7 +62,7 @@ function One({ name }: { name: string }): JSX.Element {
                       <p>
                         <b>{v.note || t('rulefile.noNote')}</b>
                       </p>
-                      <p class="muted num">{[v.author, v.at === null ? '' : moment(v.at), v.hash.slice(0, 12), v.text === null ? t('rulefile.removed') : ''].filter(Boolean).join(' · ')}</p>
+                      <p class="muted num">{[v.author, v.at === null ? '' : moment(v.at), v.hash.slice(0, 12), v.text === null ? t('rulefile.removed') : '', v.rehearsal && v.rehearsal.length > 0 ? t('rulefile.said', { n: v.rehearsal.reduce((n, r) => n + Number(r.fired), 0) }) : ''].filter(Boolean).join(' · ')}</p>
                     </div>
                   </li>
                 ))}
@@ -94,7 +94,8 @@ function Editor({ name: given, first, hash, onSaved }: { name: string; first: st
   const run = async (dry: boolean): Promise<void> => {
     busy.value = true
     try {
-      const found = await put(dry ? span.value : '0s', dry)
+      // a version keeps what it would have done
+      const found = await put(span.value, dry)
       problems.value = found.problems
       if (dry) rehearsed.value = found.rehearsal as unknown as Rehearsed[]
       else if (found.saved) {
@@ -112,7 +113,8 @@ function Editor({ name: given, first, hash, onSaved }: { name: string; first: st
     <form
       onSubmit={(e) => {
         e.preventDefault()
-        void run(false)
+        // nothing is saved before it was said what it would have done
+        void run(rehearsed.value === null)
       }}
     >
       <Verdict title={faults.length > 0 ? t('rulefile.faults', { n: faults.length }) : text.value === first ? given || t('rulefile.new') : t('rulefile.changed')} lead={mayAdminister.value ? t('rulefile.lead') : t('access.admins')} />
@@ -134,10 +136,19 @@ function Editor({ name: given, first, hash, onSaved }: { name: string; first: st
           <div class="ask-row">
             <div class="seg" role="group" aria-label={t('rulefile.span')}>
               {SPANS.map((s) => (
-                <button type="button" key={s} aria-pressed={span.value === s} onClick={() => (span.value = s)}>{duration({ h: 3600, d: 86_400 }[s.slice(-1)]! * Number.parseInt(s, 10))}</button>
+                <button
+                  type="button"
+                  key={s}
+                  aria-pressed={span.value === s}
+                  onClick={() => {
+                    span.value = s
+                    rehearsed.value = null
+                  }}
+                >{duration({ h: 3600, d: 86_400 }[s.slice(-1)]! * Number.parseInt(s, 10))}
+                </button>
               ))}
             </div>
-            <button type="button" class="btn" disabled={busy.value || faults.length > 0} onClick={() => void run(true)}>{t('rulefile.rehearse')}</button>
+            <button type="button" class={`btn ${rehearsed.value === null ? 'strong' : ''}`} disabled={busy.value || faults.length > 0} onClick={() => void run(true)}>{t('rulefile.rehearse')}</button>
           </div>
           {rehearsed.value && <Rehearsal list={rehearsed.value} span={span.value} />}
           <div class="sign">
@@ -145,7 +156,8 @@ function Editor({ name: given, first, hash, onSaved }: { name: string; first: st
               <span>{t('rulefile.note')}</span>
               <input class="input" maxLength={4000} value={note.value} onInput={(e) => (note.value = e.currentTarget.value)} />
             </label>
-            <button class="btn strong" disabled={busy.value || faults.length > 0 || (text.value === first && hash !== '')}>{t('save')}</button>
+            <button class={`btn ${rehearsed.value === null ? '' : 'strong'}`} disabled={busy.value || faults.length > 0 || rehearsed.value === null || (text.value === first && hash !== '')}>{t('save')}</button>
+            {rehearsed.value === null && <p class="muted">{t('rulefile.first')}</p>}
           </div>
         </>
       )}

@@ -59,3 +59,7 @@ RULE_VERSIONS_LISTED_MAX = 100
 """Versions of a rule file that are listed."""
 SHARED_SAMPLES_MAX = 4_000_000
 """Samples that one round keeps for other rules that ask the same: 64 MB."""
+RULES_FILES_MAX = 500
+"""Files in one artifact of rules."""
+RULES_UNPACKED_BYTES_MAX = 16 << 20
+"""Size of all files of one artifact of rules."""

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vezha.alerting.ask import Vector
+from vezha.alerting.durations import spoken_duration
 from vezha.alerting.errors import EvaluationError
 from vezha.alerting.journal import host_of
 from vezha.alerting.rule import AlertRule, Group
@@ -28,6 +29,7 @@ RangeAsk = Callable[[str, int, int, int], Block]
 """(expr, start_ms, end_ms, step_ms) → Block."""
 
 CHUNK_STEPS = 600
+_HOSTS_NAMED = 5
 STEPS_MAX = 700_000
 """About a week at one-second steps."""
 
@@ -137,6 +139,32 @@ def _rehearse(
         assert state in OPEN_STATES, state
         one.firings.append(Firing(labels, began_ms, None, summary))
     one.firings.sort(key=lambda f: (f.start_ms, f.labels))
+
+
+def in_words(one: Rehearsal, end_ms: int, last: str = "", newest: str = "") -> str:
+    """What the alert would have done, in a sentence without its full stop; *last* names the span,
+    *newest* when it fired last."""
+    if one.errors:
+        return f"cannot be evaluated: {one.errors[0]}"
+    if not one.firings:
+        return "would not have fired" + (f" in the last {last}" if last else "")
+    hosts = one.hosts()
+    named = ", ".join(hosts[:_HOSTS_NAMED])
+    if len(hosts) > _HOSTS_NAMED:
+        named += f" and {len(hosts) - _HOSTS_NAMED} more"
+    count = len(one.firings)
+    times = {1: "once", 2: "twice"}.get(count, f"{count} times")
+    on = f" on {named}" if named else ""
+    text = f"would have fired {times}{on}, {spoken_duration(one.seconds(end_ms))} in sum"
+    if newest:
+        text += f"; the last time {newest}"
+    if one.firings[-1].end_ms is None:
+        text += " and still" if newest else ", and would still fire"
+    if one.flapping:
+        text += f"; flapping: {one.flapping}"
+    if one.unknown:
+        text += f"; lost, as the target vanished: {one.unknown}"
+    return text
 
 
 def as_document(one: Rehearsal, end_ms: int) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -11,7 +13,9 @@ from vezha.access import Action
 from vezha.access.subject import Role
 from vezha.api import change_views as v
 from vezha.api.errors import ApiError, ConflictError, InvalidError, NotFoundError
+from vezha.api.limits import REHEARSAL_S_MAX
 from vezha.api.route import Call, Route, path_id
+from vezha.api.rules_rehearsal import RELEASES, asking, rehearse_rules
 from vezha.delivery import desk, limits, views
 from vezha.delivery.errors import DeliveryError, NoSuchChange, NotAllowed, WrongState
 from vezha.delivery.gate import judge
@@ -23,6 +27,7 @@ from vezha.delivery.signals import EngineSignals, NoStore, Signals
 from vezha.delivery.spec import DEFAULT_WAVES, Gate, read_gates
 from vezha.ledger import Ledger
 from vezha.ledger.tables import host
+from vezha.trust.folder import ReleaseFolder
 
 TOPIC = "changes"
 """What is nudged after a change of any of these."""
@@ -143,8 +148,41 @@ def edit(call: Call) -> dict[str, Any]:
     return _detail(call, id_)
 
 
-def make_plan(call: Call) -> dict[str, Any]:
-    """Plan a change."""
+async def make_plan(call: Call) -> dict[str, Any]:
+    """Plan a change; of rules it is said what they would have done."""
+    rehearsal = await _rehearsed(call)
+    return await asyncio.to_thread(_make_plan, call, rehearsal)
+
+
+async def _rehearsed(call: Call) -> dict[str, Any] | None:
+    services, id_ = call.services, path_id(call)
+
+    def wanted() -> desk.RulesToTry | None:
+        try:
+            with services.ledger.read() as connection:
+                return desk.rules_to_rehearse(connection, id_)
+        except DeliveryError as fault:
+            raise refusal(fault) from None
+
+    found, querying = await asyncio.to_thread(wanted), services.querying
+    if found is None:
+        return None
+    if querying is None or RELEASES not in services.extra:
+        return {"sha256": found.to.sha256, "problem": "there is no store to ask here"}
+    folder = ReleaseFolder(services.world, str(services.extra[RELEASES]))
+    end_ms = services.now_ms() // 1000 * 1000
+
+    def work(cancelled: Callable[[], bool]) -> dict[str, Any]:
+        ask = asking(querying.engine, cancelled)
+        return rehearse_rules(folder, services.world, found, ask, end_ms)
+
+    try:
+        return await querying.run(work, "rehearsal", timeout_s=REHEARSAL_S_MAX)
+    except ApiError as fault:
+        return {"sha256": found.to.sha256, "problem": str(fault).rstrip(".")}
+
+
+def _make_plan(call: Call, rehearsal: dict[str, Any] | None) -> dict[str, Any]:
     services, id_ = call.services, path_id(call)
     dry_run = call.body is not None and call.body.dry_run
     now_ms = services.now_ms()
@@ -153,12 +191,20 @@ def make_plan(call: Call) -> dict[str, Any]:
         if dry_run:
             with services.ledger.read() as connection:
                 number, document = desk.plan_change(
-                    connection, id_, up, call.subject.name, now_ms, dry_run=True
+                    connection,
+                    id_,
+                    up,
+                    call.subject.name,
+                    now_ms,
+                    dry_run=True,
+                    rehearsal=rehearsal,
                 )
             call.audited = True  # nothing was changed
         else:
             with services.ledger.begin() as connection:
-                number, document = desk.plan_change(connection, id_, up, call.subject.name, now_ms)
+                number, document = desk.plan_change(
+                    connection, id_, up, call.subject.name, now_ms, rehearsal=rehearsal
+                )
                 call.audit(connection, target=str(id_), detail={"plan": number})
             services.nudge(TOPIC)
     except DeliveryError as fault:

@@ -5,6 +5,7 @@ A change states what it would have done before it is saved: `dry_run` says it an
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -13,13 +14,12 @@ from vezha.access import Action
 from vezha.alerting.durations import parse_duration
 from vezha.alerting.errors import (
     ChangedMeanwhile,
-    EvaluationError,
     NoSuchRuleFile,
     OperatorError,
     RuleError,
 )
 from vezha.alerting.limits import RULE_FILE_BYTES_MAX
-from vezha.alerting.rehearse import Block, as_document, rehearse
+from vezha.alerting.rehearse import as_document, rehearse
 from vezha.alerting.rule import Group
 from vezha.alerting.saved import (
     SavedFile,
@@ -33,9 +33,9 @@ from vezha.alerting.saved import (
 )
 from vezha.api.checklists import sentence
 from vezha.api.errors import ApiError, ConflictError, InvalidError, NotFoundError
-from vezha.api.limits import REHEARSAL_S_MAX, REHEARSAL_STEPS
+from vezha.api.limits import REHEARSAL_S_MAX
 from vezha.api.route import Call, Route, seconds
-from vezha.query import QueryError
+from vezha.api.rules_rehearsal import asking, step_of
 
 FOLDER = "rules_folder"
 """Under this name `Services.extra` holds the folder of the operator's own rule files."""
@@ -205,19 +205,9 @@ async def _rehearsed(call: Call, groups: list[Group], last: str) -> list[dict[st
     end_ms = call.services.now_ms() // 1000 * 1000
     engine = querying.engine
 
-    def work(cancelled: Any) -> list[dict[str, Any]]:
-        def ask(expr: str, start_ms: int, stop_ms: int, step_ms: int) -> Block:
-            if cancelled():
-                raise EvaluationError("it took too long")
-            try:
-                result = engine.range(expr, start_ms, stop_ms, step_ms)
-            except QueryError as fault:
-                raise EvaluationError(str(fault)) from None
-            return result.labels, result.values, result.present
-
-        step_ms = max(
-            1000, *(g.interval_ms for g in groups), -(-span_ms // REHEARSAL_STEPS // 1000) * 1000
-        )
+    def work(cancelled: Callable[[], bool]) -> list[dict[str, Any]]:
+        step_ms = step_of(groups, span_ms)
+        ask = asking(engine, cancelled)
         found = rehearse(groups, ask, end_ms - span_ms, end_ms, step_ms)
         return [as_document(one, end_ms) for one in found]
 

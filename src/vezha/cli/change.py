@@ -24,7 +24,7 @@ from vezha.cli.opened import (
     person,
     show_ms,
 )
-from vezha.cli.stored import signals_of
+from vezha.cli.stored import rehearsed, signals_of
 from vezha.cli.table import show_json, show_table
 from vezha.delivery import desk, views
 from vezha.delivery.errors import SpecError
@@ -237,15 +237,20 @@ def plan(
     with opened_ledger(state) as (settings, ledger), signals_of(settings) as signals:
         at_ms = now_ms()
         up = signals.up(at_ms)
+        with ledger.read() as connection:
+            wanted = desk.rules_to_rehearse(connection, number)
+        rehearsal = None if wanted is None else rehearsed(settings, wanted, at_ms)
         if keep:
             with ledger.begin() as connection:
-                made, document = desk.plan_change(connection, number, up, person(), at_ms)
+                made, document = desk.plan_change(
+                    connection, number, up, person(), at_ms, rehearsal=rehearsal
+                )
                 audit(connection, Action.DELIVERY_DRAFT, str(number), {"plan": str(made)})
             nudge(settings, TOPIC)
         else:
             with ledger.read() as connection:
                 made, document = desk.plan_change(
-                    connection, number, up, person(), at_ms, dry_run=True
+                    connection, number, up, person(), at_ms, dry_run=True, rehearsal=rehearsal
                 )
     if json:
         show_json({"number": made, "kept": keep, "document": document})

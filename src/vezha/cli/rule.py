@@ -17,14 +17,15 @@ from rich.table import Table
 from vezha.access import Action
 from vezha.alerting.ask import check_expression
 from vezha.alerting.book import RuleBook, active_alerts
-from vezha.alerting.durations import parse_duration, spoken_duration
+from vezha.alerting.durations import parse_duration
 from vezha.alerting.errors import EvaluationError, OperatorError, RuleError
-from vezha.alerting.rehearse import Block, RangeAsk, Rehearsal, as_document, rehearse
+from vezha.alerting.rehearse import Block, RangeAsk, Rehearsal, as_document, in_words, rehearse
 from vezha.alerting.rule import AlertRule
 from vezha.alerting.rule_tests import run_test_file
 from vezha.alerting.rulefile import BUILTIN_FOLDER, find_rule_files, load_rule_files
 from vezha.alerting.saved import checked_name, hash_of, list_versions, parse_text, save_file
 from vezha.alerting.tripwire import compile_groups
+from vezha.api.rules_rehearsal import asking, step_of
 from vezha.cli.opened import (
     JsonOption,
     StateOption,
@@ -36,13 +37,12 @@ from vezha.cli.opened import (
     show_ms,
 )
 from vezha.model.labels import labels_of
-from vezha.query import Engine, QueryError
+from vezha.query import Engine
 from vezha.query.context import EngineOptions
 from vezha.store.reader import StoreReader
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 _EXIT_NO = 1
-_HOSTS_SHOWN = 5
 _QUERY_TIMEOUT_S = 120.0
 
 
@@ -128,28 +128,9 @@ def rehearse_(
 
 
 def _sentence(one: Rehearsal, end_ms: int, last: str) -> str:
+    newest = show_ms(one.firings[-1].start_ms) if one.firings else ""
     name = f"{one.rule.name} ({one.rule.severity.value})"
-    if one.errors:
-        return f"{name}: cannot be evaluated: {one.errors[0]}"
-    if not one.firings:
-        return f"{name}: would not have fired in the last {last}."
-    hosts = one.hosts()
-    named = ", ".join(hosts[:_HOSTS_SHOWN])
-    if len(hosts) > _HOSTS_SHOWN:
-        named += f" and {len(hosts) - _HOSTS_SHOWN} more"
-    count = len(one.firings)
-    times = {1: "once", 2: "twice"}.get(count, f"{count} times")
-    on = f" on {named}" if named else ""
-    text = f"{name}: would have fired {times}{on}, {spoken_duration(one.seconds(end_ms))} in sum"
-    newest = one.firings[-1]
-    text += f"; the last time {show_ms(newest.start_ms)}"
-    if newest.end_ms is None:
-        text += " and still"
-    if one.flapping:
-        text += f"; flapping: {one.flapping}"
-    if one.unknown:
-        text += f"; lost, as the target vanished: {one.unknown}"
-    return text + "."
+    return f"{name}: {in_words(one, end_ms, last, newest)}."
 
 
 def _local(state: str) -> tuple[RangeAsk, Callable[[], None]]:
@@ -159,15 +140,7 @@ def _local(state: str) -> tuple[RangeAsk, Callable[[], None]]:
     source = StoreReader.open(str(settings.state.store))
     options = EngineOptions(lookback_ms=int(settings.query.lookback_s * 1000))
     engine = Engine(source, None, options)
-
-    def ask(expr: str, start_ms: int, end_ms: int, step_ms: int) -> Block:
-        try:
-            result = engine.range(expr, start_ms, end_ms, step_ms)
-        except QueryError as fault:
-            raise EvaluationError(str(fault)) from None
-        return result.labels, result.values, result.present
-
-    return ask, source.close
+    return asking(engine), source.close
 
 
 def _remote(url: str, token_file: str) -> tuple[RangeAsk, Callable[[], None]]:
@@ -226,8 +199,7 @@ def save(
     if span_ms and settings_of(state).state.store.exists():
         ask, close = _local(state)
         try:
-            step_ms = max(1000, *(g.interval_ms for g in groups), span_ms // 2_000 // 1000 * 1000)
-            found = rehearse(groups, ask, end_ms - span_ms, end_ms, step_ms)
+            found = rehearse(groups, ask, end_ms - span_ms, end_ms, step_of(groups, span_ms))
         finally:
             close()
     documents = [as_document(r, end_ms) for r in found]

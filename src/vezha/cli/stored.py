@@ -1,14 +1,20 @@
-"""The hosts' signals out of a state folder's store, for commands that ask gates or who is up."""
+"""What a state folder's store tells commands of changes: who is up, gates, what rules would have done."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
+from vezha.api.rules_rehearsal import asking, rehearse_rules
+from vezha.delivery.desk import RulesToTry
 from vezha.delivery.signals import EngineSignals, NoStore, Signals
+from vezha.query.context import EngineOptions
 from vezha.query.engine import Engine
 from vezha.server.settings import Settings
 from vezha.store.reader import StoreReader
+from vezha.trust.folder import ReleaseFolder
+from vezha.world import World
 
 
 @contextlib.contextmanager
@@ -20,5 +26,20 @@ def signals_of(settings: Settings) -> Iterator[Signals]:
     source = StoreReader.open(str(settings.state.store))
     try:
         yield EngineSignals(Engine(source))
+    finally:
+        source.close()
+
+
+def rehearsed(settings: Settings, wanted: RulesToTry, at_ms: int) -> dict[str, Any]:
+    """What the rules of a change would have done, for its plan."""
+    if not settings.state.store.exists():
+        return {"sha256": wanted.to.sha256, "problem": "there is no store to ask here"}
+    world = World()
+    source = StoreReader.open(str(settings.state.store))
+    try:
+        options = EngineOptions(lookback_ms=int(settings.query.lookback_s * 1000))
+        ask = asking(Engine(source, None, options))
+        folder = ReleaseFolder(world, str(settings.state.releases))
+        return rehearse_rules(folder, world, wanted, ask, at_ms // 1000 * 1000)
     finally:
         source.close()

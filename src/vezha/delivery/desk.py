@@ -150,16 +150,20 @@ def plan_change(
     now_ms: int,
     *,
     dry_run: bool = False,
+    rehearsal: Mapping[str, Any] | None = None,
 ) -> tuple[int, dict[str, Any]]:
     """Make a plan of a change as it and the hosts are now: its number and document.
 
-    *up* says which hosts are connected, by name (None: who was heard of lately). A dry run keeps
-    nothing. Raises DeliveryError.
+    *up* says which hosts are connected, by name (None: who was heard of lately); *rehearsal* what
+    its rules would have done (of `rules_to_rehearse`). A dry run keeps nothing. Raises
+    DeliveryError.
     """
     row = read_change(connection, id_, lock=not dry_run)
     if row.kind == Kind.EXTERNAL.value:
         raise WrongState(f"change {id_} happened elsewhere; there is nothing to plan")
     document = _document(connection, id_, row, up, now_ms)
+    if rehearsal is not None and rehearsal.get("sha256") == row.sha256:
+        document["rehearsal"] = dict(rehearsal)
     last = connection.execute(
         select(plan.c.number).where(plan.c.change_id == id_).order_by(plan.c.number.desc()).limit(1)
     ).scalar()
@@ -179,6 +183,29 @@ def plan_change(
         data={"plan": number}, hosts=names,
     )  # fmt: skip
     return number, document
+
+
+@dataclass(frozen=True, slots=True)
+class RulesToTry:
+    """Rules of a change that are rehearsed for its plan, and those that they take the place of."""
+
+    to: Version
+    before: Version
+    span_s: float
+
+
+def rules_to_rehearse(connection: Connection, id_: int) -> RulesToTry | None:
+    """What the plan of a change has to say of its rules; None where it has not. Raises
+    DeliveryError."""
+    row = read_change(connection, id_)
+    span_s = read_policy(row.policy).rehearse_s if row.kind == Kind.RULES.value else 0.0
+    if not span_s:
+        return None
+    found = connection.execute(select(release).where(release.c.target == row.target)).one()
+    before = plans.version_of(_rules_before(connection, row.target))
+    return RulesToTry(
+        Version(found.version, found.target, found.sha256, found.length), before, span_s
+    )
 
 
 def preview_plan(
@@ -289,6 +316,9 @@ def start_change(
         raise WrongState(f"plan {found.number} was changed after it was made; make a new one")
     policy = read_policy(document["policy"])
     kind = Kind(row.kind)
+    unsaid = plans.rehearsal_lacking(document)
+    if unsaid:
+        raise WrongState(f"change {id_} cannot be started: {unsaid}")
     if row.sha256 in read_quarantined(connection).get(0, set()) and not policy.forced:
         raise WrongState(f"{row.target} is in quarantine; lift it, or set policy.forced")
     _check_free(connection, kind, document, id_)

@@ -94,3 +94,5 @@ DRIFT_KEYS_MAX = 8
 """Keys of a configuration that are named in a sentence; beyond it they are counted."""
 BASELINES_PER_STEP_MAX = 1_000
 """Hosts whose effective configuration is remembered per look."""
+REHEARSE_RULES_S = 86_400.0
+"""Over how long a past rules are rehearsed for their plan."""

@@ -235,12 +235,55 @@ def digest(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def rehearsal_lacking(document: Mapping[str, Any]) -> str:
+    """Why a plan of rules does not say what they would have done, or that they cannot be used; the
+    empty string where it says it, and for the other kinds."""
+    if document["kind"] != Kind.RULES.value or not document["policy"].get("rehearse_s"):
+        return ""
+    said = document.get("rehearsal")
+    again = f"make a new plan with `vezha change plan {document['change_id']} --keep`"
+    if said is None:
+        return f"its plan does not say what the rules would have done; {again}"
+    if said.get("problem"):
+        return (
+            f"its plan does not say what the rules would have done, since {said['problem']}; {again}"
+            ", or set policy.rehearse_s to a shorter past (0: without)"
+        )
+    if said.get("problems"):
+        return "its files have faults: " + "; ".join(said["problems"][:5])
+    return ""
+
+
+def _rehearsal_lines(document: Mapping[str, Any]) -> list[str]:
+    if document["kind"] != Kind.RULES.value:
+        return []
+    unsaid = rehearsal_lacking(document)
+    said = document.get("rehearsal")
+    if unsaid or not said:
+        return [f"  rehearsal: {unsaid or 'none (policy.rehearse_s is 0)'}"]
+    hours = (said["to_ms"] - said["from_ms"]) / 3_600_000
+    lines = [
+        f"  rehearsed over the last {hours:g} h (there are samples of {said['covered']:.0%} of it), "
+        f"each {said['step_ms'] / 1000:g} s:"
+    ]
+    for alert in said["alerts"]:
+        before = alert["before"]
+        then = "new" if before is None else f"now in force: {before} times"
+        lines.append(f"    {alert['rule']} ({alert['severity']}): {alert['said']} ({then})")
+    lines += [f"    {one['rule']}: goes; it fired {one['fired']} times" for one in said["gone"]]
+    if not said["alerts"]:
+        lines.append("    there are no alerts in it")
+    return lines
+
+
 def plan_text(number: int, document: Mapping[str, Any]) -> str:
     """The plan as a diff that a person reads before saying yes."""
     to = version_of(document["to"])
     versions = [version_of(v) for v in document["from"]]
     hosts = sum(len(w["members"]) for w in document["waves"])
     count = "1 host" if hosts == 1 else f"{hosts} hosts"
+    if document["kind"] == Kind.RULES.value:
+        count = SERVER.name
     lines = [f"Plan {number}: {document['kind']} {to.shown} ({to.target or to.sha256}) for {count}"]
     policy = document["policy"]
     lines.append(
@@ -264,6 +307,7 @@ def plan_text(number: int, document: Mapping[str, Any]) -> str:
             if not g.get("waves") or wave["name"] in g["waves"]
         ]
         lines.append(f"    gates: {', '.join(asked) or 'none'}")
+    lines += _rehearsal_lines(document)
     if document["excluded"]:
         lines.append(f"  left out: {len(document['excluded'])}")
         by: dict[tuple[str, str], list[str]] = {}

@@ -160,6 +160,8 @@ class Policy(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A script's: run it as a dry run only."""
     forced: bool = False
     """Offer it although its hash is in quarantine."""
+    rehearse_s: Annotated[float, msgspec.Meta(ge=0, le=30 * 86_400)] = limits.REHEARSE_RULES_S
+    """Rules: over how long a past their plan says what they would have done; 0: it does not."""
     only_drifted: bool = False
     """Only for hosts that were given it and do not run it any more; nobody follows later."""
 

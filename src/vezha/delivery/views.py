@@ -11,7 +11,8 @@ from vezha.delivery import limits
 from vezha.delivery.change import Kind, lacking
 from vezha.delivery.errors import NoSuchChange
 from vezha.delivery.freeze import Window
-from vezha.delivery.rows import read_change, read_rollout
+from vezha.delivery.plan import rehearsal_lacking
+from vezha.delivery.rows import read_change, read_plan, read_rollout
 from vezha.ledger import AnyRow
 from vezha.ledger.tables import (
     approval,
@@ -92,6 +93,9 @@ def get_change(connection: Connection, id_: int) -> dict[str, Any]:
     missing: list[str] = []
     if row.kind != Kind.EXTERNAL.value:
         missing = lacking(row.why, row.owner, row.checklist, row.gates)
+    if row.kind == Kind.RULES.value and row.state == "planned" and plans:
+        unsaid = rehearsal_lacking(read_plan(connection, plans[-1].id).document)
+        missing += [unsaid] if unsaid else []
     return {
         **change_view(row),
         "gates": list(row.gates), "waves": list(row.waves), "policy": dict(row.policy),

@@ -95,10 +95,6 @@ DELIVERY_LOOK_EVERY_S = 1.0
 """How often the delivery loop looks without being nudged."""
 DELIVERY_SERIES_EVERY_S = 5.0
 """How often the series of delivery are written."""
-RULES_FILES_MAX = 500
-"""Files in one artifact of rules."""
-RULES_UNPACKED_BYTES_MAX = 16 << 20
-"""Size of all files of one artifact of rules."""
 FENCED_AUDIT_S = 60.0
 """How often one host is told of in the audit for an identity that is used twice."""
 DESK_SERIES_RATES_H = 24.0

@@ -7,14 +7,13 @@ symbolic link to the one in force, and changing the link is the swap. An artifac
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
-import zipfile
 from pathlib import Path
 
 from sqlalchemy import select
 
+from vezha.alerting.archive import unpack
 from vezha.alerting.ask import check_expression
 from vezha.alerting.rulefile import find_rule_files, load_rule_files
 from vezha.delivery.plan import Version
@@ -22,14 +21,12 @@ from vezha.incidents.checklists.book import own_files, read_file
 from vezha.incidents.errors import ChecklistError
 from vezha.ledger import Ledger
 from vezha.ledger.tables import rule_group_state
-from vezha.server.limits import RULES_FILES_MAX, RULES_UNPACKED_BYTES_MAX
 from vezha.trust.errors import Refused, TrustError
 from vezha.trust.folder import ReleaseFolder
 from vezha.trust.repository import check
 from vezha.world import World
 
 LINK = "current"
-_SUFFIXES = (".yml", ".yaml", ".rules", ".md")
 
 
 class RuleFiles:
@@ -118,33 +115,3 @@ class RuleFiles:
 
     def _place(self, version: Version) -> Path:
         return self._folder / version.sha256
-
-
-def unpack(target: str, content: bytes) -> dict[str, bytes]:
-    """The files of an artifact by name. Raises ValueError for what is not plainly such files."""
-    name = target.rsplit("/", 1)[-1]
-    if not name.endswith(".zip"):
-        if not name.endswith(_SUFFIXES):
-            raise ValueError(f"{name} is neither a rule file (.yml) nor a zip of such files")
-        return {name: content}
-    try:
-        archive = zipfile.ZipFile(io.BytesIO(content))
-        entries = archive.infolist()
-        if len(entries) > RULES_FILES_MAX:
-            raise ValueError(f"{name} has more than {RULES_FILES_MAX} files")
-        if sum(e.file_size for e in entries) > RULES_UNPACKED_BYTES_MAX:
-            raise ValueError(f"{name} unpacks to more than {RULES_UNPACKED_BYTES_MAX} bytes")
-        files = {}
-        for entry in entries:
-            flat = Path(entry.filename)
-            if entry.is_dir() or len(flat.parts) != 1 or flat.name.startswith("."):
-                raise ValueError(f"{name} has {entry.filename!r}; only files at its top are taken")
-            if not flat.name.endswith(_SUFFIXES):
-                raise ValueError(f"{entry.filename} is neither a rule file nor a checklist")
-            files[flat.name] = archive.read(entry)
-    except zipfile.BadZipFile:
-        raise ValueError(f"{name} is not a zip file") from None
-    return files
-
-
-__all__ = ["LINK", "RuleFiles", "unpack"]

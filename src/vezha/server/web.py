@@ -45,6 +45,7 @@ from vezha.api import (
     reports,
     rule_files,
     rules,
+    rules_rehearsal,
     scenarios,
     signals,
 )
@@ -201,6 +202,7 @@ def create_app(settings: Settings, parts: Parts) -> tuple[Starlette, Services]:
         extra={
             rules.BOOK: RuleBook(settings.rule_folders, settings.rules.builtin),
             rule_files.FOLDER: str(settings.state.rules),
+            rules_rehearsal.RELEASES: str(settings.state.releases),
             dependencies.FILE: str(settings.state.dependencies),
             checklists.BOOK: ChecklistBook(*settings.checklist_folders),
             notify.FILE: settings.notify_file,

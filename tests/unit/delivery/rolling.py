@@ -27,10 +27,13 @@ def start(
     policy: dict[str, Any] | None = None,
     params: dict[str, Any] | None = None,
 ) -> int:
-    """A change of *target*, planned and started; the rollout's number."""
+    """A change of *target*, planned and started; the rollout's number. Rules are not rehearsed."""
+    policy = policy or {"max_in_flight": 5, "max_unavailable": 0.5}
+    if kind == "rules":
+        policy = {**policy, "rehearse_s": 0}
     draft = Draft(
         kind, target, why="it is better", owner="ann", checklist="roll-out", selector=selector,
-        gates=gates, waves=waves, policy=policy or {"max_in_flight": 5, "max_unavailable": 0.5},
+        gates=gates, waves=waves, policy=policy,
         params=params or {},
     )  # fmt: skip
     with field.ledger.begin() as connection:

@@ -40,7 +40,7 @@ class Outsider:
         self.paths: list[str] = []
         self.status = 200
         self.headers: dict[str, str] = {}
-        self.body: bytes | Callable[[Callable[[bytes], None]], None] = b"{}"
+        self.body: bytes | Callable[[Callable[[bytes], object]], object] = b"{}"
         self.let_go = threading.Event()
         outsider = self
 
@@ -163,11 +163,11 @@ def test_silence_and_a_drip_end_in_time(outsider: Outsider) -> None:
     silent = Webhooks(httpx.Client(timeout=0.2))
     dripping = Webhooks(whole_s=0.2)
     try:
-        outsider.body = lambda _: outsider.let_go.wait(30) and None
+        outsider.body = lambda _: outsider.let_go.wait(30)
         judged = judge(GATE, asked(silent, outsider.url))
         assert (judged.result, "too long to answer" in judged.sentence) == ("no_evidence", True)
 
-        def drip(write: Callable[[bytes], None]) -> None:
+        def drip(write: Callable[[bytes], object]) -> None:
             while not outsider.let_go.wait(0.05):
                 write(b" ")
 

@@ -12,12 +12,13 @@ from tests.unit.delivery.conftest import OpenLedger, migrated, open_ledger  # no
 from tests.unit.delivery.rolling import attempts, rollout_of, start, state_of
 
 from vezha.access import SYSTEM
+from vezha.alerting.archive import unpack
 from vezha.delivery.plan import Version
 from vezha.incidents.checklists.book import ChecklistBook
 from vezha.ledger import Ledger
 from vezha.ledger.tables import rule_group_state
 from vezha.server.releases import TARGETS_KEY, ensure_development_keys, publish_targets
-from vezha.server.rule_files import RuleFiles, unpack
+from vezha.server.rule_files import RuleFiles
 from vezha.server.state import StateFolder
 from vezha.testing.fleet.field import Field
 from vezha.trust.artifact import artifact_from
