@@ -11,9 +11,9 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from typer.main import get_command
 
@@ -93,6 +93,10 @@ def settings_page() -> str:
         parts.append(f"\n## [{section}]\n\n{about}\n")
         parts.append("\n| Setting | Default | In the environment | Meaning |\n|---|---|---|---|\n")
         parts += [_settings_row(section, field) for field in fields(kind)]
+        for field in fields(kind):
+            inner = get_args(get_type_hints(kind)[field.name])
+            if inner and is_dataclass(inner[0]):
+                parts.append(_rows_text(section, field.name, inner[0]))
     return "".join(parts)
 
 
@@ -105,6 +109,14 @@ def _settings_row(section: str, field: Field[Any]) -> str:
         meaning += " Secret."
     variable = f"{PREFIX}{section}_{field.name}".upper()
     return f"| `{field.name}` | {_default(field)} | `{variable}` | {meaning} |\n"
+
+
+def _rows_text(section: str, name: str, kind: Any) -> str:
+    """The fields of tables that may be repeated."""
+    about = " ".join((kind.__doc__ or "").split())
+    parts = [f"\n### [[{section}.{name}]]\n\n{about}\n\n| Setting | Meaning |\n|---|---|\n"]
+    parts += [f"| `{field.name}` | {field.metadata['help']} |\n" for field in fields(kind)]
+    return "".join(parts)
 
 
 def _default(field: Field[Any]) -> str:

@@ -7,6 +7,7 @@ https://prometheus.io/docs/prometheus/latest/querying/api/
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import Annotated, Any
 
 import anyio
@@ -36,6 +37,10 @@ from vezha.query.parser import parse_selector
 PROMETHEUS_VERSION = "3.5.0"
 """Which Prometheus clients may take us for: it decides what they dare to ask."""
 
+RETENTION = "retention"
+"""Among the services' extras: a row for each retention policy, the general one last."""
+BEGAN_S = "began_s"
+"""Likewise: when the server began, seconds since the epoch."""
 _Limit = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
 
 
@@ -154,6 +159,22 @@ async def build_info(_call: Call) -> dict[str, Any]:
             "buildUser": "",
             "buildDate": "",
             "goVersion": "",
+        },
+    }
+
+
+async def runtime_info(call: Call) -> dict[str, Any]:
+    """Since when the server runs and how long samples are kept. `retention` is ours: the
+    policies in their order, the general one last."""
+    began_s = call.services.extra.get(BEGAN_S, 0)
+    policies: list[dict[str, Any]] = call.services.extra.get(RETENTION, [])
+    general_s = policies[-1]["samplesSeconds"] if policies else 0
+    return {
+        "status": "success",
+        "data": {
+            "startTime": datetime.fromtimestamp(began_s, timezone.utc).isoformat(),
+            "storageRetention": f"{general_s:g}s",
+            "retention": policies,
         },
     }
 
@@ -291,6 +312,8 @@ ROUTES = (
     *_both("/api/v1/query_exemplars", exemplars, "Exemplars: always none.", InstantQuery),
     Route("GET", "/api/v1/status/buildinfo", Action.SAMPLES_READ, build_info,
           "Which Prometheus this is compatible with.", prometheus=True),
+    Route("GET", "/api/v1/status/runtimeinfo", Action.SAMPLES_READ, runtime_info,
+          "Since when it runs, and how long samples are kept.", prometheus=True),
     Route("GET", "/api/v1/status/tsdb", Action.SAMPLES_READ, tsdb_status,
           "What has the most series.", query=StatusQuery, prometheus=True),
 )  # fmt: skip

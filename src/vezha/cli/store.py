@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from vezha.cli.opened import JsonOption, StateOption
+from vezha.cli.opened import JsonOption, StateOption, settings_of
 from vezha.cli.table import show_json, show_table
 from vezha.model.columns import Matcher, MatchOp
+from vezha.server.retention import GENERAL, store_settings
 from vezha.store import Store, StoreInUse, StoreReader, StoreSettings
 from vezha.store.check import Problem, check, repair, stat
 from vezha.store.transfer import ImportRefused, export_lines, import_lines
@@ -44,9 +45,7 @@ def _wrong(text: str, code: int = EXIT_WRONG) -> NoReturn:
 
 def _opened(state: str, folder: str = "") -> Store:
     """The store for writing. Retention is the server's business: nothing expires here."""
-    settings = StoreSettings(
-        background=False, retention_s=1e11, retention_1m_s=1e11, retention_1h_s=1e11
-    )
+    settings = replace(store_settings(settings_of(state).retention).for_ever(), background=False)
     try:
         return Store.open(folder or _folder(state), World(), settings)
     except StoreInUse:
@@ -65,17 +64,20 @@ def _size(count: float) -> str:
     return f"{count:.3g} TB"
 
 
-@app.command("stat", help="Days, samples, bytes, roll-ups.")
+@app.command("stat", help="Days, samples, bytes, roll-ups; how long each policy keeps them.")
 def stat_(state: StateOption = "state", json: JsonOption = False) -> None:
-    """A row per day, and the sum."""
+    """A row per day and policy, and the sum; then the policies. In JSON: a list of the days."""
     folder = _folder(state)
     days = stat(folder)
     if json:
         show_json([asdict(d) for d in days])
         return
+    retention = settings_of(state).retention
+    settings = store_settings(retention)
     rows = [
         (
             d.day,
+            d.policy or GENERAL,
             f"{d.samples:,}",
             f"{d.tiles:,}",
             _size(d.disk_bytes),
@@ -88,9 +90,36 @@ def stat_(state: StateOption = "state", json: JsonOption = False) -> None:
     tiles = sum(d.tiles for d in days)
     per_sample = f"{sum(d.tile_bytes for d in days) / samples:.2f}" if samples else ""
     rolled = [sum(d.rolled_bytes.get(t, 0) for d in days) for t in _TIERS]
-    rows.append(("all", f"{samples:,}", f"{tiles:,}", _size(size), per_sample, *map(_size, rolled)))
-    titles = ("Day", "Samples", "Tiles", "Disk", "Bytes/sample", "10 s", "1 min", "1 h")
+    rows.append(
+        ("all", "", f"{samples:,}", f"{tiles:,}", _size(size), per_sample, *map(_size, rolled))
+    )
+    titles = ("Day", "Policy", "Samples", "Tiles", "Disk", "Bytes/sample", "10 s", "1 min", "1 h")
     show_table(titles, rows)
+    typer.echo("")
+    show_table(
+        ("Policy", "Series", "Samples", "10 s", "1 min", "1 h"),
+        [
+            (
+                p.name or GENERAL,
+                series,
+                *map(_age, (p.samples_s, p.ten_seconds_s, p.minutes_s, p.hours_s)),
+            )
+            for p, series in zip(
+                (*settings.policies, settings.general),
+                (*(written.match for written in retention.policies), "all others"),
+                strict=True,
+            )
+        ],
+    )
+
+
+def _age(seconds: float) -> str:
+    if not seconds:
+        return "none"
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:g} {unit}"
+    return f"{seconds:g} s"
 
 
 @app.command(help="The sources, metrics and labels with the most series.")

@@ -44,9 +44,10 @@ from vezha.server.limits import (
     SEEN_INTERVAL_S,
     TOLD_INTERVAL_S,
 )
+from vezha.server.retention import store_settings
 from vezha.server.settings import Settings
 from vezha.server.source import Reading
-from vezha.store import Store, StoreSettings, TooManySeries
+from vezha.store import Store, TooManySeries
 from vezha.store.mirror import Mirror
 from vezha.store.remote import RemoteSender
 from vezha.store.remote_queue import RemoteQueue
@@ -72,7 +73,7 @@ def run(settings: Settings, ready: Callable[[], None], stop: StopSignal) -> int:
 async def _serve(settings: Settings, ready: Callable[[], None], stop: StopSignal) -> None:
     world = World()
     ledger = Ledger.open(settings.ledger_url)
-    store = Store.open(str(settings.state.store), world, _store_settings(settings))
+    store = Store.open(str(settings.state.store), world, store_settings(settings.retention))
     try:
         identities = LedgerIdentities(ledger, world)
         contour = DataContour(settings, world, ledger, store, identities)
@@ -416,16 +417,6 @@ def _remote(
     )
     sender = RemoteSender(settings.remote.write_url, queue, store.labels, world, headers=headers)
     return Mirror(store, queue), sender
-
-
-def _store_settings(settings: Settings) -> StoreSettings:
-    return StoreSettings(
-        retention_s=settings.retention.samples_s,
-        retention_10s_s=settings.retention.ten_seconds_s,
-        retention_1m_s=settings.retention.minutes_s,
-        retention_1h_s=settings.retention.hours_s,
-        disk_bytes_max=settings.retention.disk_bytes_max,
-    )
 
 
 def _read(world: World, path: str) -> str:

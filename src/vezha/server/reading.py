@@ -11,9 +11,9 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import Field, fields
+from dataclasses import Field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import tomllib
 
@@ -171,8 +171,13 @@ def _assign(
         names = [n for n, f in known.items()]
         names += [f"{n}_file" for n, f in known.items() if f.metadata.get("secret")]
         raise SettingError(_unknown(written, key, names))
+    kind = get_type_hints(sections[section])[key]
     try:
-        values[section][key] = _convert(value, known[key], get_type_hints(sections[section])[key])
+        row_kind = _row_kind(kind)
+        if row_kind is not None:
+            values[section][key] = _rows(value, row_kind, section, key, written)
+        else:
+            values[section][key] = _convert(value, known[key], kind)
     except ValueError as error:
         raise SettingError(f"{written} is {value!r} but must be {error}") from error
 
@@ -212,6 +217,36 @@ def _convert(value: object, about: Field[Any], kind: object) -> object:
             return kind(number)
         raise ValueError(_fitting(unit, whole=kind is int))
     raise ValueError("text in quotes")
+
+
+def _row_kind(kind: object) -> type[Any] | None:
+    """The dataclass whose rows a field holds; None for any other field."""
+    inner = get_args(kind)
+    if get_origin(kind) is tuple and len(inner) == 2 and is_dataclass(inner[0]):
+        return inner[0] if isinstance(inner[0], type) else None
+    return None
+
+
+def _rows(value: object, kind: type[Any], section: str, key: str, written: str) -> tuple[Any, ...]:
+    """A dataclass for each table of a list of tables."""
+    if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
+        raise ValueError(f"written in the settings file, as tables [[{section}.{key}]]")
+    known = {f.name: f for f in fields(kind)}
+    hints = get_type_hints(kind)
+    place = written.partition(" in ")[2]
+    rows = []
+    for at, row in enumerate(value):
+        filled: dict[str, Any] = {}
+        for name, item in row.items():
+            where = f"{section}.{key}[{at}].{name}" + (f" in {place}" if place else "")
+            if name not in known:
+                raise SettingError(_unknown(where, name, known))
+            try:
+                filled[name] = _convert(item, known[name], hints[name])
+            except ValueError as error:
+                raise SettingError(f"{where} is {item!r} but must be {error}") from error
+        rows.append(kind(**filled))
+    return tuple(rows)
 
 
 def _one_of(text: str, about: Field[Any]) -> str:

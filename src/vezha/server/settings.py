@@ -112,6 +112,37 @@ class LedgerSettings:
     )
 
 
+_AS_GENERAL = -1.0
+"""What a policy does not say is as in `[retention]`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionPolicySettings:
+    """`[[retention.policies]]`: series that are kept longer or shorter than the others. Of several
+    policies the first that fits a series counts; what one leaves out is as in `[retention]`."""
+
+    name: str = field(
+        default="",
+        metadata=_about("A short word; the folder of its files in `store/kept/` is called so."),
+    )
+    match: str = field(
+        default="",
+        metadata=_about('Which series, as a PromQL selector, such as `{job="ci"}`.'),
+    )
+    samples_s: float = field(
+        default=_AS_GENERAL, metadata=_about("How long samples are kept.", unit="s")
+    )
+    ten_seconds_s: float = field(
+        default=_AS_GENERAL, metadata=_about("How long roll-ups to 10 seconds are kept.", unit="s")
+    )
+    minutes_s: float = field(
+        default=_AS_GENERAL, metadata=_about("How long roll-ups to a minute are kept.", unit="s")
+    )
+    hours_s: float = field(
+        default=_AS_GENERAL, metadata=_about("How long roll-ups to an hour are kept.", unit="s")
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class RetentionSettings:
     """How long samples are kept and how much disk they may take."""
@@ -138,6 +169,10 @@ class RetentionSettings:
             "0: no limit.",
             unit="bytes",
         ),
+    )
+    policies: tuple[RetentionPolicySettings, ...] = field(
+        default=(),
+        metadata=_about("Other times for some series: a table `[[retention.policies]]` each."),
     )
 
 
@@ -435,4 +470,9 @@ def load_settings(
     `section.key=value`.
     """
     sections = read_sections(SECTIONS, state.settings_file, environment, assignments)
+    if sections["retention"].policies:
+        # PromQL's parser is not loaded for those who need none of it
+        from vezha.server.retention import store_policies
+
+        store_policies(sections["retention"])
     return Settings(state=state, **sections)

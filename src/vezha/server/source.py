@@ -33,11 +33,13 @@ class Reading:
     @staticmethod
     def of(settings: Settings) -> Reading:
         """As the operator wrote it."""
-        query, remote = settings.query, settings.remote
+        query, remote, retention = settings.query, settings.remote, settings.retention
+        kept_s = [p.samples_s for p in retention.policies if p.samples_s >= 0]
+        shortest_s = min([retention.samples_s, *kept_s])  # since then everything is here
         return Reading(
             str(settings.state.store), query.samples_max, query.bytes_max, query.timeout_s,
             query.lookback_s, query.cache_bytes_max, remote.query_url, remote.token,
-            remote.kept_s or settings.retention.samples_s,
+            remote.kept_s or shortest_s,
         )  # fmt: skip
 
     def message(self) -> dict[str, Any]:

@@ -41,6 +41,7 @@ from vezha.api import (
     load,
     notify,
     oncall,
+    prometheus,
     releases,
     reports,
     rule_files,
@@ -73,6 +74,7 @@ from vezha.server.door import agent_door, is_loopback
 from vezha.server.errors import SettingError
 from vezha.server.forecasting import FOLDER
 from vezha.server.query_worker import ARGV
+from vezha.server.retention import retention_rows
 from vezha.server.scraping import keep_scraping
 from vezha.server.settings import Settings
 from vezha.server.source import Reading
@@ -216,6 +218,8 @@ def create_app(settings: Settings, parts: Parts) -> tuple[Starlette, Services]:
                 Book(parts.world, str(settings.state.path / FOLDER), readonly=True)
             ),
             heartbeats.HEARTBEATS: lambda: parts.checks.heartbeats,
+            prometheus.RETENTION: retention_rows(settings.retention),
+            prometheus.BEGAN_S: parts.world.clock.now(),
             alertmanager.BEGAN: int(parts.world.clock.now() * 1000),
         },
         session_idle_s=settings.web.session_lifetime_s,

@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from vezha.store.catalog import Catalog, Known
-from vezha.store.days import SAMPLES, DayFile, Days, day_name
+from vezha.store.days import SAMPLES, DayFile, day_name
 from vezha.store.errors import StoreCorrupt, StoreInUse
 from vezha.store.limits import SQL_VALUES_MAX
-from vezha.store.rolled import ID, SIZE, Rolled
+from vezha.store.partition import Partition, Partitions
+from vezha.store.rolled import ID, SIZE
 from vezha.store.rollup import TIERS_MS
 from vezha.store.store import lock_for_writing
 from vezha.store.tile import Tile, decode
@@ -48,6 +49,8 @@ class DayStat:
     disk_bytes: int
     rolled_bytes: dict[str, int]
     """Bytes of roll-ups by the length of their buckets (`10s`, `60s`, `3600s`)."""
+    policy: str = ""
+    """The retention policy under which it is kept; empty: the general one."""
 
 
 def check(path: str, world: World) -> Iterator[Problem]:
@@ -61,13 +64,15 @@ def check(path: str, world: World) -> Iterator[Problem]:
         catalog.close()
     except (sqlite3.Error, StoreCorrupt) as error:
         yield Problem("catalog.db", -1, "catalog", f"the catalog cannot be read: {error}")
-    days = Days(f"{path}/days", readonly=True)
+    partitions = Partitions(path, readonly=True)
     try:
-        for day in days.days():
-            yield from _check_day(days.file(day), day, series)
+        for partition in partitions.all():
+            for day in partition.days.days():
+                name = f"{partition.prefix}days/{day_name(day)}"
+                yield from _check_day(partition.days.file(day), name, series)
+            yield from _check_roll_ups(partition, series)
     finally:
-        days.close()
-    yield from _check_roll_ups(path, series)
+        partitions.close()
     wal = Wal(world.disk, f"{path}/wal")
     for number in wal.numbers():
         segment = wal.read(number)
@@ -77,8 +82,7 @@ def check(path: str, world: World) -> Iterator[Problem]:
             yield Problem(f"wal/{segment_name(number)}", segment.good_bytes, "torn", text)
 
 
-def _check_day(file: DayFile | None, day: int, series: int) -> Iterator[Problem]:
-    name = f"days/{day_name(day)}"
+def _check_day(file: DayFile | None, name: str, series: int) -> Iterator[Problem]:
     if file is None:
         yield Problem(name, -1, "day", "the file is no database")
         return
@@ -106,31 +110,32 @@ def _check_day(file: DayFile | None, day: int, series: int) -> Iterator[Problem]
         yield Problem(name, -1, "day", str(error))
 
 
-def _check_roll_ups(path: str, series: int) -> Iterator[Problem]:
-    rolled = Rolled(f"{path}/rolled", readonly=True)
-    try:
-        for tier in TIERS_MS:
-            for day in rolled.days(tier):
-                name = f"rolled/{tier // 1000}s/{day_name(day)}"
-                file = rolled.file(tier, day)
-                if file is None:
-                    yield Problem(name, -1, "roll-ups", "the file is no database")
-                    continue
-                for text in file.integrity():
-                    yield Problem(name, -1, "roll-ups", text)
-                for number, size in file.directory()[:, [ID, SIZE]].tolist():
-                    blob = file.fetch([number]).get(number)
-                    try:
-                        if blob is None or len(blob) != size:
-                            raise StoreCorrupt("the roll-up is damaged")
-                        if size:
-                            _check_values(blob, series)
-                    except StoreCorrupt as error:
-                        # else the writer has just replaced it
-                        if number in file.directory()[:, ID]:
-                            yield Problem(name, number, "roll-up", str(error))
-    finally:
-        rolled.close()
+def _check_roll_ups(partition: Partition, series: int) -> Iterator[Problem]:
+    rolled = partition.rolled
+    for tier in TIERS_MS:
+        for day in rolled.days(tier):
+            name = _rolled_name(partition, tier, day)
+            file = rolled.file(tier, day)
+            if file is None:
+                yield Problem(name, -1, "roll-ups", "the file is no database")
+                continue
+            for text in file.integrity():
+                yield Problem(name, -1, "roll-ups", text)
+            for number, size in file.directory()[:, [ID, SIZE]].tolist():
+                blob = file.fetch([number]).get(number)
+                try:
+                    if blob is None or len(blob) != size:
+                        raise StoreCorrupt("the roll-up is damaged")
+                    if size:
+                        _check_values(blob, series)
+                except StoreCorrupt as error:
+                    # else the writer has just replaced it
+                    if number in file.directory()[:, ID]:
+                        yield Problem(name, number, "roll-up", str(error))
+
+
+def _rolled_name(partition: Partition, tier_ms: int, day: int) -> str:
+    return f"{partition.prefix}rolled/{tier_ms // 1000}s/{day_name(day)}"
 
 
 def _check_tile(blob: bytes, samples: int, series: int) -> None:
@@ -158,8 +163,8 @@ def repair(path: str, world: World) -> list[Problem]:
         fd = lock_for_writing(path)
         stack.callback(os.close, fd)
         problems = list(check(path, world))
-        days = Days(f"{path}/days", readonly=False)
-        stack.callback(days.close)
+        partitions = Partitions(path, readonly=False)
+        stack.callback(partitions.close)
         tiles: dict[str, list[int]] = {}
         roll_ups: dict[str, list[int]] = {}
         for problem in problems:
@@ -178,39 +183,40 @@ def repair(path: str, world: World) -> list[Problem]:
                     Path(f"{target}{suffix}").unlink(missing_ok=True)
             elif problem.kind == "day" and target.exists():
                 target.rename(f"{target}.damaged")
-        for day in days.days():
-            name = f"days/{day_name(day)}"
-            file = days.file(day) if name in tiles else None
-            if file is not None:
-                file.remove(tiles[name])
-        rolled = Rolled(f"{path}/rolled", readonly=False)
-        stack.callback(rolled.close)
-        for tier in TIERS_MS:
-            for day in rolled.days(tier):
-                numbers = roll_ups.get(f"rolled/{tier // 1000}s/{day_name(day)}")
-                made = rolled.file(tier, day) if numbers else None
-                if made is not None and numbers:
-                    made.remove(numbers)
+        for partition in partitions.all():
+            for day in partition.days.days():
+                name = f"{partition.prefix}days/{day_name(day)}"
+                file = partition.days.file(day) if name in tiles else None
+                if file is not None:
+                    file.remove(tiles[name])
+            for tier in TIERS_MS:
+                for day in partition.rolled.days(tier):
+                    numbers = roll_ups.get(_rolled_name(partition, tier, day))
+                    made = partition.rolled.file(tier, day) if numbers else None
+                    if made is not None and numbers:
+                        made.remove(numbers)
     return problems
 
 
 def stat(path: str) -> list[DayStat]:
-    """Days on the disk, oldest first. Only reads."""
-    days = Days(f"{path}/days", readonly=True)
-    rolled = Rolled(f"{path}/rolled", readonly=True)
+    """Days on the disk, oldest first, those of each policy. Only reads."""
+    partitions = Partitions(path, readonly=True)
     try:
-        sizes, roll_ups = days.bytes_on_disk(), rolled.bytes_on_disk()
-        found = []
-        for day in sorted({*days.days(), *(d for _, d in roll_ups)}):
-            rolled_bytes = {f"{t // 1000}s": size for (t, d), size in roll_ups.items() if d == day}
-            file = days.file(day) if day in sizes else None
-            tiles, samples, size = (0, 0, 0) if file is None else file.stat()
-            name = day_name(day)[:-3]
-            found.append(DayStat(name, tiles, samples, size, sizes.get(day, 0), rolled_bytes))
-        return found
+        found = [day for partition in partitions.all() for day in _stat(partition)]
+        return sorted(found, key=lambda one: (one.day, one.policy))
     finally:
-        days.close()
-        rolled.close()
+        partitions.close()
+
+
+def _stat(partition: Partition) -> Iterator[DayStat]:
+    days = partition.days
+    sizes, roll_ups = days.bytes_on_disk(), partition.rolled.bytes_on_disk()
+    for day in sorted({*sizes, *(d for _, d in roll_ups)}):
+        rolled_bytes = {f"{t // 1000}s": size for (t, d), size in roll_ups.items() if d == day}
+        file = days.file(day) if day in sizes else None
+        tiles, samples, size = (0, 0, 0) if file is None else file.stat()
+        name = day_name(day)[:-3]
+        yield DayStat(name, tiles, samples, size, sizes.get(day, 0), rolled_bytes, partition.name)
 
 
 __all__ = ["DayStat", "Problem", "StoreInUse", "check", "repair", "stat"]

@@ -58,6 +58,8 @@ class NewTile:
     max_ts: int
     samples: int
     data: bytes
+    policy: int = 0
+    """The retention policy that its series fall under, by number (see `policy`)."""
 
 
 def day_of(ts_ms: int) -> int:
@@ -265,6 +267,10 @@ class Days:
         except FileNotFoundError:
             return []
         return sorted(n for n in numbers if n is not None)
+
+    def path(self, day: int) -> str:
+        """The file of a day, there or not."""
+        return f"{self._folder}/{day_name(day)}"
 
     def between(self, first: int, last: int) -> list[DayFile]:
         """Files of the days first..last that exist. One that is no database is left out."""

@@ -26,6 +26,7 @@ from vezha.store.limits import (
     SPARSE_SPAN_MS_MIN,
     TILE_SPAN_MS,
 )
+from vezha.store.policy import Assignment
 from vezha.store.slab import LOOSE, Slab
 from vezha.store.tile import TimeTable, encode
 
@@ -52,9 +53,13 @@ class Cut:
 
 
 def cut_tiles(
-    slabs: Sequence[Slab], index: SeriesIndex, layout_refs: Sequence[Refs], oldest_ms: int
+    slabs: Sequence[Slab],
+    index: SeriesIndex,
+    layout_refs: Sequence[Refs],
+    oldest_ms: int,
+    assignment: Assignment | None = None,
 ) -> Cut:
-    """All samples of *slabs* not older than *oldest_ms*, as tiles."""
+    """All samples of *slabs* not older than *oldest_ms*, as tiles, each of one policy."""
     cut = Cut()
     blocks: dict[int, list[tuple[Slab, I64]]] = {}
     rosters: dict[int, list[tuple[Slab, I64]]] = {}
@@ -77,7 +82,7 @@ def cut_tiles(
         for hour, part in _hours(ts, oldest_ms):
             frames = _Frames(ts[part], refs, values[part])
             places.setdefault((hour, host_block), []).append(frames)
-    cut.tiles.extend(_tiles_of_places(index, places))
+    cut.tiles.extend(_tiles_of_places(index, places, assignment))
     places = {}
     for entries in rosters.values():
         refs = entries[0][0].roster(entries[0][1])
@@ -87,20 +92,22 @@ def cut_tiles(
             for hour, part in _hours(ts, oldest_ms):
                 frames = _Frames(ts[part], refs[columns], mine[part])
                 places.setdefault((hour, host_block), []).append(frames)
-    cut.tiles.extend(_tiles_of_places(index, places))
+    cut.tiles.extend(_tiles_of_places(index, places, assignment))
     if loose:
         refs, ts, values = (np.concatenate([part[i] for part in loose]) for i in range(3))
-        cut.tiles.extend(tiles_of_samples(index, refs, ts, values, oldest_ms, cut))
+        cut.tiles.extend(tiles_of_samples(index, refs, ts, values, oldest_ms, cut, assignment))
     cut.samples = sum(t.samples for t in cut.tiles)
     return cut
 
 
 def _tiles_of_places(
-    index: SeriesIndex, places: dict[tuple[int, int], list[_Frames]]
+    index: SeriesIndex,
+    places: dict[tuple[int, int], list[_Frames]],
+    assignment: Assignment | None,
 ) -> Iterator[NewTile]:
     for (hour, _), frames_here in sorted(places.items()):
         for bucket in _buckets(frames_here):
-            yield from _frame_tiles(index, hour, bucket)
+            yield from _frame_tiles(index, hour, bucket, assignment)
 
 
 def _host_blocks(index: SeriesIndex, refs: Refs) -> Iterator[tuple[int, slice | I64]]:
@@ -163,7 +170,9 @@ def _buckets(frames: list[_Frames]) -> Iterator[list[_Frames]]:
         yield bucket
 
 
-def _frame_tiles(index: SeriesIndex, hour: int, bucket: list[_Frames]) -> Iterator[NewTile]:
+def _frame_tiles(
+    index: SeriesIndex, hour: int, bucket: list[_Frames], assignment: Assignment | None
+) -> Iterator[NewTile]:
     bucket.sort(key=lambda f: int(f.refs[0]))
     refs = np.concatenate([f.refs for f in bucket])
     groups = np.repeat(np.arange(len(bucket)), [len(f.refs) for f in bucket])
@@ -175,17 +184,26 @@ def _frame_tiles(index: SeriesIndex, hour: int, bucket: list[_Frames]) -> Iterat
         part[:, : len(f.ts)] = f.values.T
         part[:, len(f.ts) :] = part[:, len(f.ts) - 1 : len(f.ts)]
         row += len(f.refs)
-    yield from rows_to_tiles(index, hour, refs, groups, [f.ts for f in bucket], values)
+    times = [f.ts for f in bucket]
+    yield from rows_to_tiles(index, hour, refs, groups, times, values, assignment)
 
 
 def rows_to_tiles(
-    index: SeriesIndex, hour: int, refs: Refs, groups: I64, times: list[Times], values: Values
+    index: SeriesIndex,
+    hour: int,
+    refs: Refs,
+    groups: I64,
+    times: list[Times],
+    values: Values,
+    assignment: Assignment | None = None,
 ) -> Iterator[NewTile]:
-    """Cut rows of one hour and one block of hosts by their columns.
+    """Cut rows of one hour and one block of hosts by their policies and columns.
 
     `refs`, `groups` int64[R]; `times[g]` int64[T_g]; `values` float64[R, longest], padded.
     """
     blocks = index.column_of[refs].astype(np.int64) // COLUMNS_PER_TILE
+    if assignment:
+        blocks |= assignment.of(refs).astype(np.int64) << 32
     order = np.lexsort((refs, groups, blocks))
     blocks = blocks[order]
     starts = np.flatnonzero(np.diff(blocks, prepend=-1)).tolist()
@@ -204,17 +222,24 @@ def rows_to_tiles(
         table, local, low, high = tables[key]
         longest = max(len(t) for t in table.times)
         yield NewTile(
-            cell=(int(blocks[start]) << 32) | host_block,
+            cell=((int(blocks[start]) & 0xFFFFFFFF) << 32) | host_block,
             hour=hour,
             min_ts=low,
             max_ts=high,
             samples=int(lengths[mine].sum()),
             data=encode(refs[rows], local, table, values[rows, :longest]),
+            policy=int(blocks[start]) >> 32,
         )
 
 
 def tiles_of_samples(
-    index: SeriesIndex, refs: Refs, ts: Times, values: Values, oldest_ms: int, cut: Cut
+    index: SeriesIndex,
+    refs: Refs,
+    ts: Times,
+    values: Values,
+    oldest_ms: int,
+    cut: Cut,
+    assignment: Assignment | None = None,
 ) -> Iterable[NewTile]:
     """Tiles of samples in any order, three columns; of equal (series, time) the first stays."""
     recent = ts >= oldest_ms
@@ -229,7 +254,7 @@ def tiles_of_samples(
     if not keep.all():
         cut.duplicates += int(np.count_nonzero(~keep))
         refs, ts, values = refs[keep], ts[keep], values[keep]
-    yield from tiles_of_sorted(index, refs, ts, values)
+    yield from tiles_of_sorted(index, refs, ts, values, assignment)
 
 
 def _spans(refs: Refs, ts: Times) -> I64:
@@ -246,7 +271,13 @@ def _spans(refs: Refs, ts: Times) -> I64:
     return np.where(np.repeat(sparse, counts), days * (DAY_MS // TILE_SPAN_MS), hours)
 
 
-def tiles_of_sorted(index: SeriesIndex, refs: Refs, ts: Times, values: Values) -> Iterator[NewTile]:
+def tiles_of_sorted(
+    index: SeriesIndex,
+    refs: Refs,
+    ts: Times,
+    values: Values,
+    assignment: Assignment | None = None,
+) -> Iterator[NewTile]:
     """Tiles of samples sorted by series and time, no two equal."""
     hours = _spans(refs, ts)
     starts = np.flatnonzero((np.diff(refs, prepend=-1) != 0) | (np.diff(hours, prepend=-1) != 0))
@@ -279,4 +310,6 @@ def tiles_of_sorted(index: SeriesIndex, refs: Refs, ts: Times, values: Values) -
         longest = int(counts[rows].max())
         places = starts[rows][:, None] + np.minimum(np.arange(longest), counts[rows][:, None] - 1)
         hour = int(row_hours[rows[0]]) * TILE_SPAN_MS
-        yield from rows_to_tiles(index, hour, row_refs[rows], groups, times, values[places])
+        yield from rows_to_tiles(
+            index, hour, row_refs[rows], groups, times, values[places], assignment
+        )

@@ -55,6 +55,9 @@ LOOSE_ROWS_FIRST = 8_192
 LOOSE_ROWS_MAX = 262_144
 """Rows (samples) of a block for samples that do not come in frames."""
 
+POLICIES_MAX = 100
+"""Retention policies of one store; each is a folder of files of its own."""
+
 WAL_RECORD_BYTES_MAX = 1 << 30
 MERGE_PASS_S = 0.5
 """How long a pass of merging lasts before others get their turn."""

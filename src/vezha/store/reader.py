@@ -11,10 +11,9 @@ from vezha.model.columns import Matcher, Selection, SeriesData
 from vezha.model.labels import Labels
 from vezha.store.cardinality import Cardinality, cardinality
 from vezha.store.catalog import Catalog, Known
-from vezha.store.days import Days
 from vezha.store.head import HeadSet
+from vezha.store.partition import Partitions
 from vezha.store.reading import Reading
-from vezha.store.rolled import Rolled
 from vezha.store.settings import StoreSettings
 
 
@@ -33,16 +32,14 @@ class StoreReader:
         self._catalog: Catalog | None = None
         self._began_ms: int | None = None
         self._head: HeadSet | None = None
-        self._days = Days(f"{path}/days", readonly=True)
-        self._rolled = Rolled(f"{path}/rolled", readonly=True)
+        self._partitions = Partitions(path, readonly=True)
         self._reading = Reading(
             self._known.index,
             self._known.layout_refs,
             lambda: [] if self._head is None else self._head.slabs(),
-            self._days,
+            self._partitions,
             settings,
             self._known.tombstones,
-            self._rolled,
         )
 
     @staticmethod
@@ -125,8 +122,7 @@ class StoreReader:
     def close(self) -> None:
         """Close every file."""
         with self._lock:
-            self._days.close()
-            self._rolled.close()
+            self._partitions.close()
             if self._catalog is not None:
                 self._catalog.close()
                 self._catalog = None

@@ -18,7 +18,7 @@ import structlog
 from vezha.model.columns import Matcher, Refs, Selection, SeriesData, TooManySamples
 from vezha.model.labels import Labels
 from vezha.store import slab as slab_words
-from vezha.store.days import CELL, FLUSH, MAX_TS, MIN_TS, DayFile, Days, day_of
+from vezha.store.days import CELL, FLUSH, MAX_TS, MIN_TS, DayFile, day_of
 from vezha.store.errors import StoreCorrupt
 from vezha.store.gather import Gathering
 from vezha.store.gather_tile import Wanted, gather_tile
@@ -38,7 +38,8 @@ from vezha.store.newest import (
     newest_in_tiles,
     samples_of_frames,
 )
-from vezha.store.rolled import Rolled, hours_of
+from vezha.store.partition import Partitions
+from vezha.store.rolled import hours_of
 from vezha.store.rolledreading import Looking, RolledReading
 from vezha.store.rolling import runs
 from vezha.store.rollup import TIERS_MS, planes_for, planes_without_samples, strip_of
@@ -46,7 +47,7 @@ from vezha.store.settings import StoreSettings
 from vezha.store.slab import LOOSE, Slab
 from vezha.store.thinning import Thinning, thinning_of
 from vezha.store.tile import Tile, decode
-from vezha.store.tilecache import SAMPLES, TileCache
+from vezha.store.tilecache import TileCache
 from vezha.store.tombstone import Tombstone, without_deleted
 
 log = structlog.get_logger(__name__)
@@ -106,10 +107,9 @@ class Reading:
         index: SeriesIndex,
         layout_refs: list[np.ndarray[tuple[int], np.dtype[np.int64]]],
         slabs: Callable[[], list[Slab]],
-        days: Days,
+        partitions: Partitions,
         settings: StoreSettings,
         tombstones: list[Tombstone],
-        rolled: Rolled,
     ) -> None:
         self._tombstones = tombstones
         self._index = index
@@ -117,14 +117,13 @@ class Reading:
         self._rolls = settings.roll_ups
         self._layout_refs = layout_refs
         self._slabs = slabs
-        self._days = days
-        self._rolled = rolled
+        self._partitions = partitions
         self.cache = TileCache(settings.cache_bytes_max)
-        self._roll_ups = RolledReading(rolled, self.cache)
+        self._roll_ups = RolledReading(self.cache)
         self._plans: OrderedDict[tuple[Matcher, ...], _Plan] = OrderedDict()
         self._lock = threading.Lock()
         self.corrupt_tiles = 0
-        self._told: set[tuple[int, int]] = set()
+        self._told: set[tuple[str, int]] = set()
 
     def _plan(self, matchers: tuple[Matcher, ...]) -> _Plan:
         with self._lock:
@@ -187,20 +186,24 @@ class Reading:
         """How the days of a selection are looked at."""
         start, end = selection.start_ms, selection.end_ms
         looking = Looking(start, end, thinning_of(selection) if self._thins else None)
-        days = self._days.days()
-        kept = {day for day in days if day_of(start) <= day <= day_of(end)}
-        by_day = self._rolled.there(day_of(start), day_of(end), TIERS_MS)
         choice = planes_for(selection) if self._rolls else None
         if choice is not None and self._hides_any(plan, start, end):
             choice = None  # what is deleted cannot be taken out of a roll-up
-        beyond = [day for day in by_day if day not in kept]
-        nearest = planes_without_samples(selection) if beyond else None
+        nearest = None
         if choice is not None:
             looking.spans = _spans_of(plan, slabs)
-        for day in sorted(kept.union(beyond)):
-            use = choice if day in kept else nearest
-            tiers = () if use is None else use.tiers_ms
-            looking.days.append((day, tuple(t for t in tiers if t in by_day.get(day, ()))))
+        for partition in self._partitions.all():
+            days = partition.days.days()
+            kept = {day for day in days if day_of(start) <= day <= day_of(end)}
+            by_day = partition.rolled.there(day_of(start), day_of(end), TIERS_MS)
+            beyond = [day for day in by_day if day not in kept]
+            if beyond and nearest is None:
+                nearest = planes_without_samples(selection)
+            for day in sorted(kept.union(beyond)):
+                use = choice if day in kept else nearest
+                tiers = () if use is None else use.tiers_ms
+                there = tuple(t for t in tiers if t in by_day.get(day, ()))
+                looking.days.append((partition, day, there))
         for use in (choice, nearest):
             if use is not None:
                 looking.choice = use
@@ -230,7 +233,7 @@ class Reading:
 
         newest_in_head(newest, flat, positions_of, plan.roster, slabs, start, end)
         opened: list[Tile] = []
-        for day in self._days.between(day_of(start), day_of(end)):
+        for day in self._files(start, end):
             directory = day.directory()
             near = directory[(directory[:, MIN_TS] <= end) & (directory[:, MAX_TS] > start)]
             if not len(near):
@@ -263,16 +266,25 @@ class Reading:
 
     # Tiles
 
+    def _files(self, start: int, end: int) -> list[DayFile]:
+        """Files with samples of the days of [start, end], of every partition."""
+        first, last = day_of(start), day_of(end)
+        return [
+            file
+            for partition in self._partitions.all()
+            for file in partition.days.between(first, last)
+        ]
+
     def _gather_days(self, plan: _Plan, looking: Looking, gathering: Gathering) -> None:
         strips = np.unique(strip_of(plan.cells))
-        files = {f.day: f for f in self._days.between(day_of(looking.start), day_of(looking.end))}
-        for day, tiers in looking.days:
-            file = files.get(day)
+        files = {f.path: f for f in self._files(looking.start, looking.end)}
+        for partition, day, tiers in looking.days:
+            file = files.get(partition.days.path(day))
             covered = None
             if tiers:
                 directory = None if file is None else file.directory()
                 covered = self._roll_ups.gather(
-                    plan.wanted, strips, day, tiers, directory, looking, gathering
+                    plan.wanted, strips, partition.rolled, day, tiers, directory, looking, gathering
                 )
             if file is not None:
                 self._gather_samples(plan, file, strips, covered, looking, gathering)
@@ -333,7 +345,7 @@ class Reading:
                     for bits, whole in zip(left.tolist(), (left == hours).tolist(), strict=True)
                 ]
             wanted = rows[:, 0].tolist()
-            tiles = {n: self.cache.get((SAMPLES, day.day, n)) for n in wanted}
+            tiles = {n: self.cache.get((day.path, n)) for n in wanted}
             missing = [number for number, tile in tiles.items() if tile is None]
             blobs = day.fetch(missing) if missing else {}
             for number in missing:
@@ -352,13 +364,13 @@ class Reading:
                 raise blob
             tile = decode(blob)
         except StoreCorrupt as error:
-            key = (day.day, number)
+            key = (day.path, number)
             if key not in self._told:
                 self._told.add(key)
                 self.corrupt_tiles += 1
                 log.error("a tile is damaged and is left out", file=day.path, error=str(error))
             return None
-        self.cache.put((SAMPLES, day.day, number), tile)
+        self.cache.put((day.path, number), tile)
         return tile
 
     # Head
@@ -416,7 +428,8 @@ class Reading:
         """Positions of series in the plan that have samples in [start, end], ascending."""
         slabs = self._slabs()
         plan = self._plan(tuple(matchers))
-        days = self._days.days()
+        partitions = self._partitions.all()
+        days = sorted({day for partition in partitions for day in partition.days.days()})
         if days and start <= days[0] * DAY_MS and end >= days[-1] * DAY_MS:
             # of all time: whatever is known
             return plan, self._undeleted(plan, np.ones(len(plan.refs), np.bool_), start, end)
@@ -439,7 +452,7 @@ class Reading:
                     ts, _ = slab.rows(entry)
                     if ((ts >= start) & (ts <= end)).any():
                         seen[plan.layouts[layout][1]] = True
-        for day in reversed(self._days.between(day_of(start), day_of(end))):
+        for day in sorted(self._files(start, end), key=lambda file: -file.day):
             if seen.all():
                 break
             # only where unseen series may be; most are in the head, or in the first tiles looked at
@@ -449,7 +462,9 @@ class Reading:
                 rows = np.flatnonzero(positions >= 0)
                 reach = (tile.clock.firsts <= end) & (tile.clock.lasts >= start)
                 seen[positions[rows[reach[tile.groups[rows]]]]] = True
-        self._roll_ups.note_present(plan.wanted, self._days.days(), seen, start, end)
+        for partition in partitions:
+            kept, rolled = partition.days.days(), partition.rolled
+            self._roll_ups.note_present(plan.wanted, rolled, kept, seen, start, end)
         return plan, self._undeleted(plan, seen, start, end)
 
     def _undeleted(

@@ -13,6 +13,7 @@ from vezha.store.errors import StoreCorrupt
 from vezha.store.gather import Gathering
 from vezha.store.gather_tile import Wanted, gather_planes, gather_tile
 from vezha.store.limits import DAY_MS
+from vezha.store.partition import Partition
 from vezha.store.rolled import (
     ID,
     PLANE,
@@ -35,13 +36,13 @@ _NO_SPANS: I64 = np.empty((0, 2), np.int64)
 
 @dataclass(slots=True)
 class Looking:
-    """One selection's way through the days: which, with which tiers of roll-ups; the planes of
+    """One selection's way through the days: which of which partition, with which tiers of roll-ups; the planes of
     the answer's rows; spans of the head, which a roll-up must not overlap; and what was used."""
 
     start: int
     end: int
     thinning: Thinning | None
-    days: list[tuple[int, tuple[int, ...]]] = field(default_factory=list)
+    days: list[tuple[Partition, int, tuple[int, ...]]] = field(default_factory=list)
     choice: Choice | None = None
     planes: tuple[int, ...] = ()
     spans: I64 = field(default_factory=lambda: _NO_SPANS)
@@ -52,14 +53,14 @@ class Looking:
 class RolledReading:
     """Roll-ups, as one process reads them."""
 
-    def __init__(self, rolled: Rolled, cache: TileCache) -> None:
-        self._rolled = rolled
+    def __init__(self, cache: TileCache) -> None:
         self._cache = cache
 
     def gather(
         self,
         wanted: Wanted,
         strips: I64,
+        rolled: Rolled,
         day: int,
         tiers: Sequence[int],
         directory: Directory | None,
@@ -75,7 +76,7 @@ class RolledReading:
         choice = looking.choice
         assert choice is not None
         for tier in tiers:
-            file = self._rolled.file(tier, day)
+            file = rolled.file(tier, day)
             if file is None:
                 continue
             rows = file.standing(directory)
@@ -139,7 +140,7 @@ class RolledReading:
     def _open(self, file: RolledFile, numbers: list[int]) -> dict[int, Tile]:
         tiles: dict[int, Tile] = {}
         for number in numbers:
-            tile = self._cache.get((file.tier_ms, file.day, number))
+            tile = self._cache.get((file.path, number))
             if tile is not None:
                 tiles[number] = tile
         missing = [number for number in numbers if number not in tiles]
@@ -149,12 +150,13 @@ class RolledReading:
             except StoreCorrupt:
                 continue  # the samples are there
             tiles[number] = tile
-            self._cache.put((file.tier_ms, file.day, number), tile)
+            self._cache.put((file.path, number), tile)
         return tiles
 
     def note_present(
         self,
         wanted: Wanted,
+        rolled: Rolled,
         kept: Collection[int],
         seen: npt.NDArray[np.bool_],
         start: int,
@@ -162,8 +164,8 @@ class RolledReading:
     ) -> None:
         """Mark in *seen* the series that have roll-ups in [start, end] on days that are not among
         *kept*, those with samples."""
-        for day, tiers in self._rolled.there(day_of(start), day_of(end), TIERS_MS).items():
-            file = None if day in kept or seen.all() else self._rolled.file(tiers[0], day)
+        for day, tiers in rolled.there(day_of(start), day_of(end), TIERS_MS).items():
+            file = None if day in kept or seen.all() else rolled.file(tiers[0], day)
             if file is None:
                 continue
             rows = file.directory()

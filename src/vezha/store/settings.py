@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from vezha.store.policy import Policy
+
+FOR_EVER_S = 1e11
 
 
 def _about(help_: str, unit: str = "") -> dict[str, Any]:
@@ -44,6 +48,10 @@ class StoreSettings:
         default=730 * 86400.0,
         metadata=_about("How long roll-ups to an hour are kept. 0: none are made.", "s"),
     )
+    policies: tuple[Policy, ...] = field(
+        default=(),
+        metadata=_about("Series that are kept longer or shorter; the first that fits counts."),
+    )
     disk_bytes_max: int = field(
         default=0,
         metadata=_about(
@@ -80,13 +88,46 @@ class StoreSettings:
         metadata=_about("Write tiles on a thread of the store; off: inside `commit`."),
     )
 
-    def tiers_ms(self, age_s: float) -> tuple[int, ...]:
-        """Roll-ups that are kept of what is so old; the longest first."""
-        if not self.roll_ups:
-            return ()
-        kept = {
-            3_600_000: self.retention_1h_s,
-            60_000: self.retention_1m_s,
-            10_000: self.retention_10s_s,
-        }
-        return tuple(tier for tier, keep_s in kept.items() if keep_s > age_s)
+    @property
+    def general(self) -> Policy:
+        """The policy of all series that fall under no other."""
+        return self._of(
+            Policy(
+                "", (), self.retention_s,
+                self.retention_10s_s, self.retention_1m_s, self.retention_1h_s,
+            )
+        )  # fmt: skip
+
+    def policy(self, name: str) -> Policy:
+        """The policy of that name; the general one where there is none."""
+        found = [policy for policy in self.policies if policy.name == name]
+        return self._of(found[0]) if found else self.general
+
+    def _of(self, policy: Policy) -> Policy:
+        if self.roll_ups:
+            return policy
+        return replace(policy, ten_seconds_s=0.0, minutes_s=0.0, hours_s=0.0)
+
+    @property
+    def longest_s(self) -> float:
+        """How long samples of any series are kept."""
+        return max(self.retention_s, *(p.samples_s for p in self.policies), 0.0)
+
+    @property
+    def shortest_s(self) -> float:
+        """How long samples of every series are kept."""
+        return min([self.retention_s, *(p.samples_s for p in self.policies)])
+
+    def for_ever(self) -> StoreSettings:
+        """The same where nothing expires: for commands, as retention is the server's business."""
+        policies = tuple(
+            replace(p, samples_s=FOR_EVER_S, minutes_s=FOR_EVER_S, hours_s=FOR_EVER_S)
+            for p in self.policies
+        )
+        return replace(
+            self,
+            policies=policies,
+            retention_s=FOR_EVER_S,
+            retention_1m_s=FOR_EVER_S,
+            retention_1h_s=FOR_EVER_S,
+        )

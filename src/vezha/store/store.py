@@ -28,7 +28,6 @@ from vezha.model.columns import Matcher, Refs, Selection, SeriesData, Times, Val
 from vezha.model.labels import INSTANCE, Labels, get_label
 from vezha.store import wal as wal_format
 from vezha.store.catalog import Catalog, Delta, Known, pack_delta, unpack_delta
-from vezha.store.days import Days
 from vezha.store.errors import (
     StoreCorrupt,
     StoreInUse,
@@ -49,8 +48,9 @@ from vezha.store.head import (
 )
 from vezha.store.index import split_labels
 from vezha.store.limits import FROZEN_HEADS_MAX, FUTURE_MS_MAX
+from vezha.store.partition import Partitions
+from vezha.store.policy import Assignment
 from vezha.store.reading import Reading
-from vezha.store.rolled import Rolled
 from vezha.store.roster import Rosters
 from vezha.store.settings import StoreSettings
 from vezha.store.slab import Slab
@@ -112,8 +112,9 @@ class Store:
         self._known = Known()
         self._catalog.refresh(self._known)
         self._index = self._known.index
-        self._days = Days(f"{path}/days", readonly=False)
-        self._rolled = Rolled(f"{path}/rolled", readonly=False)
+        self._partitions = Partitions(path, readonly=False)
+        self._days = self._partitions.general.days
+        self._assignment = Assignment(self._index, settings.policies)
         self._wal = Wal(self._world.disk, f"{path}/wal")
         self._schemas = self._catalog.schemas()
         self._schema_columns: dict[int, np.ndarray[tuple[int], np.dtype[np.int64]]] = {}
@@ -155,10 +156,9 @@ class Store:
             self._index,
             self._known.layout_refs,
             self._slabs,
-            self._days,
+            self._partitions,
             settings,
             self._known.tombstones,
-            self._rolled,
         )
         self._recover()
         self._flusher.start()
@@ -396,10 +396,11 @@ class Store:
         assert len(refs) == len(ts_ms) == len(values)
         if len(ts_ms) and ts_ms.max() > self._newest_ms:
             self._now()
-        good = (refs >= 0) & (ts_ms <= self._newest_ms) & (ts_ms >= self._oldest_ms)
+        oldest_ms = self._oldest_of(refs, ts_ms)
+        good = (refs >= 0) & (ts_ms <= self._newest_ms) & (ts_ms >= oldest_ms)
         if not good.all():
             self.counts["future_samples"] += int(np.count_nonzero(ts_ms > self._newest_ms))
-            self.counts["old_samples"] += int(np.count_nonzero(ts_ms < self._oldest_ms))
+            self.counts["old_samples"] += int(np.count_nonzero(ts_ms < oldest_ms))
             refs, ts_ms, values = refs[good], ts_ms[good], values[good]
         count = len(refs)
         if not count:
@@ -410,6 +411,22 @@ class Store:
         values = np.ascontiguousarray(values, np.float64)
         self._take(refs, ts_ms, values, logged=False)
         self.counts["samples"] += count
+
+    def _oldest_of(self, refs: Refs, ts_ms: Times) -> int | Times:
+        """The earliest time that is taken: for all, or of each of these samples."""
+        settings = self.settings
+        strict_ms = int((self._now_s - settings.shortest_s) * 1000)
+        if strict_ms <= self._oldest_ms or not len(ts_ms) or ts_ms.min() >= strict_ms:
+            return self._oldest_ms
+        if (refs < 0).all():
+            return self._oldest_ms
+        return self.oldest_by_policy_ms()[self._assignment.of(np.maximum(refs, 0))]
+
+    def oldest_by_policy_ms(self) -> Times:
+        """The earliest time that is kept under each policy, the general one first."""
+        settings = self.settings
+        kept_s = np.array([settings.retention_s, *(p.samples_s for p in settings.policies)])
+        return ((self._now_s - kept_s) * 1000).astype(np.int64)
 
     def _take(self, refs: Refs, ts_ms: Times, values: Values, *, logged: bool) -> None:
         """Put samples into the head, as rows where they are a roster's, and into the WAL unless
@@ -479,7 +496,7 @@ class Store:
         self._now_s = self._world.clock.now()
         now_ms = int(self._now_s * 1000)
         self._newest_ms = now_ms + FUTURE_MS_MAX
-        self._oldest_ms = now_ms - int(self.settings.retention_s * 1000)
+        self._oldest_ms = now_ms - int(self.settings.longest_s * 1000)
 
     def _window_is_over(self) -> bool:
         window = int(self._now_s // self.settings.window_s)
@@ -646,7 +663,7 @@ class Store:
 
     def stats(self) -> dict[str, float]:
         """Counters since opening, and sizes now (bytes, seconds)."""
-        cache = self._reading.cache
+        cache, partitions = self._reading.cache, self._partitions.all()
         return {
             **{name: float(count) for name, count in self.counts.items()},
             **self._flusher.stats(),
@@ -658,8 +675,8 @@ class Store:
             "frozen_heads": float(len(self._frozen)),
             "cache_bytes": float(cache.bytes_used),
             "corrupt_tiles": float(self._reading.corrupt_tiles),
-            "disk_bytes": float(sum(self._days.bytes_on_disk().values())),
-            "rolled_bytes": float(sum(self._rolled.bytes_on_disk().values())),
+            "disk_bytes": float(sum(sum(p.days.bytes_on_disk().values()) for p in partitions)),
+            "rolled_bytes": float(sum(sum(p.rolled.bytes_on_disk().values()) for p in partitions)),
             "wal_disk_bytes": float(self._wal.bytes_on_disk()),
         }
 
@@ -687,8 +704,7 @@ class Store:
         for slab in self._slabs():
             slab.unlink()
         release_folder(self._folder)
-        self._days.close()
-        self._rolled.close()
+        self._partitions.close()
         self._catalog.close()
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
@@ -697,9 +713,10 @@ class Store:
     # Recovery
 
     def _remove_unfinished(self) -> None:
-        for day in self._days.days():
+        parts = self._partitions.all()
+        for days, day in [(p.days, day) for p in parts for day in p.days.days()]:
             try:
-                file = self._days.file(day)
+                file = days.file(day)
                 removed = file.remove_unfinished(self._flusher.flushed) if file else 0
             except sqlite3.DatabaseError as error:
                 log.error("a day of samples cannot be read", day=day, error=str(error))

@@ -7,13 +7,11 @@ from collections import OrderedDict
 
 from vezha.store.tile import Tile
 
-Key = tuple[int, int, int]
-SAMPLES = 0
-"""The tier of tiles that are no roll-ups."""
+Key = tuple[str, int]
 
 
 class TileCache:
-    """Opened tiles by (tier, day, number), tier 0 being samples; the least recently used out first. Thread-safe."""
+    """Opened tiles by (file, number); the least recently used out first. Thread-safe."""
 
     def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from vezha.server.errors import SettingError
 from vezha.server.reading import Address, parse_address, parse_duration, parse_size
+from vezha.server.retention import retention_rows, store_settings
 from vezha.server.settings import Settings, load_settings
 from vezha.server.state import StateFolder
 
@@ -63,6 +64,30 @@ def test_later_places_win(tmp_path: Path) -> None:
             "channel.public_names in FILE is [1] but must be a list of texts",
         ),
         ("web = 1\n", "web in FILE must be a section: write [web]"),
+        (
+            "[retention]\npolicies = 3\n",
+            "retention.policies in FILE is 3 but must be written in the settings file, as tables "
+            "[[retention.policies]]",
+        ),
+        (
+            "[[retention.policies]]\nsampels_s = 3\n",
+            "retention.policies[0].sampels_s in FILE is not a setting: did you mean samples_s?",
+        ),
+        (
+            "[[retention.policies]]\nsamples_s = true\n",
+            "retention.policies[0].samples_s in FILE is True but must be a duration such as 45s, "
+            "12h or 30d",
+        ),
+        (
+            '[[retention.policies]]\nname = "C I"\nmatch = "up"\n',
+            "retention.policies[0].name is 'C I' but must be a short word of small letters, digits, "
+            "- and _: a folder is called so",
+        ),
+        (
+            '[[retention.policies]]\nname = "a"\nmatch = "up"\n'
+            '[[retention.policies]]\nname = "a"\nmatch = "down"\n',
+            "retention.policies[1].name is 'a', as another policy is called",
+        ),
     ],
 )
 def test_a_wrong_file_is_told_in_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
@@ -187,3 +212,28 @@ def test_no_text_breaks_the_reader(section: str, key: str, value: str) -> None:
 )
 def test_the_address_that_people_open(tmp_path: Path, assignments: list[str], url: str) -> None:
     assert load_settings(StateFolder.at(tmp_path), {}, assignments).public_url == url
+
+
+def test_a_policy_takes_what_it_leaves_out_from_the_general_one(tmp_path: Path) -> None:
+    text = (
+        '[retention]\nsamples_s = "9d"\nhours_s = "1y"\n'
+        '[[retention.policies]]\nname = "ci"\nmatch = \'{job="ci"}\'\nsamples_s = "2d"\n'
+        '[[retention.policies]]\nname = "audit"\nmatch = "audit_total"\nhours_s = 0\n'
+    )
+    retention = load(tmp_path, text).retention
+    ci, audit, general = retention_rows(retention)
+    assert (ci["policy"], ci["match"], ci["samplesSeconds"]) == ("ci", '{job="ci"}', 2 * 86400)
+    assert (ci["hoursSeconds"], audit["samplesSeconds"], audit["hoursSeconds"]) == (
+        365 * 86400, 9 * 86400, 0,
+    )  # fmt: skip
+    assert (general["policy"], general["samplesSeconds"]) == ("general", 9 * 86400)
+    kept = store_settings(retention)
+    assert [policy.name for policy in kept.policies] == ["ci", "audit"]
+    assert (kept.longest_s, kept.shortest_s) == (9 * 86400, 2 * 86400)
+
+
+def test_a_policy_must_have_a_selector(tmp_path: Path) -> None:
+    for wrong in ("", "rate(up[5m])", "{", "{}"):
+        text = f"[[retention.policies]]\nname = \"a\"\nmatch = '{wrong}'\n"
+        with pytest.raises(SettingError, match=r"retention.policies\[0\].match is .* selector"):
+            load(tmp_path, text)
