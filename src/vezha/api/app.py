@@ -13,7 +13,18 @@ from starlette.routing import BaseRoute, Match, WebSocketRoute
 from starlette.routing import Route as StarletteRoute
 
 from vezha.access import Action
-from vezha.api import audit, charts, enrolments, health, hosts, prometheus, session, tokens, users
+from vezha.api import (
+    audit,
+    charts,
+    described,
+    enrolments,
+    health,
+    hosts,
+    prometheus,
+    session,
+    tokens,
+    users,
+)
 from vezha.api.dispatch import endpoint_of, error_response, websocket_of
 from vezha.api.errors import ApiError
 from vezha.api.live import endpoint as live
@@ -26,6 +37,7 @@ OWN_ROUTES: tuple[Route, ...] = (
     *hosts.ROUTES,
     *charts.ROUTES,
     *prometheus.ROUTES,
+    *described.ROUTES,
     *live.ROUTES,
     *enrolments.ROUTES,
     *users.ROUTES,

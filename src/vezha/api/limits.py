@@ -41,6 +41,8 @@ QUERY_TIMEOUT_S = 30.0
 """Longest time for one query, waiting included."""
 QUERY_SLOW_S = 1.0
 """Queries slower than this are logged."""
+EXEMPLARS_SHOWN_MAX = 10_000
+"""Exemplars in one answer."""
 RANGE_POINTS_MAX = 11_000
 """Steps of one range query, as in Prometheus."""
 CHART_POINTS_MAX = 3_600

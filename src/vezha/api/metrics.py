@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from vezha.api.stage_times import StageTimes
@@ -55,6 +57,10 @@ class ApiMetrics:
             registry=self.registry,
         )
         self.stages = StageTimes(self.registry)
+
+    def show(self, name: str, about: str, read: Callable[[], float]) -> None:
+        """A gauge that is read when it is asked for."""
+        Gauge(name, about, registry=self.registry).set_function(read)
 
     def text(self) -> bytes:
         """All of them in the Prometheus text format."""

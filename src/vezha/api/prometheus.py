@@ -79,14 +79,6 @@ class SeriesQuery(msgspec.Struct):
     limit: _Limit = 0
 
 
-class MetadataQuery(msgspec.Struct):
-    """`/api/v1/metadata`."""
-
-    metric: str = ""
-    limit: _Limit = 0
-    limit_per_metric: _Limit = 0
-
-
 async def instant(call: Call) -> Response:
     """The value of a query at one time."""
     wish: InstantQuery = call.query
@@ -137,15 +129,6 @@ async def label_values(call: Call) -> Response:
     wish: SeriesQuery = call.query
     name = decode_label_name(call.path["name"])
     return await _listed(call, wish, "values", _selectors(wish) or [()], name)
-
-
-async def metadata(call: Call) -> Response:
-    """Kinds of metrics, as far as their names tell: counters end in `_total`."""
-    wish: MetadataQuery = call.query
-    listing = Listing(
-        "metadata", (), 0, MS_MAX, wish.metric, wish.limit, accepts_gzip(call.request)
-    )
-    return (await _querying(call).names(listing, gone=lambda: wait_gone(call))).response()
 
 
 async def build_info(_call: Call) -> dict[str, Any]:
@@ -212,11 +195,6 @@ async def tsdb_status(call: Call) -> dict[str, Any]:
 
 def _named(name: str, value: int) -> dict[str, Any]:
     return {"name": name, "value": value}
-
-
-async def exemplars(_call: Call) -> dict[str, Any]:
-    """There are none: exemplars are not stored."""
-    return {"status": "success", "data": []}
 
 
 async def _answer(
@@ -307,9 +285,6 @@ ROUTES = (
     *_both("/api/v1/labels", labels, "Names of labels.", SeriesQuery),
     Route("GET", "/api/v1/label/{name:path}/values", Action.SAMPLES_READ, label_values,
           "Values of a label.", query=SeriesQuery, prometheus=True),
-    Route("GET", "/api/v1/metadata", Action.SAMPLES_READ, metadata, "Kinds of metrics.",
-          query=MetadataQuery, prometheus=True),
-    *_both("/api/v1/query_exemplars", exemplars, "Exemplars: always none.", InstantQuery),
     Route("GET", "/api/v1/status/buildinfo", Action.SAMPLES_READ, build_info,
           "Which Prometheus this is compatible with.", prometheus=True),
     Route("GET", "/api/v1/status/runtimeinfo", Action.SAMPLES_READ, runtime_info,

@@ -10,7 +10,7 @@ import orjson
 
 from vezha.api.packing import Packed, pack
 from vezha.model.columns import Matcher, SampleSource
-from vezha.model.labels import METRIC_NAME, Labels
+from vezha.model.labels import Labels
 from vezha.query import Engine, Result, ResultKind
 from vezha.query.encode import encode_result
 from vezha.query.limits import QueryLimits
@@ -42,7 +42,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """`what` is series, labels, values (of the label `name`) or metadata (of metric `name`)."""
+    """`what` is series, labels or values (of the label `name`)."""
 
     what: str
     selectors: tuple[tuple[Matcher, ...], ...]
@@ -91,9 +91,9 @@ def truncate(result: Result, limit: int) -> None:
 
 def listed(source: SampleSource, listing: Listing) -> Packed:
     """Names, values or label sets as JSON."""
-    found = _metadata(source, listing) if listing.what == "metadata" else _found(source, listing)
+    found = _found(source, listing)
     shown: dict[str, Any] = {"status": "success", "data": found}
-    if isinstance(found, list) and listing.limit and len(found) > listing.limit:
+    if listing.limit and len(found) > listing.limit:
         shown["data"] = found[: listing.limit]
         shown["warnings"] = [TRUNCATED]
     return pack(orjson.dumps(shown), listing.gzip)
@@ -114,17 +114,3 @@ def _found(source: SampleSource, listing: Listing) -> list[Any]:
         else:
             texts.update(source.label_values(listing.name, matchers, start_ms, end_ms))
     return sorted(texts)
-
-
-def _metadata(source: SampleSource, listing: Listing) -> dict[str, Any]:
-    """Kinds of metrics, as far as their names tell: counters end in `_total`."""
-    names = source.label_values(METRIC_NAME, (), listing.start_ms, listing.end_ms)
-    if listing.name:
-        names = [name for name in names if name == listing.name]
-    kept = names[: listing.limit] if listing.limit else names
-    return {
-        name: [
-            {"type": "counter" if name.endswith("_total") else "unknown", "help": "", "unit": ""}
-        ]
-        for name in kept
-    }

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vezha.model.columns import Times, Values
+from vezha.model.exemplar import Exemplar
+from vezha.model.metadata import MetricMetadata
 
 Numbers = npt.NDArray[np.uint32]
 
@@ -24,6 +26,9 @@ class SampleBatch:
     left_out: dict[str, int] = field(default_factory=dict)
     histograms: int = 0
     parts: int = 0
+    exemplars: list[Exemplar] = field(default_factory=list)
+    metadata: list[tuple[str, MetricMetadata]] = field(default_factory=list)
+    """By the metric's name."""
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -51,6 +56,8 @@ def joined(batches: list[SampleBatch]) -> SampleBatch:
         left_out,
         sum(b.histograms for b in batches),
         sum(b.parts for b in batches),
+        [one for b in batches for one in b.exemplars],
+        [one for b in batches for one in b.metadata],
     )
 
 
@@ -64,6 +71,8 @@ class Rows:
         self._left_out: dict[str, int] = {}
         self._histograms = 0
         self._parts = 0
+        self.exemplars: list[Exemplar] = []
+        self.metadata: list[tuple[str, MetricMetadata]] = []
 
     def put(self, number: int, ts_ms: int, value: float) -> None:
         """One sample."""
@@ -89,4 +98,5 @@ class Rows:
         batch = batch_of(self.numbers, self.ts_ms, self.values)
         batch.left_out = self._left_out
         batch.histograms, batch.parts = self._histograms, self._parts
+        batch.exemplars, batch.metadata = self.exemplars, self.metadata
         return batch

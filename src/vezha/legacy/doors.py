@@ -15,12 +15,14 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 
 from vezha.legacy.batch import SampleBatch
+from vezha.legacy.described import Described
 from vezha.legacy.errors import BadBody, BodyTooLarge, NotNow, UnknownFormat
 from vezha.legacy.exposition import Exposition
 from vezha.legacy.feed import FeedClient
 from vezha.legacy.limits import BODY_BYTES_MAX, UNPACKED_BYTES_MAX
 from vezha.legacy.otlp import decode_otlp
 from vezha.legacy.remote_write import PROTO_2, RemoteWrite, message_of, unpack_array
+from vezha.legacy.scrape import Scrapes
 from vezha.legacy.series import SeriesTable
 from vezha.model.labels import Labels, labels_of
 from vezha.world import World
@@ -49,7 +51,9 @@ class DoorCounters:
 class Doors:
     """All of them, over one feed. One event loop."""
 
-    def __init__(self, feed_path: str, world: World) -> None:
+    def __init__(self, feed_path: str, world: World, described: Described | None = None) -> None:
+        self.described = described
+        self.scrapes: Scrapes | None = None
         self.table = SeriesTable()
         self.feed = FeedClient(feed_path, self.table)
         self.counters = DoorCounters()
@@ -72,13 +76,13 @@ class Doors:
         except BadBody as error:
             return _refusal(error)
         told = "remote_write"
-        answer, batch = await self._through(told, body, decode)
+        answer, batch, exemplars = await self._through(told, body, decode)
         if batch is None or not version_2:
             return answer
         written = {
             "X-Prometheus-Remote-Write-Samples-Written": str(len(batch) - batch.parts),
             "X-Prometheus-Remote-Write-Histograms-Written": str(batch.histograms),
-            "X-Prometheus-Remote-Write-Exemplars-Written": "0",
+            "X-Prometheus-Remote-Write-Exemplars-Written": str(exemplars),
         }
         return Answer(answer.status, answer.body, answer.content_type, written)
 
@@ -90,7 +94,7 @@ class Doors:
         def decode(data: bytes) -> SampleBatch:
             return decode_otlp(_gunzip(data, encoding), content_type, self.table)
 
-        answer, batch = await self._through("otlp", body, decode)
+        answer, batch, _ = await self._through("otlp", body, decode)
         if batch is None:
             return answer
         # an empty ExportMetricsServiceResponse, in the request's own encoding
@@ -121,32 +125,36 @@ class Doors:
         def decode(data: bytes) -> SampleBatch:
             return reader.decode(_gunzip(data, encoding), now_ms, openmetrics)
 
-        answer, _ = await self._through("text", body, decode)
+        answer, _, _ = await self._through("text", body, decode)
         return answer
 
     async def _through(
         self, door: str, body: AsyncIterator[bytes], decode: Callable[[bytes], SampleBatch]
-    ) -> tuple[Answer, SampleBatch | None]:
+    ) -> tuple[Answer, SampleBatch | None, int]:
+        """The answer, what was decoded, and how many exemplars were kept."""
         counters = self.counters
         counters.requests[door] = counters.requests.get(door, 0) + 1
         self.table.make_room()
         try:
             batch = decode(await _read(body))
             refused = await self.feed.write(batch) if len(batch) else 0
+            kept = 0 if self.described is None else await self.described.keep(batch)
         except (BadBody, NotNow) as error:
             counters.refused[door] = counters.refused.get(door, 0) + 1
-            return _refusal(error), None
+            return _refusal(error), None, 0
         counters.samples[door] = counters.samples.get(door, 0) + len(batch)
         for kind, count in batch.left_out.items():
             counters.left_out[kind] = counters.left_out.get(kind, 0) + count
         if refused:
             text = f"{refused} of {len(batch)} samples are of series over the store's limits\n"
-            return Answer(400, text.encode()), batch
-        return Answer(204), batch
+            return Answer(400, text.encode()), batch, kept
+        return Answer(204), batch, kept
 
     def close(self) -> None:
-        """Hang up the feed."""
+        """Hang up the feed, close the files."""
         self.feed.close()
+        if self.described is not None:
+            self.described.close()
 
 
 def _refusal(error: BadBody | NotNow) -> Answer:

@@ -21,6 +21,8 @@ FEED_TIMEOUT_S = 20.0
 """How long a batch may wait to become durable before the sender is told to come again."""
 FEED_IN_FLIGHT_SAMPLES_MAX = 4_000_000
 """Samples handed over and not yet durable; beyond it senders get 503."""
+EXPOSITION_COMMENTS_MAX = 20_000
+"""Comments of one target, or one pusher, that are remembered."""
 SCRAPE_BYTES_MAX = 64 << 20
 SCRAPE_TIMEOUT_S = 10.0
 SCRAPE_TARGETS_MAX = 10_000

@@ -72,6 +72,25 @@ def of_remote_write(message: Any) -> NativeSample | None:
     return fitted(sample)
 
 
+def of_exposition(shape: Any, *, gauge: bool) -> NativeSample | None:
+    """A sample of a scraped `Histogram` message; None of a schema that is not known.
+
+    Raises BadBody where buckets and spans do not fit each other.
+    """
+    return fitted(
+        NativeSample(
+            schema=shape.schema,
+            count=float(shape.sample_count or shape.sample_count_float),
+            sum=shape.sample_sum,
+            threshold=shape.zero_threshold,
+            zero=float(shape.zero_count or shape.zero_count_float),
+            positive=_buckets(shape.positive_span, shape.positive_delta, shape.positive_count),
+            negative=_buckets(shape.negative_span, shape.negative_delta, shape.negative_count),
+            gauge=gauge,
+        )
+    )
+
+
 def fitted(sample: NativeSample) -> NativeSample | None:
     """The sample in a schema that is stored; None where there is none."""
     if SCHEMA_MAX < sample.schema <= 52:

@@ -9,6 +9,7 @@ exponential ones native ones, summaries their quantiles. Delta temporality is co
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -21,10 +22,13 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 
 from vezha.legacy.batch import Rows, SampleBatch
 from vezha.legacy.errors import BadBody, UnknownFormat
+from vezha.legacy.exposition import bound_text
 from vezha.legacy.native import NativeRows, of_otlp
 from vezha.legacy.series import SeriesTable, sorted_labels
 from vezha.model.columns import STALE_NAN
+from vezha.model.exemplar import Exemplar
 from vezha.model.labels import METRIC_NAME
+from vezha.model.metadata import MetricMetadata
 from vezha.model.native import NativeSample
 
 _CUMULATIVE = 2
@@ -125,6 +129,13 @@ def _attributes(pairs: Iterable[Any]) -> dict[str, str]:
     return out
 
 
+def _kind_of(data: str, counter: bool) -> str:
+    """What Prometheus calls the kind of a metric with such data."""
+    if data == "sum":
+        return "counter" if counter else "gauge"
+    return {"exponential_histogram": "histogram"}.get(data, data)
+
+
 class _Out:
     """Rows gathered for one request."""
 
@@ -155,6 +166,8 @@ class _Out:
         counter = kind == "sum" and data.is_monotonic
         gauge = kind == "gauge"
         name = metric_name(metric.name, metric.unit, counter=counter, gauge=gauge)
+        about = MetricMetadata(_kind_of(kind, counter), metric.description, metric.unit)
+        self._rows.metadata.append((name, about))
         newest = 0
         for point in points:
             ts_ms = point.time_unix_nano // 1_000_000
@@ -165,6 +178,7 @@ class _Out:
             if kind in ("gauge", "sum"):
                 value = point.as_double if point.HasField("as_double") else float(point.as_int)
                 self.put({**own, METRIC_NAME: name}, ts_ms, STALE_NAN if gone else value)
+                self._exemplars(point, {**own, METRIC_NAME: name}, [])
             elif kind == "histogram":
                 self._histogram(point, name, own, ts_ms, gone)
             elif kind == "exponential_histogram":
@@ -177,11 +191,11 @@ class _Out:
         self, point: Any, name: str, own: dict[str, str], ts_ms: int, gone: bool
     ) -> None:
         running = 0
-        for bound, count in zip(
-            [*point.explicit_bounds, float("inf")], point.bucket_counts, strict=False
-        ):
+        bounds = [*point.explicit_bounds, float("inf")]
+        self._exemplars(point, {**own, METRIC_NAME: f"{name}_bucket"}, bounds)
+        for bound, count in zip(bounds, point.bucket_counts, strict=False):
             running += count
-            le = "+Inf" if bound == float("inf") else _plain(bound)
+            le = bound_text(bound)
             value = STALE_NAN if gone else float(running)
             self.put({**own, METRIC_NAME: f"{name}_bucket", "le": le}, ts_ms, value)
         self.put({**own, METRIC_NAME: f"{name}_sum"}, ts_ms, STALE_NAN if gone else point.sum)
@@ -194,18 +208,35 @@ class _Out:
             self._rows.leave_out("histograms", 1)
             return
         whole = sorted_labels(list(labels.items()))
+        self._exemplars(point, labels, [])
         self._rows.put_histogram(self._native.rows(whole, sample), ts_ms)
 
     def _summary(self, point: Any, name: str, own: dict[str, str], ts_ms: int, gone: bool) -> None:
         for quantile in point.quantile_values:
             value = STALE_NAN if gone else quantile.value
-            shown = _plain(quantile.quantile)
+            shown = bound_text(quantile.quantile)
             self.put({**own, METRIC_NAME: name, "quantile": shown}, ts_ms, value)
         self.put({**own, METRIC_NAME: f"{name}_sum"}, ts_ms, STALE_NAN if gone else point.sum)
         total = STALE_NAN if gone else float(point.count)
         self.put({**own, METRIC_NAME: f"{name}_count"}, ts_ms, total)
 
-
-def _plain(number: float) -> str:
-    """A bound as Prometheus writes it: 5, not 5.0."""
-    return str(int(number)) if number == int(number) and abs(number) < 1e15 else repr(number)
+    def _exemplars(self, point: Any, labels: dict[str, str], bounds: list[float]) -> None:
+        """Exemplars of a point whose series, but for `le`, has *labels*."""
+        for one in point.exemplars:
+            value = one.as_double if one.HasField("as_double") else float(one.as_int)
+            series = dict(labels)
+            if bounds:
+                series["le"] = bound_text(next((b for b in bounds if value <= b), math.inf))
+            own = {label_name(k): v for k, v in _attributes(one.filtered_attributes).items()}
+            if one.trace_id:
+                own["trace_id"] = one.trace_id.hex()
+            if one.span_id:
+                own["span_id"] = one.span_id.hex()
+            self._rows.exemplars.append(
+                Exemplar(
+                    sorted_labels(list(series.items())),
+                    sorted_labels(list(own.items())),
+                    value,
+                    one.time_unix_nano // 1_000_000,
+                )
+            )

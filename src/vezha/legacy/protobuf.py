@@ -13,8 +13,9 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 _F = descriptor_pb2.FieldDescriptorProto
 
-_MESSAGES: dict[str, list[tuple[str, int, int, bool, str]]] = {
-    # name: (field, number, type, repeated, message type)
+Declared = dict[str, list[tuple[str, int, int, bool, str]]]
+"""name: [(field, number, type, repeated, message type), …]"""
+_MESSAGES: Declared = {
     "RawWrite": [
         ("timeseries", 1, _F.TYPE_BYTES, True, ""),
         ("metadata", 3, _F.TYPE_BYTES, True, ""),
@@ -24,8 +25,29 @@ _MESSAGES: dict[str, list[tuple[str, int, int, bool, str]]] = {
     "TimeSeries": [
         ("labels", 1, _F.TYPE_MESSAGE, True, "Label"),
         ("samples", 2, _F.TYPE_MESSAGE, True, "Sample"),
-        ("exemplars", 3, _F.TYPE_BYTES, True, ""),
+        ("exemplars", 3, _F.TYPE_MESSAGE, True, "Exemplar"),
         ("histograms", 4, _F.TYPE_MESSAGE, True, "Histogram"),
+    ],
+    "Exemplar": [
+        ("labels", 1, _F.TYPE_MESSAGE, True, "Label"),
+        ("value", 2, _F.TYPE_DOUBLE, False, ""),
+        ("timestamp", 3, _F.TYPE_INT64, False, ""),
+    ],
+    "MetricMetadata": [
+        ("type", 1, _F.TYPE_INT32, False, ""),
+        ("metric_family_name", 2, _F.TYPE_STRING, False, ""),
+        ("help", 4, _F.TYPE_STRING, False, ""),
+        ("unit", 5, _F.TYPE_STRING, False, ""),
+    ],
+    "Exemplar2": [
+        ("labels_refs", 1, _F.TYPE_UINT32, True, ""),
+        ("value", 2, _F.TYPE_DOUBLE, False, ""),
+        ("timestamp", 3, _F.TYPE_INT64, False, ""),
+    ],
+    "Metadata2": [
+        ("type", 1, _F.TYPE_INT32, False, ""),
+        ("help_ref", 3, _F.TYPE_UINT32, False, ""),
+        ("unit_ref", 4, _F.TYPE_UINT32, False, ""),
     ],
     "Sample2": [
         ("value", 1, _F.TYPE_DOUBLE, False, ""),
@@ -60,8 +82,8 @@ _MESSAGES: dict[str, list[tuple[str, int, int, bool, str]]] = {
         ("labels_refs", 1, _F.TYPE_UINT32, True, ""),
         ("samples", 2, _F.TYPE_MESSAGE, True, "Sample2"),
         ("histograms", 3, _F.TYPE_MESSAGE, True, "Histogram"),
-        ("exemplars", 4, _F.TYPE_BYTES, True, ""),
-        ("metadata", 5, _F.TYPE_BYTES, False, ""),
+        ("exemplars", 4, _F.TYPE_MESSAGE, True, "Exemplar2"),
+        ("metadata", 5, _F.TYPE_MESSAGE, False, "Metadata2"),
     ],
     "Request2": [
         ("symbols", 4, _F.TYPE_STRING, True, ""),
@@ -71,30 +93,33 @@ _MESSAGES: dict[str, list[tuple[str, int, int, bool, str]]] = {
 }
 
 
-def _declare() -> dict[str, Any]:
+def declared(name: str, messages: Declared) -> dict[str, Any]:
+    """Classes of messages, declared as a file of that name."""
+    package = f"vezha.legacy.{name}"
     file = descriptor_pb2.FileDescriptorProto(
-        name="vezha/legacy/remote_write.proto", package="vezha.legacy", syntax="proto3"
+        name=f"vezha/legacy/{name}.proto", package=package, syntax="proto3"
     )
-    for name, fields in _MESSAGES.items():
-        message = file.message_type.add(name=name)
+    for title, fields in messages.items():
+        message = file.message_type.add(name=title)
         for field, number, kind, repeated, type_name in fields:
             message.field.add(
                 name=field,
                 number=number,
                 type=kind,
                 label=_F.LABEL_REPEATED if repeated else _F.LABEL_OPTIONAL,
-                type_name=f".vezha.legacy.{type_name}" if type_name else None,
+                type_name=f".{package}.{type_name}" if type_name else None,
             )
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"vezha.legacy.{name}"))
-        for name in _MESSAGES
+        title: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{title}"))
+        for title in messages
     }
 
 
-_CLASSES = _declare()
+_CLASSES = declared("remote_write", _MESSAGES)
 RawWrite: Any = _CLASSES["RawWrite"]
 TimeSeries: Any = _CLASSES["TimeSeries"]
+MetricMetadata: Any = _CLASSES["MetricMetadata"]
 WriteRequest: Any = _CLASSES["WriteRequest"]
 Request2: Any = _CLASSES["Request2"]

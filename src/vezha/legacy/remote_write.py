@@ -13,7 +13,7 @@ Sources: the specifications "Prometheus Remote-Write 1.0" and "2.0" (prometheus.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import cramjam
@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from google.protobuf.message import DecodeError
 
+from vezha.legacy import protobuf
 from vezha.legacy.batch import Rows, SampleBatch, joined
 from vezha.legacy.errors import BadBody, BodyTooLarge, UnknownFormat
 from vezha.legacy.label_memory import LabelMemory
@@ -40,7 +41,9 @@ from vezha.legacy.write_request import (
     values_of,
     words_of,
 )
-from vezha.model.labels import Labels
+from vezha.model.exemplar import Exemplar
+from vezha.model.labels import METRIC_NAME, Labels, get_label
+from vezha.model.metadata import METRIC_KINDS, MetricMetadata, family_of
 from vezha.store.remote_encode import TS_MAX, TS_MIN, varint
 
 _HISTOGRAMS, _EXEMPLARS, _METADATA = 3, 4, 5
@@ -221,8 +224,7 @@ class RemoteWrite:
         if rest:
             batches.append(self._parse(rest))
         batch = joined(batches)
-        if request.metadata:
-            batch.left_out["metadata"] = len(request.metadata)
+        batch.metadata += _metadata(request.metadata)
         return batch
 
     def _parse(self, blobs: list[bytes]) -> SampleBatch:
@@ -243,7 +245,9 @@ class RemoteWrite:
                 if len(samples) == 1 and not histograms and not series.exemplars:
                     self._learn(blob, samples[0].value, samples[0].timestamp, number)
             self._put_histograms(rows, labels, histograms)
-            rows.leave_out("exemplars", len(series.exemplars))
+            for one in series.exemplars:
+                own = sorted_labels([(label.name, label.value) for label in one.labels])
+                rows.exemplars.append(_exemplar(labels, own, one))
         return rows.batch()
 
     def _put_histograms(self, rows: Rows, labels: Labels, histograms: Iterable[Any]) -> None:
@@ -300,15 +304,13 @@ class RemoteWrite:
         if self._symbols_generation != self._table.generation:
             self._symbols_generation = self._table.generation
             by_refs.clear()
-        starts = metadata = 0
+        starts = 0
+        described: dict[tuple[str, MetricMetadata], None] = {}
         for series in request.timeseries:
             refs = tuple(series.labels_refs)
             found = by_refs.get(refs)
             if found is None:
-                if len(refs) % 2 or any(ref >= len(symbols) for ref in refs):
-                    raise BadBody("a series' label references are odd, or beyond the symbols")
-                pairs = [(symbols[refs[i]], symbols[refs[i + 1]]) for i in range(0, len(refs), 2)]
-                labels = sorted_labels(pairs)
+                labels = sorted_labels(_pairs(refs, symbols))
                 found = by_refs[refs] = (self._table.number(labels), labels)
             number, labels = found
             for sample in series.samples:
@@ -320,12 +322,53 @@ class RemoteWrite:
                     self._put_histograms(rows, labels, value)
                     starts += sum(h.start_timestamp != 0 for h in value)
                 elif field.number == _EXEMPLARS:
-                    rows.leave_out("exemplars", len(value))
+                    for one in value:
+                        own = sorted_labels(_pairs(one.labels_refs, symbols))
+                        rows.exemplars.append(_exemplar(labels, own, one))
                 elif field.number == _METADATA:
-                    metadata += 1
+                    described[_described(labels, value, symbols)] = None
         rows.leave_out("start_timestamps", starts)
-        rows.leave_out("metadata", metadata)
+        rows.metadata += described
         return rows.batch()
+
+
+def _pairs(refs: Sequence[int], symbols: list[str]) -> list[tuple[str, str]]:
+    """Names and values by their references. Raises BadBody."""
+    if len(refs) % 2 or any(ref >= len(symbols) for ref in refs):
+        raise BadBody("a series' label references are odd, or beyond the symbols")
+    return [(symbols[refs[i]], symbols[refs[i + 1]]) for i in range(0, len(refs), 2)]
+
+
+def _exemplar(series: Labels, own: Labels, message: Any) -> Exemplar:
+    return Exemplar(series, own, message.value, message.timestamp)
+
+
+def _metadata(blobs: Iterable[bytes]) -> list[tuple[str, MetricMetadata]]:
+    """Metadata of 1.0, by family. Raises BadBody."""
+    found = []
+    message = protobuf.MetricMetadata()
+    for blob in blobs:
+        try:
+            message.ParseFromString(blob)
+        except DecodeError:
+            raise BadBody("metadata cannot be read") from None
+        if message.metric_family_name:
+            about = MetricMetadata(_kind(message.type), message.help, message.unit)
+            found.append((message.metric_family_name, about))
+    return found
+
+
+def _described(labels: Labels, message: Any, symbols: list[str]) -> tuple[str, MetricMetadata]:
+    """The family of a series of 2.0, and what its metadata say. Raises BadBody."""
+    if message.help_ref >= len(symbols) or message.unit_ref >= len(symbols):
+        raise BadBody("metadata's references are beyond the symbols")
+    kind = _kind(message.type)
+    about = MetricMetadata(kind, symbols[message.help_ref], symbols[message.unit_ref])
+    return family_of(get_label(labels, METRIC_NAME), kind), about
+
+
+def _kind(number: int) -> str:
+    return METRIC_KINDS[number] if 0 <= number < len(METRIC_KINDS) else METRIC_KINDS[0]
 
 
 Good = npt.NDArray[np.bool_]

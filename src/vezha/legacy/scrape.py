@@ -21,19 +21,31 @@ import numpy as np
 import structlog
 import yaml
 
+from vezha.legacy import exposition_proto
 from vezha.legacy.batch import SampleBatch, batch_of, joined
+from vezha.legacy.described import Described
 from vezha.legacy.errors import BadBody, NotNow
-from vezha.legacy.exposition import Exposition
+from vezha.legacy.exposition import Exposition, Labeller
+from vezha.legacy.exposition_proto import ProtoExposition
 from vezha.legacy.feed import FeedClient
 from vezha.legacy.limits import SCRAPE_BYTES_MAX, SCRAPE_TARGETS_MAX, SCRAPE_TIMEOUT_S
 from vezha.legacy.series import SeriesTable
 from vezha.model.columns import STALE_NAN
-from vezha.model.labels import Labels, labels_of, metric
+from vezha.model.labels import Labels, get_label, labels_of, metric
+from vezha.model.metadata import MetricMetadata
+from vezha.model.native import PART_LABEL, SUM
 from vezha.world import World
 
 log = structlog.get_logger("vezha.scrape")
 
-ACCEPT = "application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5"
+PROTOCOLS = {
+    "PrometheusProto": exposition_proto.ACCEPT,
+    "OpenMetricsText1.0.0": "application/openmetrics-text;version=1.0.0",
+    "OpenMetricsText0.0.1": "application/openmetrics-text;version=0.0.1",
+    "PrometheusText0.0.4": "text/plain;version=0.0.4",
+}
+"""Formats by the names that Prometheus's `scrape_protocols` gives them."""
+_TEXTS = ("OpenMetricsText1.0.0", "PrometheusText0.0.4")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?")
 
 
@@ -50,6 +62,15 @@ class Target:
     interval_s: float
     timeout_s: float
     honor_labels: bool = False
+    protocols: tuple[str, ...] = _TEXTS
+    native: bool = False
+    classic: bool = False
+
+    @property
+    def accept(self) -> str:
+        """What is asked for, the first most."""
+        asked = enumerate(self.protocols)
+        return ",".join(f"{PROTOCOLS[name]};q={0.9 - at / 10:.1f}" for at, name in asked)
 
 
 def duration_s(text: Any, where: str) -> float:
@@ -63,7 +84,8 @@ def duration_s(text: Any, where: str) -> float:
 
 _JOB_KEYS = {
     "job_name", "scrape_interval", "scrape_timeout", "metrics_path", "scheme", "params",
-    "static_configs", "honor_labels",
+    "static_configs", "honor_labels", "scrape_protocols", "scrape_native_histograms",
+    "always_scrape_classic_histograms",
 }  # fmt: skip
 
 
@@ -101,6 +123,8 @@ def _job_targets(job: Any, defaults: Mapping[str, Any], where: str) -> list[Targ
     scheme = job.get("scheme", "http")
     if scheme not in ("http", "https"):
         raise ScrapeConfigError(f"{place}: scheme is http or https")
+    native = bool(job.get("scrape_native_histograms", False))
+    protocols = _protocols(job.get("scrape_protocols"), native, place)
     query = str(httpx.QueryParams(job.get("params") or {}))
     path = job.get("metrics_path", "/metrics") + (f"?{query}" if query else "")
     out = []
@@ -116,17 +140,33 @@ def _job_targets(job: Any, defaults: Mapping[str, Any], where: str) -> list[Targ
                     max(1.0, interval_s),
                     min(timeout_s, max(1.0, interval_s)),
                     bool(job.get("honor_labels", False)),
+                    protocols,
+                    native,
+                    bool(job.get("always_scrape_classic_histograms", False)),
                 )
             )
     return out
 
 
+def _protocols(wanted: Any, native: bool, place: str) -> tuple[str, ...]:
+    """Formats in the order in which they are wanted. Only protobuf has native histograms."""
+    if wanted is None:
+        return ("PrometheusProto", *_TEXTS) if native else _TEXTS
+    known = isinstance(wanted, list) and wanted and all(name in PROTOCOLS for name in wanted)
+    if not known or len(set(wanted)) != len(wanted):
+        raise ScrapeConfigError(
+            f"{place}: scrape_protocols is a list of some of {', '.join(PROTOCOLS)}, each once"
+        )
+    return tuple(wanted)
+
+
 @dataclass(slots=True)
 class _Scraper:
-    """One target and what it showed the last time."""
+    """One target, its readers by format, and what it showed the last time."""
 
     target: Target
     reader: Exposition
+    proto: ProtoExposition
     own: tuple[Labels, Labels, Labels]
     generation: int = 0
     shown: set[int] = field(default_factory=set)
@@ -136,8 +176,14 @@ class Scrapes:
     """All targets, each asked in its own time. One event loop."""
 
     def __init__(
-        self, targets: list[Target], table: SeriesTable, feed: FeedClient, world: World
+        self,
+        targets: list[Target],
+        table: SeriesTable,
+        feed: FeedClient,
+        world: World,
+        described: Described | None = None,
     ) -> None:
+        self._described = described
         self._table = table
         self._feed = feed
         self._world = world
@@ -145,6 +191,12 @@ class Scrapes:
             _Scraper(
                 target,
                 Exposition(table, target.labels, target.honor_labels),
+                ProtoExposition(
+                    table,
+                    Labeller(target.labels, target.honor_labels),
+                    native=target.native,
+                    classic=target.classic,
+                ),
                 (
                     _own("up", target),
                     _own("scrape_duration_seconds", target),
@@ -174,6 +226,8 @@ class Scrapes:
             batch = await self._scrape(client, scraper, round(due_s * 1000))
             try:
                 await self._feed.write(batch)
+                if self._described is not None:
+                    await self._described.keep(batch)
             except NotNow as error:
                 # as with any pull: what was not taken is a gap, and the next scrape is due soon
                 log.warning("scrape_unwritten", target=scraper.target.url, why=str(error))
@@ -186,7 +240,10 @@ class Scrapes:
         up, batch = 0.0, joined([])
         try:
             body, content_type = await _fetch(client, target)
-            batch = scraper.reader.decode(body, now_ms, "openmetrics" in content_type)
+            if content_type.startswith(exposition_proto.CONTENT_TYPE):
+                batch = scraper.proto.decode(body, now_ms)
+            else:
+                batch = scraper.reader.decode(body, now_ms, "openmetrics" in content_type)
             up = 1.0
         except (httpx.HTTPError, BadBody, TimeoutError) as error:
             log.info("scrape_failed", target=target.url, why=str(error) or type(error).__name__)
@@ -195,17 +252,34 @@ class Scrapes:
             scraper.generation = self._table.generation
             scraper.shown = set()
         shown = set(np.unique(batch.numbers).tolist())
-        gone = sorted(scraper.shown - shown)
+        gone = [number for number in sorted(scraper.shown - shown) if self._ends(number)]
         scraper.shown = shown
         numbers = [self._table.number(labels) for labels in scraper.own]
         figures = batch_of(numbers, [now_ms] * 3, [up, took_s, float(len(batch))])
         stale = batch_of(gone, [now_ms] * len(gone), [STALE_NAN] * len(gone))
         return joined([batch, figures, stale])
 
+    def _ends(self, number: int) -> bool:
+        """Whether a series that is gone needs a marker: of a native histogram only its sum, for a
+        bucket may be empty, and the histogram lives on."""
+        part = get_label(self._table.labels(number), PART_LABEL)
+        return part in ("", SUM)
+
+    def metadata(self) -> list[tuple[Labels, str, MetricMetadata]]:
+        """What each target said of its metrics: (the target's labels, metric, metadata)."""
+        return [
+            (scraper.target.labels, name, about)
+            for scraper in self._scrapers
+            for name, about in {**scraper.reader.metadata, **scraper.proto.metadata}.items()
+        ]
+
 
 async def _fetch(client: httpx.AsyncClient, target: Target) -> tuple[bytes, str]:
     async with asyncio.timeout(target.timeout_s):
-        headers = {"Accept": ACCEPT, "X-Prometheus-Scrape-Timeout-Seconds": f"{target.timeout_s:g}"}
+        headers = {
+            "Accept": target.accept,
+            "X-Prometheus-Scrape-Timeout-Seconds": f"{target.timeout_s:g}",
+        }
         async with client.stream(
             "GET", target.url, headers=headers, timeout=target.timeout_s
         ) as answer:

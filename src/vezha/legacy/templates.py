@@ -75,7 +75,12 @@ class Templates:
 
     def learn(self, data: U8, batch: SampleBatch, parse: Callable[[bytes], SampleBatch]) -> None:
         """Remember a request that was parsed to *batch*, if its samples can be found."""
-        if len(data) < _KEY_BYTES or batch.histograms or len(data) > TEMPLATE_BYTES_MAX // 8:
+        if (
+            len(data) < _KEY_BYTES
+            or batch.histograms
+            or batch.exemplars
+            or len(data) > TEMPLATE_BYTES_MAX // 8
+        ):
             return
         ends, zero = _tails(data)
         if len(ends) != len(batch) or not len(ends):

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import anyio
+import msgspec
 from starlette.responses import Response
 
 from vezha.access import Action
@@ -14,8 +15,11 @@ from vezha.api.prometheus_times import parse_time_ms
 from vezha.api.route import Call, Route
 from vezha.legacy.doors import Answer, Doors
 from vezha.legacy.errors import NotNow
+from vezha.model.columns import Matcher
+from vezha.model.labels import get_label
 from vezha.query.errors import ParseError
 from vezha.query.parser import parse_selector
+from vezha.store.matching import value_test
 
 _LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,63}")
 
@@ -81,6 +85,35 @@ def _note_deleted(call: Call, selectors: list[str], count: int) -> None:
         call.audit(connection, target="samples", detail=detail)
 
 
+class TargetMetadataQuery(msgspec.Struct):
+    """`/api/v1/targets/metadata`."""
+
+    match_target: str = ""
+    metric: str = ""
+    limit: int = 0
+
+
+async def targets_metadata(call: Call) -> dict[str, Any]:
+    """What each scraped target said of its metrics, as Prometheus has it."""
+    wish: TargetMetadataQuery = call.query
+    matchers: tuple[Matcher, ...] = ()
+    if wish.match_target:
+        try:
+            matchers = parse_selector(wish.match_target)
+        except ParseError as error:
+            raise InvalidError(f"match_target: {error}", "match_target") from None
+    tests = [(matcher.name, value_test(matcher)) for matcher in matchers]
+    scrapes = _doors(call).scrapes
+    found = []
+    for target, name, about in [] if scrapes is None else scrapes.metadata():
+        fits = all(test.accepts(get_label(target, label)) for label, test in tests)
+        if fits and wish.metric in ("", name):
+            shown = {"type": about.kind, "help": about.help, "unit": about.unit}
+            own = {} if wish.metric else {"metric": name}
+            found.append({"target": dict(target), **own, **shown})
+    return {"status": "success", "data": found[: wish.limit] if wish.limit > 0 else found}
+
+
 ROUTES: tuple[Route, ...] = (
     *(
         Route(
@@ -88,6 +121,10 @@ ROUTES: tuple[Route, ...] = (
             "Delete samples of the series that match.", status=204,
         )
         for method in ("POST", "PUT")
+    ),
+    Route(
+        "GET", "/api/v1/targets/metadata", Action.SAMPLES_READ, targets_metadata,
+        "What scraped targets said of their metrics.", query=TargetMetadataQuery, prometheus=True,
     ),
     Route(
         "POST", "/api/v1/write", Action.SAMPLES_WRITE, remote_write,

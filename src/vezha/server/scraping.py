@@ -32,7 +32,8 @@ async def keep_scraping(file: Path, doors: Doors, world: World) -> None:
                 else:
                     await _end(task)
                     log.info("scraping", targets=len(targets))
-                    scrapes = Scrapes(targets, doors.table, doors.feed, world)
+                    scrapes = Scrapes(targets, doors.table, doors.feed, world, doors.described)
+                    doors.scrapes = scrapes
                     task = asyncio.create_task(scrapes.run())
             await asyncio.sleep(SCRAPE_FILE_LOOK_S)
             if task is not None and task.done():

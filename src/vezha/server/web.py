@@ -14,6 +14,8 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import uvicorn
 import uvloop
@@ -33,6 +35,7 @@ from vezha.api import (
     checklists,
     contacts,
     dependencies,
+    described,
     diary,
     drift,
     freezes,
@@ -54,6 +57,7 @@ from vezha.api.app import OWN_ROUTES, make_app
 from vezha.api.fleet import Fleet
 from vezha.api.limits import LIVE_MESSAGE_BYTES_MAX, QUERY_WORKERS
 from vezha.api.live import Hub
+from vezha.api.metrics import ApiMetrics
 from vezha.api.querying import Querying
 from vezha.api.route import Route
 from vezha.api.services import Services
@@ -61,6 +65,7 @@ from vezha.api.workers import Workers
 from vezha.forecast.book import Book
 from vezha.incidents.checklists.book import ChecklistBook
 from vezha.ledger import Ledger
+from vezha.legacy.described import Described
 from vezha.legacy.doors import Doors
 from vezha.model.columns import SampleSource
 from vezha.query.engine import Engine
@@ -106,6 +111,14 @@ ROUTES: tuple[Route, ...] = (
     *releases.ROUTES,
 )
 """The API's whole table, but for other people's protocols, which need the data contour's feed."""
+DESCRIBED_METRICS = {
+    "vezha_exemplars": "Exemplars kept.",
+    "vezha_exemplar_series": "Series that have some.",
+    "vezha_refused_exemplars": "Exemplars over a limit since the start.",
+    "vezha_described_metrics": "Metrics that metadata are kept of.",
+    "vezha_refused_metadata": "Metadata over a limit since the start.",
+    "vezha_described_failures": "Times that either could not be written.",
+}
 STOP_GRACE_S = 4
 """How long open requests and streams may still take when asked to stop."""
 HEAD_BYTES_MAX = 64 * 1024
@@ -146,7 +159,8 @@ async def _serve(settings: Settings, ready: Callable[[], None], stop: StopSignal
     bus = Bus(settings.state.run, "web")
     try:
         await asyncio.to_thread(ledger.migrate)
-        feeding = Doors(socket_path(settings.state.run, "feed"), world)
+        beside = Described(str(settings.state.store), settings.retention.samples_s, world)
+        feeding = Doors(socket_path(settings.state.run, "feed"), world, beside)
         parts = Parts(ledger, source, world, bus.publish, feeding, query_workers=QUERY_WORKERS)
         app, services = create_app(settings, parts)
         assert services.hub is not None
@@ -193,6 +207,23 @@ class _Server(uvicorn.Server):
             self._ready()
 
 
+def _described(feeding: Doors | None) -> dict[str, Any]:
+    if feeding is None or feeding.described is None:
+        return {}
+    stored = feeding.described
+    return {described.EXEMPLARS: stored.exemplars, described.METADATA: stored.metadata}
+
+
+def _show_described(metrics: ApiMetrics, stored: Described) -> None:
+    for name, about in DESCRIBED_METRICS.items():
+        key = name.removeprefix("vezha_")
+        metrics.show(name, about, partial(_figure, stored, key))
+
+
+def _figure(stored: Described, key: str) -> float:
+    return stored.stats()[key]
+
+
 def create_app(settings: Settings, parts: Parts) -> tuple[Starlette, Services]:
     """The whole web contour as one application, and the services behind it."""
     reading = Reading.of(settings)
@@ -218,6 +249,7 @@ def create_app(settings: Settings, parts: Parts) -> tuple[Starlette, Services]:
                 Book(parts.world, str(settings.state.path / FOLDER), readonly=True)
             ),
             heartbeats.HEARTBEATS: lambda: parts.checks.heartbeats,
+            **_described(parts.doors),
             prometheus.RETENTION: retention_rows(settings.retention),
             prometheus.BEGAN_S: parts.world.clock.now(),
             alertmanager.BEGAN: int(parts.world.clock.now() * 1000),
@@ -236,6 +268,8 @@ def create_app(settings: Settings, parts: Parts) -> tuple[Starlette, Services]:
         timeout_s=settings.query.timeout_s, workers=workers, slow_s=settings.query.slow_s,
     )  # fmt: skip
     services.querying = querying
+    if parts.doors is not None and parts.doors.described is not None:
+        _show_described(services.metrics, parts.doors.described)
     services.fleet = Fleet(parts.ledger, parts.world, querying.vector, querying.recent)
     services.hub = Hub(
         services.fleet,

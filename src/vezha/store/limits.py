@@ -55,6 +55,19 @@ LOOSE_ROWS_FIRST = 8_192
 LOOSE_ROWS_MAX = 262_144
 """Rows (samples) of a block for samples that do not come in frames."""
 
+EXEMPLARS_MAX = 100_000
+"""Exemplars that are kept, the newest ones."""
+EXEMPLARS_SPARE = 5_000
+"""How many more there may be before the oldest are looked for."""
+EXEMPLAR_SERIES_MAX = 50_000
+"""Series with exemplars."""
+METADATA_METRICS_MAX = 50_000
+"""Metrics that metadata are kept of."""
+METADATA_PER_METRIC_MAX = 4
+"""Different metadata of one metric, where sources do not agree; the newest stay."""
+METADATA_HELP_CHARS_MAX = 1_024
+METADATA_UNIT_CHARS_MAX = 64
+
 POLICIES_MAX = 100
 """Retention policies of one store; each is a folder of files of its own."""
 

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,13 +15,20 @@ from hypothesis import strategies as st
 from tests.unit.api.conftest import TestClient, Tower
 
 from vezha.access import Role
+from vezha.api.described import EXEMPLARS, METADATA
 from vezha.api.errors import ApiError
 from vezha.api.metrics import ApiMetrics
+from vezha.api.prometheus import RETENTION
 from vezha.api.prometheus_times import decode_label_name, parse_duration_ms, parse_time_ms
 from vezha.api.querying import Querying
+from vezha.model.exemplar import Exemplar
+from vezha.model.labels import metric
+from vezha.model.metadata import MetricMetadata
 from vezha.query import Engine
 from vezha.query.memory import MemorySource
 from vezha.store import Cardinality, SourceSeries
+from vezha.store.exemplars import Exemplars
+from vezha.store.metadata import MetadataBook
 from vezha.world import World
 
 
@@ -329,3 +337,59 @@ def test_only_an_api_error_escapes_the_parsers(text: str) -> None:
 )  # fmt: skip
 def test_escaped_label_names(text: str, name: str) -> None:
     assert decode_label_name(text) == name
+
+
+def test_what_metrics_are(grafana: TestClient, tower: Tower, tmp_path: Path) -> None:
+    guessed = data(grafana.get("/api/v1/metadata"))
+    assert guessed["up"] == [{"type": "unknown", "help": "", "unit": ""}]
+    book = MetadataBook(str(tmp_path / "metadata.db"))
+    about = [MetricMetadata("gauge", "Text."), MetricMetadata("counter", "Other.", "s")]
+    book.put([("node_load1", about[0]), ("node_load1", about[1]), ("gone_total", about[1])])
+    tower.services.extra[METADATA] = book
+    told = data(grafana.get("/api/v1/metadata"))
+    assert list(told) == ["gone_total", "node_load1", "odd.name", "up"]
+    assert [row["type"] for row in told["node_load1"]] == ["gauge", "counter"]
+    wish = {"metric": "node_load1", "limit_per_metric": "1", "limit": "-1"}
+    assert data(grafana.get("/api/v1/metadata", params=wish)) == {
+        "node_load1": [{"type": "gauge", "help": "Text.", "unit": ""}]
+    }
+    assert data(grafana.get("/api/v1/metadata", params={"metric": "none"})) == {}
+    assert len(data(grafana.get("/api/v1/metadata", params={"limit": "2"}))) == 2
+    book.close()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_exemplars_of_a_query(
+    grafana: TestClient, tower: Tower, tmp_path: Path, method: str
+) -> None:
+    now_ms = tower.services.now_ms()
+    stored = Exemplars(str(tmp_path / "exemplars.db"), 86_400.0)
+    series = metric("req_bucket", le="1", job="shop")
+    one = Exemplar(series, (("trace_id", "abc"),), 0.25, now_ms - 1_500)
+    stored.put([one, Exemplar(metric("other"), (), 1.0, now_ms)], now_ms)
+
+    def ask(**wish: str) -> Any:
+        if method == "GET":
+            return grafana.get("/api/v1/query_exemplars", params=wish)
+        return grafana.post("/api/v1/query_exemplars", data=wish)
+
+    text = 'histogram_quantile(0.9, sum by (le) (rate(req_bucket{job="shop"}[5m]))) > 1'
+    assert data(ask(query=text)) == []
+    tower.services.extra[EXEMPLARS] = stored
+    (found,) = data(ask(query=text, start=str(now_ms / 1000 - 60), end=str(now_ms / 1000)))
+    assert found["seriesLabels"] == dict(series)
+    assert found["exemplars"] == [
+        {"labels": {"trace_id": "abc"}, "value": "0.25", "timestamp": (now_ms - 1_500) / 1000}
+    ]
+    assert data(ask(query=text, end=str(now_ms / 1000 - 60))) == []
+    assert data(ask(query="1 + 1")) == []
+    assert ask(query="sum(").status_code == 400
+    assert ask(query="up", start="5", end="4").status_code == 400
+    stored.close()
+
+
+def test_how_long_samples_are_kept(grafana: TestClient, tower: Tower) -> None:
+    tower.services.extra[RETENTION] = [{"policy": "general", "samplesSeconds": 86400.0}]
+    told = data(grafana.get("/api/v1/status/runtimeinfo"))
+    assert told["storageRetention"] == "86400s"
+    assert told["retention"][0]["policy"] == "general"

@@ -12,7 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from vezha.legacy.errors import BadBody
 from vezha.legacy.exposition import Exposition
 from vezha.legacy.series import SeriesTable
+from vezha.model.exemplar import Exemplar
 from vezha.model.labels import Labels, labels_of, metric
+from vezha.model.metadata import MetricMetadata
 
 NOW = 1_700_000_000_000
 
@@ -76,11 +78,40 @@ def test_labels_of_the_target() -> None:
     )
 
 
-def test_openmetrics_times_are_seconds_and_exemplars_are_cut_off() -> None:
+def test_openmetrics_times_are_seconds_and_exemplars_are_kept() -> None:
     table = SeriesTable()
-    body = b'a_total{x="1"} 5 12.5 # {trace_id="t"} 1.0\n# EOF\n'
+    body = (
+        b'a_total{x="1"} 5 12.5 # {trace_id="t"} 1.0\n'
+        b'b_bucket{le="1"} 7 # {span_id="#",trace_id="u"} 0.5 12.25\nc 1 # {} 3\n# EOF\n'
+    )
     batch = Exposition(table).decode(body, NOW, openmetrics=True)
-    assert (batch.ts_ms.tolist(), batch.values.tolist()) == ([12500], [5.0])
+    assert (batch.ts_ms.tolist(), batch.values.tolist()) == ([12500, NOW, NOW], [5.0, 7.0, 1.0])
+    assert batch.exemplars == [
+        Exemplar(metric("a_total", x="1"), (("trace_id", "t"),), 1.0, 12500, timed=False),
+        Exemplar(metric("b_bucket", le="1"), (("span_id", "#"), ("trace_id", "u")), 0.5, 12250),
+        Exemplar(metric("c"), (), 3.0, NOW, timed=False),
+    ]
+    for bad in ("a 1 # {", "a 1 # 5", 'a 1 # {a="1"}', 'a 1 # {a="1"} x', 'a 1 # {a="1"} 1 2 3'):
+        with pytest.raises(BadBody):
+            Exposition(table).decode(bad.encode(), NOW, openmetrics=True)
+
+
+def test_comments_become_metadata_once() -> None:
+    reader = Exposition(SeriesTable())
+    body = (
+        b"# HELP a_seconds Says\\nhow\\\\long.\n# TYPE a_seconds histogram\n"
+        b"# UNIT a_seconds seconds\n# TYPE b counter\n# just words\n#\n# HELP\n"
+        b"# TYPE c what\na_seconds_sum 1\n"
+    )
+    assert reader.decode(body, NOW).metadata == [
+        ("a_seconds", MetricMetadata("histogram", "Says\nhow\\long.", "seconds")),
+        ("b", MetricMetadata("counter")),
+        ("c", MetricMetadata("unknown")),
+    ]
+    assert reader.decode(body, NOW).metadata == []
+    assert reader.metadata["b"].kind == "counter"
+    again = Exposition(SeriesTable()).decode(b"# TYPE b counter\n# HELP d_total x\n", NOW, True)
+    assert [name for name, _ in again.metadata] == ["b_total", "d_total"]
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,34 @@ def decoded(body: bytes, kind: str = PROTOBUF) -> tuple[dict[Labels, float], dic
     return {table.labels(n): v for n, v in pairs}, batch.left_out
 
 
+def test_exemplars_and_metadata() -> None:
+    asked = request()
+    metrics = asked.resource_metrics[0].scope_metrics[0].metrics
+    metrics[0].description = "Memory."
+    point = metrics[2].histogram.data_points[0]
+    one = point.exemplars.add(time_unix_nano=5_500_000, as_double=2.0)
+    one.trace_id, one.span_id = bytes(range(16)), bytes(range(8))
+    one.filtered_attributes.add(key="user.id").value.string_value = "7"
+    point.exemplars.add(time_unix_nano=5_500_000, as_double=float("nan"))
+    metrics[1].sum.data_points[0].exemplars.add(time_unix_nano=4_000_000, as_int=3)
+    batch = decode_otlp(asked.SerializeToString(), PROTOBUF, SeriesTable())
+    total, second, odd = batch.exemplars
+    own = {"instance": "web-1", "job": "eu/shop"}
+    assert total.series == metric("http_server_requests_total", **own)
+    assert (total.value, total.ts_ms, total.labels) == (3.0, 4, ())
+    assert second.series == metric("http_duration_seconds_bucket", le="2.5", **own)
+    assert dict(second.labels) == {
+        "trace_id": bytes(range(16)).hex(), "span_id": bytes(range(8)).hex(), "user_id": "7",
+    }  # fmt: skip
+    assert dict(odd.series)["le"] == "+Inf"
+    assert [(name, about.kind) for name, about in batch.metadata] == [
+        ("system_memory_usage_bytes", "gauge"),
+        ("http_server_requests_total", "counter"),
+        ("http_duration_seconds", "histogram"),
+    ]
+    assert batch.metadata[0][1].help == "Memory."
+
+
 def test_kinds_and_names() -> None:
     series, left_out = decoded(request().SerializeToString())
     base = {"instance": "web-1", "job": "eu/shop"}

@@ -12,13 +12,16 @@ from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vezha.legacy import protobuf
 from vezha.legacy.batch import SampleBatch
 from vezha.legacy.errors import BadBody, BodyTooLarge, UnknownFormat
-from vezha.legacy.protobuf import Request2, WriteRequest
+from vezha.legacy.protobuf import RawWrite, Request2, TimeSeries, WriteRequest
 from vezha.legacy.remote_write import RemoteWrite, message_of, unpack_array, unpack_body
 from vezha.legacy.series import SeriesTable, sorted_labels
 from vezha.legacy.write_request import U8, cut
+from vezha.model.exemplar import Exemplar
 from vezha.model.labels import metric
+from vezha.model.metadata import MetricMetadata
 
 any_float = st.one_of(
     st.just(0.0),
@@ -240,16 +243,50 @@ def test_a_table_that_begins_anew_forgets_the_prefixes() -> None:
     assert decoded(writer.decode(array_of(request_of(rows))), table) == plain(rows)
 
 
+def test_version_1_brings_exemplars_and_metadata() -> None:
+    request = RawWrite()
+    series = TimeSeries()
+    for name, value in (("__name__", "up_bucket"), ("le", "1")):
+        series.labels.add(name=name, value=value)
+    series.samples.add(value=1.5, timestamp=NOW)
+    one = series.exemplars.add(value=0.5, timestamp=NOW - 5)
+    one.labels.add(name="trace_id", value="abc")
+    request.timeseries.append(series.SerializeToString())
+    about = protobuf.MetricMetadata(type=3, metric_family_name="up", help="How.", unit="seconds")
+    request.metadata.append(about.SerializeToString())
+    for raw in (request.SerializeToString(), request.SerializeToString()):
+        table = SeriesTable()
+        batch = RemoteWrite(table).decode(array_of(bytes(raw)))
+        assert batch.values.tolist() == [1.5]
+        assert batch.exemplars == [
+            Exemplar(metric("up_bucket", le="1"), (("trace_id", "abc"),), 0.5, NOW - 5)
+        ]
+        assert batch.metadata == [("up", MetricMetadata("histogram", "How.", "seconds"))]
+    request.metadata.append(b"\xff")
+    with pytest.raises(BadBody, match="metadata"):
+        RemoteWrite(SeriesTable()).decode(array_of(bytes(request.SerializeToString())))
+
+
 def test_version_2() -> None:
     request = Request2(symbols=["", "__name__", "up", "job", "x"])
     series = request.timeseries.add(labels_refs=[1, 2, 3, 4])
     series.samples.add(value=1.5, timestamp=7)
-    series.exemplars.append(b"")
+    series.exemplars.add(labels_refs=[3, 4], value=2.5, timestamp=6)
+    series.metadata.type = 1
+    series.metadata.help_ref = 4
     table = SeriesTable()
     batch = RemoteWrite(table).decode_2(array_of(bytes(request.SerializeToString())))
     assert table.labels(int(batch.numbers[0])) == metric("up", job="x")
     assert batch.values.tolist() == [1.5]
-    assert batch.left_out == {"exemplars": 1}
+    assert batch.left_out == {}
+    up = metric("up", job="x")
+    assert batch.exemplars == [Exemplar(up, (("job", "x"),), 2.5, 6)]
+    assert batch.metadata == [("up", MetricMetadata("counter", "x", ""))]
+    for field, value in (("help_ref", 9), ("unit_ref", 5)):
+        odd = Request2(symbols=["", "__name__", "up"])
+        setattr(odd.timeseries.add(labels_refs=[1, 2]).metadata, field, value)
+        with pytest.raises(BadBody, match="beyond the symbols"):
+            RemoteWrite(table).decode_2(array_of(bytes(odd.SerializeToString())))
     bad = Request2(symbols=[""])
     bad.timeseries.add(labels_refs=[0, 9])
     with pytest.raises(BadBody, match="references"):
@@ -265,7 +302,7 @@ def request_2(rows: list[tuple[int, float, int, int]], fake: str = "") -> bytes:
         if start:
             sample.start_timestamp = start
         if which % 3 == 0:
-            series.metadata = b"\x08\x01"
+            series.metadata.type = 1
     return bytes(request.SerializeToString())
 
 

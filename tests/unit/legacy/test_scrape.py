@@ -63,6 +63,21 @@ def test_a_bad_configuration_says_where(text: str, says: str) -> None:
         parse_scrape_config(text)
 
 
+def test_formats_are_asked_for_in_order() -> None:
+    job = "scrape_configs: [{job_name: a, static_configs: [{targets: ['x:1']}], %s}]"
+    (plain,) = parse_scrape_config(job % "honor_labels: false")
+    assert "protobuf" not in plain.accept
+    (native,) = parse_scrape_config(job % "scrape_native_histograms: true")
+    assert native.native
+    assert native.accept.startswith("application/vnd.google.protobuf;proto=io.prometheus.client")
+    assert native.accept.endswith("text/plain;version=0.0.4;q=0.7")
+    (own,) = parse_scrape_config(job % "scrape_protocols: [PrometheusText0.0.4, PrometheusProto]")
+    assert own.accept.startswith("text/plain;version=0.0.4;q=0.9,application/vnd")
+    for wrong in ("[]", "[Nonsense]", "x", "[PrometheusProto, PrometheusProto]"):
+        with pytest.raises(ScrapeConfigError, match="scrape_protocols is a list"):
+            parse_scrape_config(job % f"scrape_protocols: {wrong}")
+
+
 def test_what_is_gone_ends_with_a_stale_marker() -> None:
     asyncio.run(_scrape_thrice())
 
