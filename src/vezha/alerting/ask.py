@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numpy as np
+
 from vezha.alerting.errors import EvaluationError
 from vezha.model.columns import TooManySamples, Values
 from vezha.model.labels import Labels
+from vezha.model.native import PART_LABEL
 from vezha.query import Engine, ParseError, QueryError, ResultKind
 from vezha.query.ast import Type
+from vezha.query.native_source import stored_parts
 from vezha.query.parser import parse
+from vezha.query.result import Result
 
 Vector = tuple[list[Labels], Values]
 """Label sets and as many float64 values."""
@@ -23,8 +28,10 @@ class Ask(Protocol):
         ...
 
 
-def ask_of(engine: Engine) -> Ask:
-    """An `Ask` over *engine*; a scalar counts as one sample without labels."""
+def ask_of(engine: Engine, *, parts: bool = False) -> Ask:
+    """An `Ask` over *engine*; a scalar counts as one sample without labels. With *parts* a native
+    histogram gives a sample for each part that it is stored in, which is what can be recorded;
+    without, one whose value means nothing."""
 
     def ask(expr: str, ts_ms: int) -> Vector:
         try:
@@ -35,6 +42,8 @@ def ask_of(engine: Engine) -> Ask:
             return [()], result.column
         if result.kind is not ResultKind.VECTOR:
             raise EvaluationError(f"gives a {result.kind.value}, not an instant vector or scalar")
+        if parts and result.hists is not None:
+            return _in_parts(result)
         present = result.present[:, 0]
         if present.all():
             return result.labels, result.column
@@ -42,6 +51,23 @@ def ask_of(engine: Engine) -> Ask:
         return labels, result.column[present]
 
     return ask
+
+
+def _in_parts(result: Result) -> Vector:
+    """Floats as they are, each native histogram as its parts."""
+    labels: list[Labels] = []
+    values: list[float] = []
+    assert result.hists is not None
+    for row, whole in enumerate(result.labels):
+        histogram = result.hists[row, 0]
+        if histogram is not None:
+            for part, value in stored_parts(histogram):
+                labels.append(tuple(sorted((*whole, (PART_LABEL, part)))))
+                values.append(value)
+        elif result.present[row, 0]:
+            labels.append(whole)
+            values.append(float(result.values[row, 0]))
+    return labels, np.array(values, np.float64)
 
 
 def check_expression(expr: str) -> str:

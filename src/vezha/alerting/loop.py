@@ -93,9 +93,10 @@ class Alerting:
         if isinstance(engine, Engine):
             inner = getattr(engine.source, "inner", engine.source)
             self._shared = SharedReads(inner)
-            self._ask = ask_of(Engine(self._shared, engine.limits, engine.options))
+            shared = Engine(self._shared, engine.limits, engine.options)
+            self._ask, self._ask_to_record = ask_of(shared), ask_of(shared, parts=True)
         else:
-            self._ask = engine
+            self._ask = self._ask_to_record = engine
         self._ledger = ledger
         self._write = write_samples
         self._world = world
@@ -419,7 +420,7 @@ class Alerting:
         ts_ms = now_ms - live.group.query_offset_ms
         error = ""
         try:
-            labels, values = runner.evaluate(self._ask, ts_ms, live.group.limit)
+            labels, values = runner.evaluate(self._ask_to_record, ts_ms, live.group.limit)
             self._write_safely(labels, ts_ms, values)
         except EvaluationError as fault:
             error = str(fault)

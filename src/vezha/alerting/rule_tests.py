@@ -51,7 +51,9 @@ class _Suite:
 
     def __init__(self, groups: Sequence[Group], outside: Outside) -> None:
         self.source = MemorySource()
-        self.ask: Ask = ask_of(Engine(self.source))
+        engine = Engine(self.source)
+        self.ask: Ask = ask_of(engine)
+        self.ask_to_record: Ask = ask_of(engine, parts=True)
         self.alerts: list[tuple[str, AlertRunner]] = []
         self.runners: list[tuple[Group, AlertRunner | RecordRunner]] = []
         for group in groups:
@@ -67,7 +69,7 @@ class _Suite:
         """Evaluate every rule once."""
         for group, runner in self.runners:
             if isinstance(runner, RecordRunner):
-                self._write(*runner.evaluate(self.ask, ts_ms, group.limit), ts_ms)
+                self._write(*runner.evaluate(self.ask_to_record, ts_ms, group.limit), ts_ms)
             else:
                 runner.evaluate(self.ask, ts_ms, False, group.limit)
                 self._write(*runner.series(), ts_ms)

@@ -22,6 +22,7 @@ from vezha.alerting.state import OPEN_STATES, State, States
 from vezha.alerting.template import Sample, Scope
 from vezha.model.columns import STALE_NAN, Values, is_stale
 from vezha.model.labels import INSTANCE, METRIC_NAME, Labels, get_label, labels_of
+from vezha.model.native import ends_series, without_part
 
 _ALERT_NAME = "alertname"
 _STATE_WORDS = {
@@ -278,15 +279,18 @@ class RecordRunner:
         self._before: set[Labels] = set()
 
     def evaluate(self, ask: Ask, ts_ms: int, limit: int) -> Vector:
-        """What to write, stale marks for series that ended included. Raises EvaluationError."""
+        """What to write, stale marks for series that ended included. *ask* gives histograms in
+        parts. Raises EvaluationError."""
         results, values = ask(self.rule.expr, ts_ms)
         if limit and len(results) > limit:
-            raise EvaluationError(f"gives {len(results)} series, more than its limit of {limit}")
+            series = len({without_part(labels) for labels in results})
+            if series > limit:
+                raise EvaluationError(f"gives {series} series, more than its limit of {limit}")
         out = [self._final(labels) for labels in results]
         now = set(out)
         if len(now) != len(out):
             raise EvaluationError("two results have the same labels after the rule's own")
-        ended = [labels for labels in self._before if labels not in now]
+        ended = [labels for labels in self._before if labels not in now and ends_series(labels)]
         self._before = now
         return out + ended, np.concatenate([values, np.full(len(ended), STALE_NAN)])
 

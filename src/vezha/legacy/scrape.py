@@ -31,9 +31,9 @@ from vezha.legacy.feed import FeedClient
 from vezha.legacy.limits import SCRAPE_BYTES_MAX, SCRAPE_TARGETS_MAX, SCRAPE_TIMEOUT_S
 from vezha.legacy.series import SeriesTable
 from vezha.model.columns import STALE_NAN
-from vezha.model.labels import Labels, get_label, labels_of, metric
+from vezha.model.labels import Labels, labels_of, metric
 from vezha.model.metadata import MetricMetadata
-from vezha.model.native import PART_LABEL, SUM
+from vezha.model.native import ends_series
 from vezha.world import World
 
 log = structlog.get_logger("vezha.scrape")
@@ -252,18 +252,16 @@ class Scrapes:
             scraper.generation = self._table.generation
             scraper.shown = set()
         shown = set(np.unique(batch.numbers).tolist())
-        gone = [number for number in sorted(scraper.shown - shown) if self._ends(number)]
+        gone = [
+            number
+            for number in sorted(scraper.shown - shown)
+            if ends_series(self._table.labels(number))
+        ]
         scraper.shown = shown
         numbers = [self._table.number(labels) for labels in scraper.own]
         figures = batch_of(numbers, [now_ms] * 3, [up, took_s, float(len(batch))])
         stale = batch_of(gone, [now_ms] * len(gone), [STALE_NAN] * len(gone))
         return joined([batch, figures, stale])
-
-    def _ends(self, number: int) -> bool:
-        """Whether a series that is gone needs a marker: of a native histogram only its sum, for a
-        bucket may be empty, and the histogram lives on."""
-        part = get_label(self._table.labels(number), PART_LABEL)
-        return part in ("", SUM)
 
     def metadata(self) -> list[tuple[Labels, str, MetricMetadata]]:
         """What each target said of its metrics: (the target's labels, metric, metadata)."""

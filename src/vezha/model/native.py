@@ -19,6 +19,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from vezha.model.labels import Labels, get_label
+
 PART_LABEL = "__histogram__"
 COUNT, SUM, SCHEMA, ZERO, THRESHOLD, GAUGE = (
     "count", "sum", "schema", "zero", "threshold", "gauge",
@@ -58,6 +60,17 @@ def parts_of(sample: NativeSample) -> list[tuple[str, float]]:
     parts += [(f"+{schema}:{i}", count) for i, count in sample.positive.items() if count]
     parts += [(f"-{schema}:{i}", count) for i, count in sample.negative.items() if count]
     return parts
+
+
+def ends_series(labels: Labels) -> bool:
+    """Whether a series that is gone needs the marker of an end: of a histogram's parts only count
+    and sum, since a bucket that is not shown is empty, and the histogram lives on."""
+    return get_label(labels, PART_LABEL) in ("", COUNT, SUM)
+
+
+def without_part(labels: Labels) -> Labels:
+    """The labels of the histogram that a part is of."""
+    return tuple(pair for pair in labels if pair[0] != PART_LABEL)
 
 
 def bucket_of(part: str) -> tuple[str, int, float] | None:

@@ -35,7 +35,10 @@ from vezha.model.native import (
     SUM,
     THRESHOLD,
     ZERO,
+    NativeSample,
     bucket_of,
+    parts_of,
+    without_part,
 )
 from vezha.query.histogram import SCHEMA_MAX, SCHEMA_MIN, Hint, Histogram
 
@@ -48,6 +51,23 @@ Piece = tuple[Labels, Times, Values, Objects | None]
 def with_histograms(source: SampleSource) -> SampleSource:
     """*source* with histograms in place of their parts."""
     return source if isinstance(source, WithHistograms) else WithHistograms(source)
+
+
+def stored_parts(histogram: Histogram) -> list[tuple[str, float]]:
+    """Names and values of the parts that a histogram is stored in: the way back."""
+    return parts_of(
+        NativeSample(
+            schema=histogram.schema,
+            count=histogram.count,
+            sum=histogram.sum,
+            threshold=histogram.zero_threshold,
+            zero=histogram.zero_count,
+            positive=histogram.positive,
+            negative=histogram.negative,
+            bounds=histogram.bounds,
+            gauge=histogram.hint is Hint.GAUGE,
+        )
+    )
 
 
 class WithHistograms:
@@ -92,7 +112,7 @@ class WithHistograms:
         if self._has_parts() is False:
             return self.inner.series(matchers, start_ms, end_ms, limit)
         found = self.inner.series(matchers, start_ms, end_ms)
-        whole = sorted({_whole(labels) for labels in found})
+        whole = sorted({without_part(labels) for labels in found})
         return whole[:limit] if limit else whole
 
     def label_names(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[str]:
@@ -116,10 +136,6 @@ def _part(labels: Labels) -> str | None:
     return None
 
 
-def _whole(labels: Labels) -> Labels:
-    return tuple(p for p in labels if p[0] != PART_LABEL)
-
-
 def _pieces(data: SeriesData, which: list[int]) -> list[Piece]:
     bounds = data.offsets.tolist()
     return [
@@ -139,7 +155,7 @@ def _histograms(data: SeriesData, which: list[int]) -> list[Piece]:
     for labels, ts, values, _ in _pieces(data, which):
         part = _part(labels)
         assert part is not None
-        groups.setdefault(_whole(labels), {})[part] = (ts, values)
+        groups.setdefault(without_part(labels), {})[part] = (ts, values)
     return [(labels, *_series(parts)) for labels, parts in groups.items() if COUNT in parts]
 
 

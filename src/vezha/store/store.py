@@ -4,9 +4,7 @@ Threads: everything that puts (`resolve`, `layout`, `write*`, `origin`, `seal`) 
 thread, the loop's. `commit` runs on a worker. Tiles are written by a thread of the store (or
 inside `commit` with `background=False`). Selecting may happen on any thread.
 
-Recovery rule: the catalog's checkpoint (a WAL segment and the streams' progress, one durable
-transaction) is the only truth about which samples are in tiles. Tiles of later flushes than the
-checkpoint's are deleted at opening, the WAL after it is replayed.
+How it recovers: `recovery`.
 """
 
 from __future__ import annotations
@@ -27,16 +25,14 @@ import structlog
 from vezha.model.columns import Matcher, Refs, Selection, SeriesData, Times, Values
 from vezha.model.labels import INSTANCE, Labels, get_label
 from vezha.store import wal as wal_format
-from vezha.store.catalog import Catalog, Delta, Known, pack_delta, unpack_delta
+from vezha.store.catalog import Catalog, Delta, Known, pack_delta
 from vezha.store.errors import (
-    StoreCorrupt,
     StoreInUse,
     StoreUnwritable,
     TooManySeries,
     UnknownSchema,
 )
 from vezha.store.flusher import Flusher
-from vezha.store.frames import values_of_frame
 from vezha.store.head import (
     Frozen,
     Head,
@@ -51,6 +47,7 @@ from vezha.store.limits import FROZEN_HEADS_MAX, FUTURE_MS_MAX
 from vezha.store.partition import Partitions
 from vezha.store.policy import Assignment
 from vezha.store.reading import Reading
+from vezha.store.recovery import Recovery
 from vezha.store.roster import Rosters
 from vezha.store.settings import StoreSettings
 from vezha.store.slab import Slab
@@ -138,7 +135,9 @@ class Store:
         self._told_refused: set[int] = set()
         self._rosters = Rosters()
         self._flusher = Flusher(self)
-        self._remove_unfinished()
+        self._segment = 0
+        recovery = Recovery(self)
+        recovery.remove_unfinished()
         self._folder = head_folder(path, settings.head_folder)
         clear_folder(f"{path}/head")
         claim_folder(self._folder, path)
@@ -160,7 +159,7 @@ class Store:
             settings,
             self._known.tombstones,
         )
-        self._recover()
+        recovery.replay()
         self._flusher.start()
 
     # Series
@@ -709,95 +708,6 @@ class Store:
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
-
-    # Recovery
-
-    def _remove_unfinished(self) -> None:
-        parts = self._partitions.all()
-        for days, day in [(p.days, day) for p in parts for day in p.days.days()]:
-            try:
-                file = days.file(day)
-                removed = file.remove_unfinished(self._flusher.flushed) if file else 0
-            except sqlite3.DatabaseError as error:
-                log.error("a day of samples cannot be read", day=day, error=str(error))
-                continue
-            if removed:
-                log.info("tiles of an unfinished flush removed", day=day, tiles=removed)
-
-    def _recover(self) -> None:
-        done = int(self._catalog.meta("segment") or 0)
-        numbers = self._wal.numbers()
-        self._segment = max([done, *numbers]) + 1
-        self._wal.remove_through(done)
-        stored_series = self._index.count
-        rosters: dict[int, Refs] = {}
-        for number in (n for n in numbers if n > done):
-            segment = self._wal.read(number)
-            if segment.good_bytes < segment.bytes_on_disk:
-                torn = segment.bytes_on_disk - segment.good_bytes
-                self.counts["torn_bytes"] += torn
-                log.warning("end of a WAL segment is torn", segment=number, bytes=torn)
-            for payload in segment.payloads:
-                for kind, data in wal_format.entries_of(payload):
-                    self._replay(kind, data, stored_series, rosters)
-
-    def _replay(
-        self, kind: int, data: memoryview, stored_series: int, rosters: dict[int, Refs]
-    ) -> None:
-        if kind == wal_format.FRAME:
-            layout_id, origin, seq, ts_ms = wal_format.FRAME_BODY.unpack_from(data)
-            if not self._progress[origin].add(seq):
-                return
-            raw = bytes(data[wal_format.FRAME_BODY.size :])
-            if raw and ts_ms >= self._oldest_ms:
-                layout = self._layout_list[layout_id]
-                self._head.write_frame(layout, ts_ms, values_of_frame(raw, len(layout.refs)))
-            self.counts["recovered_frames"] += 1
-        elif kind == wal_format.SAMPLES:
-            count = int.from_bytes(data[:4], "little")
-            refs = np.frombuffer(data, np.int64, count, 4)
-            ts = np.frombuffer(data, np.int64, count, 4 + 8 * count)
-            values = np.frombuffer(data, np.float64, count, 4 + 16 * count)
-            if count:
-                self._take(refs, ts, values, logged=True)
-        elif kind == wal_format.ROSTER:
-            number = int.from_bytes(data[:4], "little")
-            rosters[number] = np.frombuffer(data, np.int64, -1, 4)
-        elif kind == wal_format.ROW:
-            number, ts_ms = wal_format.ROW_BODY.unpack_from(data)
-            values = np.frombuffer(data, np.float64, -1, wal_format.ROW_BODY.size)
-            refs = rosters[number]
-            self._take(refs, np.full(len(refs), ts_ms), values, logged=True)
-        elif kind == wal_format.DELTA:
-            self._relearn(unpack_delta(bytes(data)), stored_series)
-        else:
-            raise StoreCorrupt(f"the WAL has an entry of unknown kind {kind}")
-
-    def _relearn(self, delta: Delta, stored_series: int) -> None:
-        for sets, pairs in (
-            (self._index.columns, delta.columns),
-            (self._index.hosts, delta.hosts),
-        ):
-            for number, labels in pairs:
-                if sets.add(labels) != number:
-                    raise StoreCorrupt("the WAL and the catalog disagree about labels")
-        for first, columns, hosts in delta.series:
-            if first == self._index.count:
-                self._index.append(np.frombuffer(columns, np.int32), np.frombuffer(hosts, np.int32))
-        for schema_id, series in delta.schemas:
-            self._schemas.setdefault(schema_id, series)
-        for number, schema, host, refs_bytes in delta.layouts:
-            if number == len(self._layout_list):
-                refs = np.frombuffer(refs_bytes, np.int64)
-                self._add_layout(number, schema, host, refs)
-                self._known.layout_refs.append(refs)
-        for number, key in delta.origins:
-            if number == len(self._progress):
-                self._origins[key] = number
-                self._progress.append(Ranges())
-        delta.series = [s for s in delta.series if s[0] >= stored_series]
-        self._count_series()
-        self._flusher.put_delta(delta)
 
 
 def lock_for_writing(path: str) -> int:
