@@ -133,7 +133,7 @@ def _promql(gate: Gate, scope: Scope, signals: Signals) -> dict[str, Any]:
     names = {t.name for t in scope.touched}
     if not names:
         return {"series": [], "query": gate.expr}
-    query = fill(gate.expr, sample_hosts(sorted(names), HOSTS_IN_QUERY_MAX), gate.window_s)
+    query = fill(gate.expr, sample_hosts(sorted(names), HOSTS_IN_QUERY_MAX), gate.span_s)
     found = signals.vector(query, scope.now_ms)
     kept = []
     for labels, value in found:
@@ -161,8 +161,14 @@ def service_level(
 
 
 def _budget(gate: Gate, scope: Scope, signals: Signals) -> dict[str, Any]:
-    good, query = service_level(gate.expr, gate.window_s, scope.names, scope.now_ms, signals)
-    return {"good": good, "query": query}
+    # where the gate does not say otherwise, it asks of the budget that steers the pace
+    usual = scope.policy.budget
+    objective = usual.objective if gate.objective is None else gate.objective
+    window_s = usual.window_s if gate.window_s is None else gate.window_s
+    good, query = service_level(
+        gate.expr or usual.expr, window_s, scope.names, scope.now_ms, signals
+    )
+    return {"good": good, "query": query, "objective": objective, "window_s": window_s}
 
 
 def predictability(
@@ -199,12 +205,12 @@ def _canary(gate: Gate, scope: Scope, signals: Signals) -> dict[str, Any]:
     first_ms = min(t.offered_ms for t in canaries)
     began_ms = max(t.since_ms for t in canaries)
     # equally spaced from a fixed beginning: looks are only valid together when `after` just grows
-    step_ms = int(1000 * max(_STEP_S_LEAST, gate.window_s / _STEPS_MAX))
+    step_ms = int(1000 * max(_STEP_S_LEAST, gate.span_s / _STEPS_MAX))
     last_ms = min(scope.now_ms, began_ms + _AFTER_STEPS_MAX * step_ms)
-    query = fill(gate.expr, [*names, *controls], gate.window_s)
+    query = fill(gate.expr, [*names, *controls], gate.span_s)
     out = dict(empty)
     spans = {
-        "before": (first_ms - int(gate.window_s * 1000), first_ms - step_ms),
+        "before": (first_ms - int(gate.span_s * 1000), first_ms - step_ms),
         "after": (began_ms + step_ms, last_ms),
     }
     for part, (start_ms, end_ms) in spans.items():

@@ -185,9 +185,16 @@ def _budget(gate: Gate, evidence: Mapping[str, Any]) -> Judgement:
     good = evidence["good"]
     if good is None:
         return Judgement(NO_EVIDENCE, "nothing is known of the service level", None, gate.remaining)
-    left = budget_left(good, gate.objective)
-    sentence = f"{max(left, 0.0):.0%} of the error budget is left"
+    left = budget_left(good, evidence["objective"])
+    sentence = f"{max(left, 0.0):.0%} of the error budget of {_span(evidence['window_s'])} is left"
     return Judgement(PASS if left > gate.remaining else FAIL, sentence, left, gate.remaining)
+
+
+def _span(seconds: float) -> str:
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:g} {unit}"
+    return f"{seconds:g} s"
 
 
 def _predictability(gate: Gate, evidence: Mapping[str, Any]) -> Judgement:

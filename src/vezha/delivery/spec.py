@@ -25,6 +25,7 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=limits.HOSTS_MAX)]
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+_WINDOW_S = 300.0
 
 
 class Wave(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -83,9 +84,11 @@ class Gate(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_default
     expr: str = ""
     op: Literal["<", "<=", ">", ">=", "==", "!="] = "<"
     threshold: float | None = None
-    window_s: Seconds = 300.0
+    window_s: Seconds | None = None
+    """None: five minutes; of a budget the policy's."""
     # budget
-    objective: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.999
+    objective: Annotated[float, msgspec.Meta(gt=0, lt=1)] | None = None
+    """None: the policy's."""
     remaining: float = 0.0
     # predictability
     resource: str = "cpu"
@@ -99,6 +102,11 @@ class Gate(msgspec.Struct, forbid_unknown_fields=True, frozen=True, omit_default
     role: Literal["operator", "admin"] = "operator"
     # webhook
     url: str = ""
+
+    @property
+    def span_s(self) -> float:
+        """The window of a promql or canary gate."""
+        return _WINDOW_S if self.window_s is None else self.window_s
 
     @property
     def title(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -132,6 +133,28 @@ def test_the_budget_is_that_of_the_whole_window() -> None:
     assert budget_left(good or 0.0, 0.999) == pytest.approx(1 - 2 / 86.4)
 
 
+def test_a_budget_gate_asks_of_the_budget_that_steers_the_pace() -> None:
+    asked: list[str] = []
+
+    class Asked:
+        def vector(self, expr: str, at_ms: int) -> Any:
+            asked.append(expr)
+            return [((), 0.9999)]
+
+    policy = read_policy(
+        {"budget": {"objective": 0.99, "window_s": 7_200, "expr": "rate(good[$window])"}}
+    )
+    scope = Scope(1_000_000, 0, names=("a",), policy=policy)
+    found = gather(Gate("budget"), scope, Asked())  # type: ignore[arg-type]
+    assert asked == ["rate(good[7200s])"]
+    assert (found["objective"], found["window_s"]) == (0.99, 7_200)
+    assert judge(Gate("budget"), found).sentence == "99% of the error budget of 2 h is left"
+    own = Gate("budget", objective=0.9, window_s=60.0, expr="rate(mine[$window])")
+    found = gather(own, scope, Asked())  # type: ignore[arg-type]
+    assert asked[-1] == "rate(mine[60s])"
+    assert (found["objective"], found["window_s"]) == (0.9, 60.0)
+
+
 def test_how_many_may_fail() -> None:
     gate = Gate("proof")
     assert failures_allowed(gate, 10, first=True) == 0
@@ -159,7 +182,10 @@ def test_gates_have_three_answers() -> None:
     # what was incomplete before is not the release's doing
     assert judge(Gate("health"), {**health, "completeness": {"a": [0.8, 0.8]}}).result == "pass"
     assert judge(Gate("budget"), {"good": None}).result == "no_evidence"
-    assert judge(Gate("budget"), {"good": 0.99}).result == "fail"
+    of_a_day = {"objective": 0.999, "window_s": 86_400.0}
+    assert judge(Gate("budget"), {"good": 0.99, **of_a_day}).result == "fail"
+    kept = judge(Gate("budget"), {"good": 0.9995, **of_a_day})
+    assert (kept.result, kept.sentence) == ("pass", "50% of the error budget of 1 d is left")
     assert judge(Gate("predictability"), {"values": {"a": 0.9, "b": 0.7}}).result == "pass"
     assert judge(Gate("predictability"), {"values": {}}).result == "no_evidence"
     yes = {"answers": [["bob", "approved"]]}
