@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from vezha.access import Action
 from vezha.api.causes import cause_view
@@ -21,6 +18,7 @@ from vezha.cli.opened import (
     opened_ledger,
     person,
 )
+from vezha.cli.table import show_table
 from vezha.incidents.cause import CAUSED, NOT_CAUSED, UNJUDGED, causes_of, judge, record_of
 
 app = typer.Typer(help="Which change could explain an incident.", no_args_is_help=True)
@@ -44,15 +42,12 @@ def list_(
     if not found:
         typer.echo("No change could explain it.")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("Change", "Share", "Judged", "What", "Why"):
-        table.add_column(name)
-    for one in found:
-        judged = f"{one.judged} ({one.judged_by})" if one.judged else "–"
-        table.add_row(
-            str(one.change), f"{one.score:.0%}", judged, one.change_title, one.why(language)
-        )
-    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+    rows = [
+        (str(one.change), f"{one.score:.0%}", f"{one.judged} ({one.judged_by})" if one.judged else "–",
+         one.change_title, one.why(language))
+        for one in found
+    ]  # fmt: skip
+    show_table(("Change", "Share", "Judged", "What", "Why"), rows)
 
 
 @app.command("judge", help="Say whether a change caused an incident.")
@@ -63,6 +58,7 @@ def judge_(
         bool | None, typer.Option("--caused/--not", help="Whether it was the cause.")
     ] = None,
     state: StateOption = "state",
+    json: JsonOption = False,
 ) -> None:
     """Without --caused or --not a judgement is taken back."""
     judged = UNJUDGED if caused is None else CAUSED if caused else NOT_CAUSED
@@ -72,6 +68,9 @@ def judge_(
             detail = {"change": str(change), "judged": judged}
             audit(connection, Action.INCIDENT_JUDGE, str(number), detail)
         nudge(settings, "incidents")
+    if json:
+        typer.echo(orjson.dumps({"incident": number, "change": change, "judged": judged}))
+        return
     words = {
         CAUSED: "was caused by",
         NOT_CAUSED: "was not caused by",

@@ -266,9 +266,10 @@ def approve(
     comment: Annotated[str, typer.Option("--comment", "-m", help="Why.")] = "",
     wave: Annotated[str, typer.Option(help="Only this wave's gate.")] = "",
     state: StateOption = "state",
+    json: JsonOption = False,
 ) -> None:
     """Yes."""
-    _answer(state, number, "approved", comment, wave)
+    _answer(state, number, "approved", comment, wave, json)
 
 
 @app.command(help="Say no to the newest plan, or (--wave) to one of its waves.")
@@ -277,12 +278,13 @@ def reject(
     comment: Annotated[str, typer.Option("--comment", "-m", help="Why.")] = "",
     wave: Annotated[str, typer.Option(help="Only this wave's gate.")] = "",
     state: StateOption = "state",
+    json: JsonOption = False,
 ) -> None:
     """No."""
-    _answer(state, number, "rejected", comment, wave)
+    _answer(state, number, "rejected", comment, wave, json)
 
 
-def _answer(state: str, number: int, answer: str, comment: str, wave: str) -> None:
+def _answer(state: str, number: int, answer: str, comment: str, wave: str, json: bool) -> None:
     with opened_ledger(state) as (settings, ledger):
         with ledger.begin() as connection:
             desk.answer_plan(
@@ -290,7 +292,11 @@ def _answer(state: str, number: int, answer: str, comment: str, wave: str) -> No
                 comment=comment, now_ms=now_ms(), wave=wave,
             )  # fmt: skip
             audit(connection, Action.DELIVERY_APPROVE, str(number), {"answer": answer})
+            found = views.get_change(connection, number)
         nudge(settings, TOPIC)
+    if json:
+        show_json(found)
+        return
     typer.echo(f"Change {number}: {answer}.")
 
 
@@ -328,13 +334,18 @@ def cancel(
     number: NumberArgument,
     why: Annotated[str, typer.Option("--comment", "-m", help="Why.")] = "",
     state: StateOption = "state",
+    json: JsonOption = False,
 ) -> None:
     """Cancel."""
     with opened_ledger(state) as (settings, ledger):
         with ledger.begin() as connection:
             desk.cancel_change(connection, number, person(), now_ms(), why)
             audit(connection, Action.DELIVERY_DRAFT, str(number), {"why": why})
+            found = views.get_change(connection, number)
         nudge(settings, TOPIC)
+    if json:
+        show_json(found)
+        return
     typer.echo(f"Change {number} is cancelled.")
 
 
@@ -422,7 +433,10 @@ def quarantine(
                 lifted = desk.lift_quarantine(connection, lift, 0, person(), why, now_ms())
                 audit(connection, Action.QUARANTINE_LIFT, lift, {"why": why})
             nudge(settings, TOPIC)
-            typer.echo(f"Lifted {lifted}.")
+            if json:
+                show_json({"lifted": lifted})
+            else:
+                typer.echo(f"Lifted {lifted}.")
             return
         with ledger.read() as connection:
             names = {r.id: r.name for r in connection.execute(select(host.c.id, host.c.name))}

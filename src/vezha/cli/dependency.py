@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 from sqlalchemy import Connection
 
 from vezha.access import Action
 from vezha.api.dependencies import row_view, suggestion_view
 from vezha.cli.opened import JsonOption, StateOption, audit, now_ms, nudge, opened_ledger, person
+from vezha.cli.table import show_table
 from vezha.incidents.dependency import LABEL, Target, of_label
 from vezha.incidents.dependency_file import DependencyFile, parse_dependencies
 from vezha.incidents.dependency_rows import (
@@ -64,15 +62,12 @@ def list_(json: JsonOption = False, state: StateOption = "state") -> None:
     if json:
         typer.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
     elif rows:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in ("#", "What", "Depends on", "From", "Why"):
-            table.add_column(name)
-        for row in rows:
-            number = "–" if row["id"] is None else str(row["id"])
-            table.add_row(
-                number, row["child"], " or ".join(row["parents"]), row["source"], row["why"]
-            )
-        Console(soft_wrap=not sys.stdout.isatty(), markup=False).print(table)
+        lines = [
+            ("–" if row["id"] is None else str(row["id"]), row["child"],
+             " or ".join(row["parents"]), row["source"], row["why"])
+            for row in rows
+        ]  # fmt: skip
+        show_table(("#", "What", "Depends on", "From", "Why"), lines)
     else:
         typer.echo("No dependencies are known.")
     if file.problem:

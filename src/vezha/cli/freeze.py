@@ -78,6 +78,7 @@ def add(
         bool, typer.Option("--yes", help="Do it; without this it is only said.")
     ] = False,
     state: StateOption = "state",
+    json: JsonOption = False,
 ) -> None:
     """A window."""
     at_ms = now_ms()
@@ -106,6 +107,9 @@ def add(
     )
     if not yes:
         check_window(kind, selector, starts_ms, ends_ms, time_zone, overrun, comment, at_ms)
+        if json:
+            show_json({"id": None, "said": said})
+            return
         typer.echo(f"It would be a {said}. Nothing was done. Do it with --yes.")
         return
     with opened_ledger(state) as (settings, ledger):
@@ -117,6 +121,9 @@ def add(
             )  # fmt: skip
             audit(connection, Action.FREEZE_CHANGE, str(id_), {"kind": kind, "selector": selector})
         nudge(settings, TOPIC)
+    if json:
+        show_json({"id": id_, "said": said})
+        return
     typer.echo(f"Window {id_}: {said}.")
 
 
@@ -134,6 +141,7 @@ def _moment(text: str, time_zone: str, option: str) -> int:
 def end(
     number: Annotated[int, typer.Argument(help="The window's number.", metavar="NUMBER")],
     state: StateOption = "state",
+    json: JsonOption = False,
 ) -> None:
     """End."""
     with opened_ledger(state) as (settings, ledger):
@@ -142,4 +150,7 @@ def end(
                 raise NoSuchChange(f"there is no window {number} that still runs")
             audit(connection, Action.FREEZE_CHANGE, str(number), {})
         nudge(settings, TOPIC)
+    if json:
+        show_json({"ended": number})
+        return
     typer.echo(f"Window {number} has ended.")

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from typing import Annotated
 
 import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from vezha.access import Action
 from vezha.api.notify import message_view
@@ -25,6 +22,7 @@ from vezha.cli.opened import (
     settings_of,
     show_ms,
 )
+from vezha.cli.table import show_table
 from vezha.notify import outbox
 from vezha.notify.errors import NotifySettingsError, SendError
 from vezha.notify.loop import put_test
@@ -131,13 +129,10 @@ def outbox_(
     if not rows:
         typer.echo("The outbox is empty.")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("#", "Receiver", "Kind", "State", "Tries", "Made", "Sent", "What"):
-        table.add_column(name)
-    for row in rows:
-        what = row.payload.get("title", "") + (f" – {row.error}" if row.error else "")
-        table.add_row(
-            str(row.id), row.receiver, row.kind, row.state, str(row.attempts),
-            show_ms(row.created_ms), show_ms(row.sent_ms), what,
-        )  # fmt: skip
-    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+    lines = [
+        (str(row.id), row.receiver, row.kind, row.state, str(row.attempts),
+         show_ms(row.created_ms), show_ms(row.sent_ms),
+         row.payload.get("title", "") + (f" – {row.error}" if row.error else ""))
+        for row in rows
+    ]  # fmt: skip
+    show_table(("#", "Receiver", "Kind", "State", "Tries", "Made", "Sent", "What"), lines)

@@ -76,6 +76,7 @@ def keygen(
     ] = "",
     state: StateOption = "state",
     releases: ReleasesOption = "",
+    json: JsonOption = False,
 ) -> None:
     """Make offline keys (root, targets) and the first signed metadata; or, with --rotate, new keys
     that take the place of the present ones."""
@@ -106,6 +107,9 @@ def keygen(
             folder.write_online_key(online)
             folder.write(begin(offline, online, now_s))
     _audit(state, "keys", {"keys": str(keys)})
+    if json:
+        show_json({"keys": [str(keys / name) for name in made], "encrypted": bool(phrase)})
+        return
     typer.echo(
         f"Offline keys: {keys}/{ROOT_KEY} and {keys}/{TARGETS_KEY}. Take them off this machine: "
         "who has them can change your fleet.\n"
@@ -234,6 +238,7 @@ def sign(
     ] = [],  # noqa: B006 - Typer reads it and never changes it
     state: StateOption = "state",
     releases: ReleasesOption = "",
+    json: JsonOption = False,
 ) -> None:
     """Sign a draft with the offline targets key. Where several people must sign, each signs the
     same draft."""
@@ -260,6 +265,10 @@ def sign(
             "server.",
             err=True,
         )
+    if json:
+        signed = metadata.signed
+        show_json({"version": signed.version, "targets": sorted(signed.targets)})
+        return
     typer.echo(
         f"Signed: {len(metadata.signed.targets)} artifacts in all, targets version "
         f"{metadata.signed.version}.\nNext, on the server: vezha release publish {draft_}"
@@ -296,6 +305,7 @@ def renew(
     keys: KeysOption = "",
     state: StateOption = "state",
     releases: ReleasesOption = "",
+    json: JsonOption = False,
 ) -> None:
     """Sign root and targets anew, for another year, with the offline keys."""
     folder, world = _folder(state, releases), World()
@@ -308,6 +318,9 @@ def renew(
         targets = _signed_anew(files, targets_keys, now_s)
         _write_rotation(folder, files, targets, None, now_s)
     _audit(state, "expiry", {"keys": str(place)})
+    if json:
+        show_json({"renewed": ["root", "targets"]})
+        return
     typer.echo("Root and targets are good for another year.")
 
 

@@ -123,25 +123,35 @@ def hosts(
             typer.echo(f"\n== {one['host']}\n{one['result'].get('output', '')}")
 
 
-def _steer(state: str, number: int, act: str, why: str, said: str) -> None:
+def _steer(state: str, number: int, act: str, why: str, said: str, json: bool) -> None:
     with opened_ledger(state) as (settings, ledger):
         with ledger.begin() as connection:
             desk.wish(connection, number, act, person(), now_ms(), why)
             audit(connection, Action.DELIVERY_STEER, str(number), {"act": act, "why": why})
+            found = views.get_rollout(connection, number)
         nudge(settings, TOPIC)
+    if json:
+        show_json(found)
+        return
     typer.echo(f"Rollout {number} {said}.")
 
 
 @app.command(help="Let a rollout wait; hosts that are in flight arrive.")
-def pause(number: NumberArgument, why: WhyOption = "", state: StateOption = "state") -> None:
+def pause(
+    number: NumberArgument, why: WhyOption = "", state: StateOption = "state",
+    json: JsonOption = False,
+) -> None:  # fmt: skip
     """Pause."""
-    _steer(state, number, "pause", why, "waits")
+    _steer(state, number, "pause", why, "waits", json)
 
 
 @app.command(help="Let a rollout go on.")
-def resume(number: NumberArgument, why: WhyOption = "", state: StateOption = "state") -> None:
+def resume(
+    number: NumberArgument, why: WhyOption = "", state: StateOption = "state",
+    json: JsonOption = False,
+) -> None:  # fmt: skip
     """Resume."""
-    _steer(state, number, "resume", why, "goes on, as far as its gates let it")
+    _steer(state, number, "resume", why, "goes on, as far as its gates let it", json)
 
 
 @app.command(help="End a rollout; hosts that have it keep it. Only said without --yes.")
@@ -150,11 +160,12 @@ def abort(
     why: WhyOption = "",
     yes: YesOption = False,
     state: StateOption = "state",
+    json: JsonOption = False,
 ) -> None:
     """Abort."""
     if not yes:
-        _only_said(state, number, "keep it", "would not get it")
-    _steer(state, number, "abort", why, "ends; hosts that have it keep it")
+        _only_said(state, number, "keep it", "would not get it", json)
+    _steer(state, number, "abort", why, "ends; hosts that have it keep it", json)
 
 
 @app.command(help="Take a rollout back: hosts that have it go back. Only said without --yes.")
@@ -163,17 +174,21 @@ def revert(
     why: WhyOption = "",
     yes: YesOption = False,
     state: StateOption = "state",
+    json: JsonOption = False,
 ) -> None:
     """Revert."""
     if not yes:
-        _only_said(state, number, "go back", "would not get it")
-    _steer(state, number, "revert", why, "is taken back")
+        _only_said(state, number, "go back", "would not get it", json)
+    _steer(state, number, "revert", why, "is taken back", json)
 
 
-def _only_said(state: str, number: int, having: str, waiting: str) -> None:
+def _only_said(state: str, number: int, having: str, waiting: str, json: bool) -> None:
     with opened_ledger(state) as (_, ledger), ledger.read() as connection:
         counts = views.get_rollout(connection, number)["counts"]
     have = sum(counts.get(s, 0) for s in ("proven", "offered", "downloaded", "staged", "started"))
+    if json:
+        show_json({"done": False, "have_it": have, "waiting": counts.get("waiting", 0)})
+        raise typer.Exit(0)
     typer.echo(f"{have} hosts that have it would {having}; {counts.get('waiting', 0)} {waiting}.")
     typer.echo("Nothing was done. Do it with --yes.")
     raise typer.Exit(0)
@@ -185,6 +200,7 @@ def break_glass(
     why: Annotated[str, typer.Option("--why", "-m", help="Why; must be given.")],
     for_: Annotated[str, typer.Option("--for", help="For how long.")] = "1h",
     state: StateOption = "state",
+    json: JsonOption = False,
 ) -> None:
     """Break."""
     try:
@@ -194,8 +210,12 @@ def break_glass(
     with opened_ledger(state) as (settings, ledger):
         with ledger.begin() as connection:
             desk.break_glass(connection, number, person(), why, length_ms, now_ms())
-            audit(connection, Action.DELIVERY_BREAK_GLASS, str(number), {"why": why})
+            audit(connection, Action.DELIVERY_BREAK_GLASS, str(number), {"why": why, "for": for_})
+            found = views.get_rollout(connection, number)
         nudge(settings, TOPIC)
+    if json:
+        show_json(found)
+        return
     typer.echo(f"Windows do not keep rollout {number} for {for_}; its gates stay armed.")
 
 

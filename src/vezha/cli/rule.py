@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -11,8 +10,6 @@ import httpx
 import numpy as np
 import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from vezha.access import Action
 from vezha.alerting.ask import check_expression
@@ -36,6 +33,7 @@ from vezha.cli.opened import (
     settings_of,
     show_ms,
 )
+from vezha.cli.table import show_table
 from vezha.model.labels import labels_of
 from vezha.query import Engine
 from vezha.query.context import EngineOptions
@@ -251,9 +249,7 @@ def list_(state: StateOption = "state") -> None:
         for row in active_alerts(connection):
             of_rule = counts.setdefault(row.rule_key, {})
             of_rule[row.state] = of_rule.get(row.state, 0) + 1
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("Group", "Rule", "Severity", "State", "Cost", "Health"):
-        table.add_column(name)
+    rows: list[tuple[str, ...]] = []
     for view in views:
         for rule in view.group.rules:
             health = view.health.get(rule.key, {})
@@ -261,8 +257,8 @@ def list_(state: StateOption = "state") -> None:
             severity = rule.severity.value if isinstance(rule, AlertRule) else "record"
             states = ", ".join(f"{n} {s}" for s, n in sorted(counts.get(rule.key, {}).items()))
             said = health.get("error") or health.get("health", "not evaluated yet")
-            table.add_row(view.group.name, rule.name, severity, states or "–", cost, said)
-    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+            rows.append((view.group.name, rule.name, severity, states or "–", cost, said))
+    show_table(("Group", "Rule", "Severity", "State", "Cost", "Health"), rows)
     for texts in book.loaded().problems.values():
         for text in texts:
             typer.echo(text, err=True)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from vezha.access import Action
 from vezha.alerting.durations import parse_duration
@@ -23,6 +20,7 @@ from vezha.cli.opened import (
     person,
     show_ms,
 )
+from vezha.cli.table import show_table
 from vezha.incidents.errors import SilenceError
 from vezha.incidents.silence import (
     add_silence,
@@ -53,14 +51,12 @@ def list_(
     if not found:
         typer.echo("No silences.")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("#", "State", "Until", "By", "Matchers", "Comment"):
-        table.add_column(name)
-    for one in found:
-        matchers = ", ".join(str(m) for m in one.matchers)
-        ends = show_ms(one.ends_ms)
-        table.add_row(str(one.id), one.state(at_ms), ends, one.author, matchers, one.comment)
-    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+    rows = [
+        (str(one.id), one.state(at_ms), show_ms(one.ends_ms), one.author,
+         ", ".join(str(m) for m in one.matchers), one.comment)
+        for one in found
+    ]  # fmt: skip
+    show_table(("#", "State", "Until", "By", "Matchers", "Comment"), rows)
 
 
 @app.command(help='Silence alerts: vezha silence add \'instance="db-1"\' --for 2h -m "new disks".')

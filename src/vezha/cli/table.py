@@ -18,12 +18,17 @@ def show_json(document: Any) -> None:
     typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
 
 
+_WIDE = 4_000
+"""Columns of a terminal that is none, so that lines stay whole."""
+
+
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns for people; not wrapped where a program reads."""
+    """Columns for people; one line for each row where a program reads."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column)
+        # what is too long goes on below: nothing is left out
+        table.add_column(column, overflow="fold")
     for row in rows:
         # Names are shown as they are: brackets in them are no markup.
         table.add_row(*(Text(cell) for cell in row))
-    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)

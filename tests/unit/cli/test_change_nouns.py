@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from vezha.cli.app import run
 from vezha.cli.change import parse_gate, parse_wave
@@ -80,3 +82,15 @@ def test_waves_and_gates_are_read_and_refused() -> None:
         parse_gate("whatever")
     with pytest.raises(SpecError, match="not a number"):
         parse_wave("x=1x%")
+
+
+def test_every_command_of_delivery_speaks_json() -> None:
+    """`--json` everywhere; `release root` prints JSON anyway."""
+    lacking = []
+    for noun in ("change", "rollout", "freeze", "release", "diary", "cause", "checklist"):
+        command = get_command(importlib.import_module(f"vezha.cli.{noun}").app)
+        for verb, one in getattr(command, "commands", {noun: command}).items():
+            options = {o for p in one.params for o in p.opts}
+            if "--json" not in options and (noun, verb) != ("release", "root"):
+                lacking.append(f"{noun} {verb}")
+    assert lacking == []
