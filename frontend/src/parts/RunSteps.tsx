@@ -2,11 +2,14 @@
  * work on it at once: an answer names the revision that its writer had seen. */
 import { useSignal } from '@preact/signals'
 import type { JSX } from 'preact'
+import { useEffect } from 'preact/hooks'
 import { post } from '../api/client'
-import type { RunDetailView } from '../api/schema'
+import type { RunDetailView, ScriptView } from '../api/schema'
 import { clock, number, t, unit } from '../i18n'
+import { Dialog } from '../shell/Dialog'
 import { Icon } from '../shell/icons'
-import { complain } from '../shell/notice'
+import { complain, reason as said } from '../shell/notice'
+import { changePath } from '../state/paths'
 import { mayOperate } from '../state/session'
 import '../styles/steps.css'
 
@@ -19,6 +22,9 @@ export interface Step {
   unit: string
   choices: string[]
   script: string
+  parameters: Record<string, string>
+  approvals: number
+  went: Went | null
   optional: boolean
   stops: Record<string, string>[]
   state: string
@@ -30,6 +36,18 @@ export interface Step {
 }
 
 export const stepsOf = (run: RunDetailView): Step[] => run.checklist_steps as unknown as Step[]
+
+/** What came of a step's script. */
+interface Went {
+  change: number
+  rollout: number
+  trying: boolean
+  state: string
+  reason: string
+  hosts: { host: string; state: string; reason: string; detail: string; exit_code: number | null; output: string; truncated: boolean }[]
+}
+
+const OVER = ['done', 'reverted', 'aborted']
 
 interface Props {
   run: RunDetailView
@@ -55,21 +73,25 @@ export function RunSteps({ run, onRun }: Props): JSX.Element {
           <div>
             <p class="step-text">{step.text}</p>
             {step.state !== 'open' ? (
-              <p class="muted num">
-                {[answerWords(step), step.note, step.answered_by, step.answered_at === null ? '' : clock(step.answered_at)].filter(Boolean).join(' · ')}
+              <>
+                <p class="muted num">
+                  {[answerWords(step), step.note, step.answered_by, step.answered_at === null ? '' : clock(step.answered_at)].filter(Boolean).join(' · ')}
                 {goes && (
                   <button class="btn quiet tiny" onClick={() => void act('clear', { step: step.number, revision: run.revision })}>{t('run.clear')}</button>
                 )}
               </p>
+              <Ran went={step.went} />
+              </>
             ) : (
               (step.number === current || run.state !== 'running') && (
                 <>
                   {step.help && <p class="muted">{step.help}</p>}
                   <Filled step={step} />
+                  <Ran went={step.went} />
                   {step.stops.map((stop, i) => (
                     <p class="stop" key={i}>{t('run.stopIf', { when: Object.values(stop).join(' ') })}</p>
                   ))}
-                  {goes && step.number === current && <Answer step={step} run={run} act={act} />}
+                  {goes && step.number === current && <Answer step={step} run={run} act={act} onRun={onRun} />}
                 </>
               )
             )}
@@ -85,13 +107,14 @@ function answerWords(step: Step): string {
   const { value } = step
   if (value === true) return step.kind === 'yes/no' ? t('yes') : t('run.done')
   if (value === false) return t('no')
+  if (step.kind === 'script' && typeof value === 'number') return t('change.number', { id: value })
   if (typeof value === 'number') return unit(number(value, 2), step.unit)
   return typeof value === 'string' ? value : ''
 }
 
 function Filled({ step }: { step: Step }): JSX.Element | null {
   const { filled } = step
-  if (!filled) return null
+  if (!filled || step.kind === 'script') return null
   if (filled.error) return <p class="muted">{filled.error}</p>
   const series = filled.series ?? []
   if (series.length === 0) return <p class="muted">{t('look.nothing')}</p>
@@ -110,7 +133,83 @@ function Filled({ step }: { step: Step }): JSX.Element | null {
   )
 }
 
-function Answer({ step, run, act }: { step: Step; run: RunDetailView; act: (what: string, body: object) => Promise<void> }): JSX.Element {
+/** The change by which a script ran, with what it wrote. */
+function Ran({ went }: { went: Went | null }): JSX.Element | null {
+  if (!went) return null
+  return (
+    <div class="ran">
+      <a class="link" href={changePath(went.change)}>{t('change.number', { id: went.change })}</a>{' '}
+      {[went.trying ? t('script.tried') : '', t(`rollout.state.${went.state}`), went.reason].filter(Boolean).join(' · ')}
+      {went.hosts.map((h) => (
+        <div class="ran" key={h.host}>
+          <b>{h.host}</b> {[t(`attempt.${h.state}`), h.exit_code === null ? '' : t('script.exit', { code: h.exit_code }), h.detail || h.reason].filter(Boolean).join(' · ')}
+          {h.output && <pre class="plan-text mono">{h.output + (h.truncated ? '…' : '')}</pre>}
+        </div>
+      ))}
+    </div>
+  )
+}
+
+function Script({ step, run, say, onRun, skip }: { step: Step; run: RunDetailView; say: (value: unknown) => void; onRun: (run: RunDetailView) => void; skip: () => void }): JSX.Element {
+  const asking = useSignal(false)
+  const under = step.went !== null && !OVER.includes(step.went.state)
+  return (
+    <>
+      <p class="muted mono">{[step.script, ...Object.entries(step.parameters).map(([k, v]) => `${k}=${v}`)].join(' ')}</p>
+      <div class="step-form">
+        <button class={`btn ${step.went ? '' : 'strong'}`} disabled={under} onClick={() => (asking.value = true)}>{t('script.run')}</button>
+        <button class={`btn ${step.went ? 'strong' : ''}`} disabled={under} onClick={() => say(step.went ? step.went.change : true)}>
+          {t('run.done')} <span class="key">X</span>
+        </button>
+        <button type="button" class="btn quiet" onClick={skip}>{t('run.skip')}</button>
+      </div>
+      {asking.value && <RunScript step={step} run={run} onRun={onRun} onClose={() => (asking.value = false)} />}
+    </>
+  )
+}
+
+/** First what it would do, then it is begun. */
+function RunScript({ step, run, onRun, onClose }: { step: Step; run: RunDetailView; onRun: (run: RunDetailView) => void; onClose: () => void }): JSX.Element {
+  const shown = useSignal<ScriptView | null>(null)
+  const wrong = useSignal('')
+  const trying = useSignal(false)
+  const ask = (dry_run: boolean): Promise<ScriptView> => post<ScriptView>(`/checklist-runs/${run.id}/script`, { step: step.number, trying: trying.value, dry_run })
+  useEffect(() => {
+    ask(true).then((found) => (shown.value = found), (error: unknown) => (wrong.value = said(error)))
+  }, [])
+  return (
+    <Dialog label={t('script.run')} onClose={onClose} kind="confirm">
+      <form
+        onSubmit={(e) => {
+          e.preventDefault()
+          ask(false).then(
+            (found) => {
+              onRun(found.run)
+              onClose()
+            },
+            (error: unknown) => (wrong.value = said(error)),
+          )
+        }}
+      >
+        <h3>{t('script.run')}</h3>
+        <p>{t('script.what')}</p>
+        {step.approvals > 0 && <p class="muted">{t('script.approvals', { n: step.approvals })}</p>}
+        {shown.value && <pre class="plan-text mono">{shown.value.text}</pre>}
+        <label class="tick">
+          <input type="checkbox" checked={trying.value} onInput={(e) => (trying.value = e.currentTarget.checked)} />
+          <span>{t('script.try')}</span>
+        </label>
+        {wrong.value && <p class="wrong" role="alert">{wrong.value}</p>}
+        <div class="dialog-foot">
+          <button type="button" class="btn" onClick={onClose}>{t('cancel')}</button>
+          <button class="btn strong" disabled={shown.value === null}>{t('script.start')}</button>
+        </div>
+      </form>
+    </Dialog>
+  )
+}
+
+function Answer({ step, run, act, onRun }: { step: Step; run: RunDetailView; act: (what: string, body: object) => Promise<void>; onRun: (run: RunDetailView) => void }): JSX.Element {
   const text = useSignal('')
   const skipping = useSignal(false)
   const reason = useSignal('')
@@ -130,6 +229,7 @@ function Answer({ step, run, act }: { step: Step; run: RunDetailView; act: (what
       </form>
     )
   }
+  if (step.kind === 'script') return <Script step={step} run={run} say={say} onRun={onRun} skip={() => (skipping.value = true)} />
   const skip = <button type="button" class="btn quiet" onClick={() => (skipping.value = true)}>{t('run.skip')}</button>
   if (step.kind === 'yes/no') {
     return (

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
 
 from vezha.access import Action
+from vezha.api.changes import TOPIC, refusal, signals_of
 from vezha.api.checklists import sentence, step_view, wanted
 from vezha.api.errors import ApiError, ConflictError, InvalidError, NotFoundError
 from vezha.api.route import Call, Route, path_id, seconds
+from vezha.delivery.errors import DeliveryError
 from vezha.incidents.checklists.document import Kind
 from vezha.incidents.checklists.fill import Ask, fill, in_words, variables_of, with_values
 from vezha.incidents.checklists.rows import (
@@ -22,6 +25,7 @@ from vezha.incidents.checklists.rows import (
     read_run,
 )
 from vezha.incidents.checklists.run import Asked, RunAct, RunEvent, StepState
+from vezha.incidents.checklists.script import ScriptAsked, run_script_step, script_results
 from vezha.incidents.errors import (
     AnsweredMeanwhile,
     NoSuchChecklist,
@@ -31,6 +35,7 @@ from vezha.incidents.errors import (
 )
 from vezha.incidents.limits import (
     CHECKLIST_RUNS_LISTED_MAX,
+    CHECKLIST_SCRIPT_HOSTS_MAX,
     CHECKLIST_STEPS_MAX,
     CHECKLIST_TRIES_MAX,
     NOTE_CHARS_MAX,
@@ -70,7 +75,8 @@ class RunDetailView(RunListView):
     """A run: its steps with their answers, who signed, and what happened.
 
     Each of `checklist_steps` is a step with `state` (open, answered, skipped), `value`, `note`,
-    `answered_by`, `answered_at`, `revision`, and `filled`: what its query gave.
+    `answered_by`, `answered_at`, `revision`, `filled`: what its query gave, and `went`: what came of
+    its script (`change`, `rollout`, `state`, `reason`, `hosts` with exit codes and output).
     """
 
     title_uk: str = ""
@@ -136,6 +142,27 @@ class FillBody(msgspec.Struct, forbid_unknown_fields=True):
     step: Annotated[int, msgspec.Meta(ge=0, le=CHECKLIST_STEPS_MAX)] = 0
 
 
+class ScriptBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Run the script of a step on `hosts` (without: the run's own `host`). `trying` runs it as a dry
+    run of its own, `dry_run` only says what would be begun."""
+
+    step: Annotated[int, msgspec.Meta(ge=1, le=CHECKLIST_STEPS_MAX)]
+    hosts: Annotated[list[str], msgspec.Meta(max_length=CHECKLIST_SCRIPT_HOSTS_MAX)] = []
+    trying: bool = False
+    dry_run: bool = False
+
+
+class ScriptView(msgspec.Struct):
+    """The plan, the change that runs it (null for a dry run), and the run as it is then."""
+
+    target: str
+    text: str
+    hosts: list[str]
+    change_id: int | None
+    rollout_id: int | None
+    run: RunDetailView
+
+
 class ReasonBody(msgspec.Struct, forbid_unknown_fields=True):
     """Why."""
 
@@ -163,8 +190,10 @@ def run_view(view: RunView) -> dict[str, Any]:
     }
 
 
-def run_detail(read: ReadRun) -> dict[str, Any]:
-    """A run with everything that happened in it."""
+def run_detail(
+    read: ReadRun, scripts: Mapping[int, Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
+    """A run with everything that happened in it; *scripts* is what came of script steps."""
     run, variables = read.run, read.view.variables
     steps = []
     for step in run.checklist.steps:
@@ -174,7 +203,8 @@ def run_detail(read: ReadRun) -> dict[str, Any]:
         if step.kind in (Kind.QUERY, Kind.CHART):
             shown["query"], shown["missing"] = with_values(step.expr, variables)
         shown["parameters"] = {k: in_words(v, variables) for k, v in step.parameters}
-        steps.append({**shown, **_step_state(run.step(step.number))})
+        went = None if scripts is None else scripts.get(step.number)
+        steps.append({**shown, **_step_state(run.step(step.number)), "went": went})
     return {
         **run_view(read.view),
         "title_uk": run.checklist.title_uk,
@@ -207,7 +237,7 @@ def _event_view(event: RunEvent) -> dict[str, Any]:
         "kind": event.kind,
         "actor": event.actor,
         "step": event.step or None,
-        "value": event.value if event.kind != "filled" else None,
+        "value": event.value if event.kind not in ("filled", "ran") else None,
         "text": event.text,
     }
 
@@ -233,7 +263,8 @@ def read(call: Call) -> dict[str, Any]:
 def _shown(call: Call, id_: int) -> dict[str, Any]:
     with call.services.ledger.read() as connection:
         try:
-            return run_detail(read_run(connection, id_))
+            found = read_run(connection, id_)
+            return run_detail(found, script_results(connection, found))
         except NoSuchChecklist as fault:
             raise NotFoundError(sentence(fault)) from None
 
@@ -372,6 +403,31 @@ def _fill(call: Call, id_: int, number: int) -> int:
     return filled
 
 
+def script(call: Call) -> dict[str, Any]:
+    """Run the script of a step, as a change."""
+    services, body, id_ = call.services, call.body, path_id(call)
+    asked = ScriptAsked(id_, body.step, call.subject.name, tuple(body.hosts), body.trying)
+    now_ms = services.now_ms()
+    up = signals_of(call).up(now_ms)
+    try:
+        if body.dry_run:
+            with services.ledger.read() as connection:
+                made = run_script_step(connection, asked, up, now_ms, dry_run=True)
+            call.audited = True  # nothing was changed
+        else:
+            with services.ledger.begin() as connection:
+                made = run_script_step(connection, asked, up, now_ms, dry_run=False)
+                detail = {"run": id_, "step": body.step, "rollout": made.rollout_id}
+                call.audit(connection, target=str(made.change_id), detail=detail)
+            services.nudge(TOPIC)
+    except OperatorError as fault:
+        raise _error_of(fault) from None
+    except DeliveryError as fault:
+        raise refusal(fault) from None
+    run = _shown(call, id_) if body.dry_run else _told(call, id_)
+    return {**made.as_json(), "run": run}
+
+
 def _reason(call: Call) -> str:
     return "" if call.body is None else str(call.body.reason)
 
@@ -394,6 +450,8 @@ ROUTES = (
           "Open a step again.", body=ClearBody, result=RunDetailView),
     Route("POST", f"{_RUN}/fill", _ACT, refill,
           "Ask the queries of a run again.", body=FillBody, result=RunDetailView),
+    Route("POST", f"{_RUN}/script", Action.DELIVERY_START, script,
+          "Run the script of a step, as a change.", body=ScriptBody, result=ScriptView),
     Route("POST", f"{_RUN}/resume", _ACT, resume,
           "Go on after a stop, and say why.", body=ReasonBody, result=RunDetailView),
     Route("POST", f"{_RUN}/sign", _ACT, sign,

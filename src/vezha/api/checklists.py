@@ -36,6 +36,7 @@ class StepView(msgspec.Struct):
     choices: list[str]
     script: str
     parameters: dict[str, str]
+    approvals: int
     optional: bool
     stops: list[dict[str, str]]
 
@@ -138,6 +139,7 @@ def step_view(step: Step) -> dict[str, Any]:
         "choices": list(step.choices),
         "script": step.script,
         "parameters": dict(step.parameters),
+        "approvals": step.approvals,
         "optional": step.optional,
         "stops": [asdict(s) for s in step.stops],
     }

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 from sqlalchemy import Connection
 
 from vezha.access import Action
@@ -27,11 +23,19 @@ from vezha.cli.opened import (
     settings_of,
     show_ms,
 )
+from vezha.cli.stored import signals_of
+from vezha.cli.table import show_json, show_table
 from vezha.incidents.checklists.book import SHIPPED, ChecklistBook, own_files, read_file
 from vezha.incidents.checklists.figures import read_figures
 from vezha.incidents.checklists.fill import Ask, fill, variables_of
 from vezha.incidents.checklists.rows import act_in, act_on_run, begin_run, list_runs, read_run
 from vezha.incidents.checklists.run import Asked, RunAct
+from vezha.incidents.checklists.script import (
+    ScriptAsked,
+    in_lines,
+    run_script_step,
+    script_results,
+)
 from vezha.incidents.errors import AnsweredMeanwhile, ChecklistError, OperatorError
 from vezha.incidents.limits import TIMES_DAYS_MAX
 from vezha.incidents.views import get_incident, get_members
@@ -54,19 +58,6 @@ def _book(settings: Settings) -> ChecklistBook:
     return ChecklistBook(*settings.checklist_folders)
 
 
-def _print_json(document: Any) -> None:
-    typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
-
-
-def _print_table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns:
-        table.add_column(name)
-    for row in rows:
-        table.add_row(*row)
-    Console(soft_wrap=not sys.stdout.isatty(), markup=False).print(table)
-
-
 @app.command("list", help="Checklists: shipped ones and your own.")
 def list_(
     alert: Annotated[str, typer.Option(help="Only those for this alert.")] = "",
@@ -79,14 +70,14 @@ def list_(
     found = book.for_alert(alert, {}) if alert else list(loaded.checklists.values())
     found.sort(key=lambda c: c.name)
     if json:
-        _print_json([checklist_view(c) for c in found])
+        show_json([checklist_view(c) for c in found])
     else:
         rows = [
             (c.name, c.title, "own" if c.own else "shipped", str(len(c.steps)),
              ", ".join(c.applies_to))
             for c in found
         ]  # fmt: skip
-        _print_table(("Name", "Title", "From", "Steps", "For"), rows)
+        show_table(("Name", "Title", "From", "Steps", "For"), rows)
     for texts in loaded.problems.values():
         for text in texts:
             typer.echo(text, err=True)
@@ -105,7 +96,7 @@ def show(
         return
     one = _book(settings_of(state)).get(what)
     if json:
-        _print_json(checklist_detail(one))
+        show_json(checklist_detail(one))
     else:
         typer.echo(one.text, nl=not one.text.endswith("\n"))
 
@@ -113,6 +104,7 @@ def show(
 @app.command(help="Look files over: every fault with its line. Without files: all in force.")
 def lint(
     files: Annotated[list[Path] | None, typer.Argument(help="Files or folders.")] = None,
+    json: JsonOption = False,
     state: StateOption = "state",
 ) -> None:
     """Exit code 1 where there is a fault."""
@@ -121,14 +113,19 @@ def lint(
     if files and not paths:
         raise ChecklistError([f"{', '.join(map(str, files))}: no checklists there"])
     steps, faults = 0, 0
+    told: dict[str, list[str]] = {}
     for path in paths:
         try:
             steps += len(read_file(path, own=True).steps)
         except ChecklistError as fault:
             faults += len(fault.problems)
-            for text in fault.problems:
+            told[str(path)] = fault.problems
+            for text in () if json else fault.problems:
                 typer.echo(text, err=True)
-    typer.echo(f"{len(paths)} checklists with {steps} steps, {faults} faults.")
+    if json:
+        show_json({"checklists": len(paths), "steps": steps, "problems": told})
+    else:
+        typer.echo(f"{len(paths)} checklists with {steps} steps, {faults} faults.")
     if faults:
         raise typer.Exit(_EXIT_NO)
 
@@ -181,7 +178,7 @@ def runs(
     with opened_ledger(state) as (_, ledger), ledger.read() as connection:
         found = list_runs(connection, incident=incident, only_open=not all_, limit=limit)
     if json:
-        _print_json([run_view(v) for v in found])
+        show_json([run_view(v) for v in found])
         return
     if not found:
         typer.echo("No runs yet." if all_ else "No open runs.")
@@ -191,7 +188,7 @@ def runs(
          "–" if v.incident_id is None else str(v.incident_id), v.started_by, show_ms(v.started_ms))
         for v in found
     ]  # fmt: skip
-    _print_table(("#", "Checklist", "State", "To do", "Incident", "Begun by", "Begun"), rows)
+    show_table(("#", "Checklist", "State", "To do", "Incident", "Begun by", "Begun"), rows)
 
 
 @app.command(help="Answer a step: a number, a word, yes or no; nothing ticks it.")
@@ -236,6 +233,48 @@ def fill_(number: RunArgument, json: JsonOption = False, state: StateOption = "s
             _audit(connection, number, {"act": "fill"})
         _nudge(settings, number)
         _show_run(ledger, number, json)
+
+
+@app.command(
+    help="Show what running the script of a step would begin; --yes begins it, as a change."
+)
+def script(
+    number: RunArgument,
+    step: StepArgument,
+    hosts: Annotated[
+        list[str] | None, typer.Option("--host", help="On this host; without: the run's own.")
+    ] = None,
+    trying: Annotated[
+        bool, typer.Option("--dry-run", help="Let the script itself only say what it would do.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do it; without this it is only shown.")
+    ] = False,
+    json: JsonOption = False,
+    state: StateOption = "state",
+) -> None:
+    """The plan; with --yes a change."""
+    with opened_ledger(state) as (settings, ledger), signals_of(settings) as signals:
+        at_ms = now_ms()
+        up = signals.up(at_ms)
+        asked = ScriptAsked(number, step, person(), tuple(hosts or ()), trying)
+        if yes:
+            with ledger.begin() as connection:
+                made = run_script_step(connection, asked, up, at_ms, dry_run=False)
+                detail = {"run": str(number), "step": str(step), "rollout": str(made.rollout_id)}
+                audit(connection, Action.DELIVERY_START, str(made.change_id), detail)
+            nudge(settings, "changes")
+            _nudge(settings, number)
+        else:
+            with ledger.read() as connection:
+                made = run_script_step(connection, asked, up, at_ms, dry_run=True)
+    if json:
+        show_json({**made.as_json(), "started": yes})
+    elif yes:
+        typer.echo(f"Change {made.change_id} runs it: vezha checklist show {number}")
+    else:
+        typer.echo(made.as_json()["text"], nl=False)
+        typer.echo("Nothing was started. Start it with --yes.")
 
 
 @app.command(help="Sign a run off: every step is answered or skipped, and you say so.")
@@ -283,7 +322,7 @@ def figures(
         found = read_figures(connection, now_ms() - days * _DAY_MS)
     found = [f for f in found if name in ("", f.checklist)]
     if json:
-        _print_json(found)
+        show_json(found)
         return
     if not found:
         typer.echo("No runs yet.")
@@ -297,7 +336,7 @@ def figures(
              _seconds(s.median_s), _seconds(s.p95_s))
             for s in one.steps
         ]  # fmt: skip
-        _print_table(("#", "Step", "Done", "Skipped", "Stopped", "Median", "p95"), rows)
+        show_table(("#", "Step", "Done", "Skipped", "Stopped", "Median", "p95"), rows)
 
 
 def _seconds(value: float | None) -> str:
@@ -359,9 +398,10 @@ _MARKS = {"open": "[ ]", "answered": "[x]", "skipped": "[-]"}
 
 def _show_run(ledger: Ledger, id_: int, json: bool) -> None:
     with ledger.read() as connection:
-        shown = run_detail(read_run(connection, id_))
+        found = read_run(connection, id_)
+        shown = run_detail(found, script_results(connection, found))
     if json:
-        _print_json(shown)
+        show_json(shown)
         return
     of = f", incident {shown['incident']}" if shown["incident"] is not None else ""
     of += f", change {shown['change']}" if shown["change"] is not None else ""
@@ -387,7 +427,7 @@ def _show_step(step: dict[str, Any]) -> None:
     if step["query"]:
         typer.echo(f"       {step['query']}")
     filled = step["filled"]
-    if filled is not None:
+    if filled is not None and "series" in filled:
         if filled.get("error"):
             typer.echo(f"       cannot be asked: {filled['error']}")
         elif not filled["series"]:
@@ -397,6 +437,11 @@ def _show_step(step: dict[str, Any]) -> None:
             number = f"{value:g}" if isinstance(value, float | int) else value
             labels = ", ".join(f"{k}={v}" for k, v in sorted(series["labels"].items()))
             typer.echo(f"       {number} {step['unit']}  {labels}".rstrip())
+    if step["script"] and step["state"] == "open":
+        given = " ".join(f"{k}={v}" for k, v in step["parameters"].items())
+        typer.echo(f"       runs {step['script']} {given}".rstrip())
+    for line in in_lines(step["went"]) if step["went"] else ():
+        typer.echo(f"       {line}")
     if step["state"] != "open":
         value = "" if step["value"] in (True, None) else f"{step['value']} {step['unit']}".strip()
         said = " – ".join(t for t in (value, step["note"]) if t)

@@ -232,6 +232,9 @@ def _document(
     document = plans.make_plan(wanted, hosts, read_windows(connection, now_ms), now_ms)
     if kind is Kind.RULES:
         document["from"] = [_rules_before(connection, row.target)]
+    if kind is Kind.SCRIPT:
+        # whoever approves the plan has to see them
+        document["params"] = dict(row.params)
     return document
 
 

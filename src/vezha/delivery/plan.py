@@ -162,6 +162,11 @@ def _left_out(
         return "no_group", "nobody gave it a label; label it, or name its instance"
     capability = CAPABILITY[wanted.kind]
     if capability not in host.capabilities:
+        if wanted.kind is Kind.SCRIPT:
+            return (
+                "no_capability",
+                "it did not opt in: agent.toml there has no [scripts] enabled = true",
+            )
         return "no_capability", f"its agent does not take a {capability}"
     missing = incompatible(wanted.custom, host.facts)
     if missing:
@@ -209,7 +214,11 @@ def _nobody(wanted: Wanted, excluded: Sequence[Sequence[Any]]) -> str:
     if not excluded:
         return f"no host fits the selector {wanted.selector or '{}'}; see `vezha fleet list`"
     counts = Counter(e[2] for e in excluded)
-    shown = "; ".join(f"{why} ({EXCLUDED[why].split(';')[0]}): {n}" for why, n in counts.items())
+    first = {e[2]: f"{e[1]}: {e[3]}" for e in reversed(excluded)}
+    shown = "; ".join(
+        f"{why} ({first[why]})" + (f" and {n - 1} more" if n > 1 else "")
+        for why, n in counts.items()
+    )
     return f"the plan would have no hosts: {shown}"
 
 
@@ -291,13 +300,23 @@ def plan_text(number: int, document: Mapping[str, Any]) -> str:
         + "".join(f", one per {label} at once" for label in policy.get("one_per", ()))
         + (", forced" if policy.get("forced") else "")
         + (", only hosts that drift from it" if policy.get("only_drifted") else "")
+        + (", as a dry run of the script" if policy.get("dry_run") else "")
     )
+    if document["kind"] == Kind.SCRIPT.value:
+        params = " ".join(f"{k}={v}" for k, v in sorted(document.get("params", {}).items()))
+        lines.append(f"  runs with {params or 'no parameters'}")
+    needed = policy.get("approvals", {}).get("count", 0)
+    if needed:
+        who = "1 other person says" if needed == 1 else f"{needed} other people say"
+        lines.append(f"  waits until {who} yes ({policy['approvals']['role']} or above)")
     for at, wave in enumerate(document["waves"]):
         lines.append(
             f"  wave {at + 1} {wave['name']}: {_names([m[1] for m in wave['members']])}; "
             f"then {wave['bake_s']:g} s of watching"
         )
         steps = Counter(m[2] for m in wave["members"])
+        if document["kind"] == Kind.SCRIPT.value:
+            steps = Counter()
         for index, n in sorted(steps.items()):
             before = versions[index]
             lines += [f"    - {before.shown} ({n})", f"    + {to.shown}"]

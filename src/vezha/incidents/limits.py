@@ -165,3 +165,7 @@ ONSETS_PER_STEP_MAX = 20
 """New incidents that are dated back in one round."""
 BLAME_TOLD_SHARE = 0.5
 """From this share on the incident's timeline, and its messages, name the change."""
+CHECKLIST_SCRIPT_HOSTS_SHOWN = 50
+"""Hosts whose output a run's script step shows; the change has them all."""
+CHECKLIST_SCRIPT_HOSTS_MAX = 100
+"""Hosts on which a script step runs at one time."""

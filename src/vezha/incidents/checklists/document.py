@@ -73,6 +73,8 @@ class Step:
     parameters: tuple[tuple[str, str], ...] = ()
     optional: bool = False
     stops: tuple[Stop, ...] = ()
+    approvals: int = 0
+    """How many other people must say yes before its script runs."""
 
     @property
     def key(self) -> str:

@@ -42,6 +42,7 @@ _MARK = re.compile(r"\s*\{([^{}]*)\}\s*$")
 _STOP = re.compile(r"stop if\s+(.+?):\s*(.+)", re.IGNORECASE)
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _SCRIPT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
+_APPROVALS = re.compile(r",\s*approvals (\d)$")
 _CHART_SPAN_S = 3600
 _HEAD_END = "---"
 
@@ -203,7 +204,7 @@ class _Parser:
             known = ", ".join(k.value for k in Kind)
             self._fault(draft.line, f'"{kind_word}" is not a type of step; types are {known}')
             kind = Kind.TICK
-        unit, span_s, script = "", 0, ""
+        unit, span_s, script, approvals = "", 0, "", 0
         choices: tuple[str, ...] = ()
         parameters: tuple[tuple[str, str], ...] = ()
         rest = rest.strip()
@@ -216,6 +217,8 @@ class _Parser:
         elif kind is Kind.CHART:
             span_s = self._span(draft.line, rest)
         elif kind is Kind.SCRIPT:
+            if asked := _APPROVALS.search(rest):
+                rest, approvals = rest[: asked.start()], int(asked[1])
             script, parameters = self._script(draft.line, rest)
         elif rest:
             self._fault(draft.line, f'"{rest}" has no meaning after {kind.value}')
@@ -232,6 +235,7 @@ class _Parser:
             parameters,
             optional,
             self._stops(draft, kind, choices),
+            approvals,
         )
 
     def _span(self, line: int, text: str) -> int:

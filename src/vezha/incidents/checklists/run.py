@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from vezha.incidents.checklists.document import Checklist, Step, checked_answer
+from vezha.incidents.checklists.document import Checklist, Kind, Step, checked_answer
 from vezha.incidents.checklists.fill import stop_of
 from vezha.incidents.errors import AnsweredMeanwhile, AnswerError, WrongState
 from vezha.incidents.limits import CHECKLIST_EVENTS_MAX, NOTE_CHARS_MAX
@@ -34,6 +34,7 @@ class RunAct(Enum):
     SKIP = "skip"
     CLEAR = "clear"
     FILL = "fill"
+    RUN = "run"
     RESUME = "resume"
     SIGN = "sign"
     ABANDON = "abandon"
@@ -47,6 +48,7 @@ TABLE: dict[tuple[RunState, RunAct], str] = {
     (_R, _A.SKIP): "skipped",
     (_R, _A.CLEAR): "cleared",
     (_R, _A.FILL): "filled",
+    (_R, _A.RUN): "ran",
     (_R, _A.SIGN): "signed",
     (_R, _A.ABANDON): "abandoned",
     (_S, _A.CLEAR): "cleared",
@@ -126,7 +128,7 @@ class Run:
             step.actor, step.at_ms = ("", None) if open_ else (event.actor, event.at_ms)
             step.revision = event.number
             self.signatures.clear()  # what was signed is not what stands there now
-        elif event.kind == "filled":
+        elif event.kind in ("filled", "ran"):
             assert step is not None
             step.filled = event.value
         elif event.kind == "stopped":
@@ -179,7 +181,7 @@ def decide(run: Run, asked: Asked) -> list[RunEvent]:
         run.apply(event)
         made.append(event)
 
-    if asked.act in (RunAct.ANSWER, RunAct.SKIP, RunAct.CLEAR, RunAct.FILL):
+    if asked.act in (RunAct.ANSWER, RunAct.SKIP, RunAct.CLEAR, RunAct.FILL, RunAct.RUN):
         step = run.checklist.step(asked.step)
         value = _value_of(run, step, asked)
         add(kind, step.number, value, asked.text)
@@ -200,6 +202,10 @@ def decide(run: Run, asked: Asked) -> list[RunEvent]:
 
 def _value_of(run: Run, step: Step, asked: Asked) -> Any:
     known = run.step(step.number)
+    if asked.act is RunAct.RUN:
+        if step.kind is not Kind.SCRIPT:
+            raise AnswerError(f"step {step.number} runs no script")
+        return asked.value
     if asked.act is RunAct.FILL:
         if not step.fills:
             raise AnswerError(f"step {step.number} asks no query")
