@@ -260,28 +260,20 @@ def plan(
         typer.echo(f"Nothing was kept. Keep it: vezha change plan {number} --keep")
 
 
-@app.command(help="Say yes to the newest plan, or (--wave) to one of its waves.")
-def approve(
-    number: NumberArgument,
-    comment: Annotated[str, typer.Option("--comment", "-m", help="Why.")] = "",
-    wave: Annotated[str, typer.Option(help="Only this wave's gate.")] = "",
-    state: StateOption = "state",
-    json: JsonOption = False,
-) -> None:
-    """Yes."""
-    _answer(state, number, "approved", comment, wave, json)
+def _add_answer(verb: str, word: str, answer: str) -> None:
+    @app.command(verb, help=f"Say {word} to the newest plan, or (--wave) to one of its waves.")
+    def say(
+        number: NumberArgument,
+        comment: Annotated[str, typer.Option("--comment", "-m", help="Why.")] = "",
+        wave: Annotated[str, typer.Option(help="Only this wave's gate.")] = "",
+        state: StateOption = "state",
+        json: JsonOption = False,
+    ) -> None:
+        _answer(state, number, answer, comment, wave, json)
 
 
-@app.command(help="Say no to the newest plan, or (--wave) to one of its waves.")
-def reject(
-    number: NumberArgument,
-    comment: Annotated[str, typer.Option("--comment", "-m", help="Why.")] = "",
-    wave: Annotated[str, typer.Option(help="Only this wave's gate.")] = "",
-    state: StateOption = "state",
-    json: JsonOption = False,
-) -> None:
-    """No."""
-    _answer(state, number, "rejected", comment, wave, json)
+for _verb in (("approve", "yes", "approved"), ("reject", "no", "rejected")):
+    _add_answer(*_verb)
 
 
 def _answer(state: str, number: int, answer: str, comment: str, wave: str, json: bool) -> None:

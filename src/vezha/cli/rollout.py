@@ -136,50 +136,48 @@ def _steer(state: str, number: int, act: str, why: str, said: str, json: bool) -
     typer.echo(f"Rollout {number} {said}.")
 
 
-@app.command(help="Let a rollout wait; hosts that are in flight arrive.")
-def pause(
-    number: NumberArgument, why: WhyOption = "", state: StateOption = "state",
-    json: JsonOption = False,
-) -> None:  # fmt: skip
-    """Pause."""
-    _steer(state, number, "pause", why, "waits", json)
+_STEERED = (
+    ("pause", "waits", "Let a rollout wait; hosts that are in flight arrive."),
+    ("resume", "goes on, as far as its gates let it", "Let a rollout go on."),
+)
+_ENDED = (
+    (
+        "abort",
+        "ends; hosts that have it keep it",
+        "keep it",
+        "End a rollout; hosts that have it keep it.",
+    ),
+    ("revert", "is taken back", "go back", "Take a rollout back: hosts that have it go back."),
+)
 
 
-@app.command(help="Let a rollout go on.")
-def resume(
-    number: NumberArgument, why: WhyOption = "", state: StateOption = "state",
-    json: JsonOption = False,
-) -> None:  # fmt: skip
-    """Resume."""
-    _steer(state, number, "resume", why, "goes on, as far as its gates let it", json)
+def _add_steered(act: str, said: str, about: str) -> None:
+    @app.command(act, help=about)
+    def steer(
+        number: NumberArgument, why: WhyOption = "", state: StateOption = "state",
+        json: JsonOption = False,
+    ) -> None:  # fmt: skip
+        _steer(state, number, act, why, said, json)
 
 
-@app.command(help="End a rollout; hosts that have it keep it. Only said without --yes.")
-def abort(
-    number: NumberArgument,
-    why: WhyOption = "",
-    yes: YesOption = False,
-    state: StateOption = "state",
-    json: JsonOption = False,
-) -> None:
-    """Abort."""
-    if not yes:
-        _only_said(state, number, "keep it", "would not get it", json)
-    _steer(state, number, "abort", why, "ends; hosts that have it keep it", json)
+def _add_ended(act: str, said: str, having: str, about: str) -> None:
+    @app.command(act, help=f"{about} Only said without --yes.")
+    def end(
+        number: NumberArgument,
+        why: WhyOption = "",
+        yes: YesOption = False,
+        state: StateOption = "state",
+        json: JsonOption = False,
+    ) -> None:
+        if not yes:
+            _only_said(state, number, having, "would not get it", json)
+        _steer(state, number, act, why, said, json)
 
 
-@app.command(help="Take a rollout back: hosts that have it go back. Only said without --yes.")
-def revert(
-    number: NumberArgument,
-    why: WhyOption = "",
-    yes: YesOption = False,
-    state: StateOption = "state",
-    json: JsonOption = False,
-) -> None:
-    """Revert."""
-    if not yes:
-        _only_said(state, number, "go back", "would not get it", json)
-    _steer(state, number, "revert", why, "is taken back", json)
+for _one in _STEERED:
+    _add_steered(*_one)
+for _other in _ENDED:
+    _add_ended(*_other)
 
 
 def _only_said(state: str, number: int, having: str, waiting: str, json: bool) -> None:

@@ -19,7 +19,7 @@ from vezha.delivery.errors import SpecError
 from vezha.delivery.limits import SENTENCE_CHARS_MAX, WINDOW_MS_MAX
 from vezha.delivery.selector import Selector, parse_selector
 from vezha.ledger.tables import freeze as freeze_table
-from vezha.model.recurrence import Recurrence
+from vezha.model.recurrence import Recurrence, kept_recurrence
 
 KINDS = ("freeze", "maintenance")
 OVERRUNS = ("finish", "hold")
@@ -145,13 +145,7 @@ def add_window(
 ) -> int:
     """Keep a window; its number. Raises SpecError."""
     parsed = check_window(kind, selector, starts_ms, ends_ms, time_zone, overrun, comment, now_ms)
-    document = None
-    if recurs is not None:
-        document = {
-            "days": list(recurs.days),
-            "start_minute": recurs.start_minute,
-            "minutes": recurs.minutes,
-        }
+    document = None if recurs is None else recurs.as_row()
     made = connection.execute(
         insert(freeze_table).values(
             kind=kind, name=name, selector=parsed.text, starts_ms=starts_ms, ends_ms=ends_ms,
@@ -185,16 +179,8 @@ def read_windows(connection: Connection, ends_after_ms: int) -> list[Window]:
 
 def _of(rows: Iterable[Any]) -> Iterable[Window]:
     for row in rows:
-        recurs = None
-        if row.recurs:
-            recurs = Recurrence(
-                tuple(row.recurs["days"]),
-                row.recurs["start_minute"],
-                row.recurs["minutes"],
-                row.time_zone,
-            )
         yield Window(
             row.id, row.kind, row.name, parse_selector(row.selector), row.starts_ms, row.ends_ms,
-            recurs, row.time_zone, row.overrun, row.comment, row.author, row.created_ms,
-            row.ended_by,
+            kept_recurrence(row.recurs), row.time_zone, row.overrun, row.comment, row.author,
+            row.created_ms, row.ended_by,
         )  # fmt: skip

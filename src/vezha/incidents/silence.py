@@ -18,7 +18,7 @@ from vezha.incidents.errors import SilenceError
 from vezha.incidents.limits import MATCHERS_MAX, NOTE_CHARS_MAX, SILENCE_MS_MAX
 from vezha.ledger.tables import silence as silence_table
 from vezha.model import recurrence
-from vezha.model.recurrence import Recurrence
+from vezha.model.recurrence import Recurrence, kept_recurrence
 
 _OPS = ("=", "!=", "=~", "!~")
 _MATCHER = re.compile(
@@ -167,14 +167,7 @@ def add_silence(
         "author": author,
         "comment": comment,
         "created_ms": now_ms,
-        "recurs": None
-        if recurs is None
-        else {
-            "days": list(recurs.days),
-            "start_minute": recurs.start_minute,
-            "minutes": recurs.minutes,
-            "time_zone": recurs.time_zone,
-        },
+        "recurs": None if recurs is None else recurs.as_row(),
     }
     made = connection.execute(insert(silence_table).values(row)).inserted_primary_key
     assert made is not None
@@ -203,15 +196,6 @@ def read_silences(connection: Connection, ends_after_ms: int) -> list[Silence]:
 
 
 def _of(row: Any) -> Silence:
-    recurs = None
-    if row.recurs:
-        document = row.recurs
-        recurs = Recurrence(
-            tuple(document["days"]),
-            document["start_minute"],
-            document["minutes"],
-            document["time_zone"],
-        )
     matchers = tuple(LabelMatcher(m["name"], m["op"], m["value"]) for m in row.matchers)
     return Silence(
         row.id,
@@ -222,5 +206,5 @@ def _of(row: Any) -> Silence:
         row.comment,
         row.created_ms,
         row.ended_by,
-        recurs,
+        kept_recurrence(row.recurs),
     )

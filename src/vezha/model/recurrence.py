@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -39,11 +40,27 @@ class Recurrence:
                 return int(begin.timestamp() * 1000)
         raise AssertionError("a week without one of its days")
 
+    def as_row(self) -> dict[str, Any]:
+        """As a ledger keeps it."""
+        return {
+            "days": list(self.days),
+            "start_minute": self.start_minute,
+            "minutes": self.minutes,
+            "time_zone": self.time_zone,
+        }
+
     def _begin(self, day: date) -> datetime | None:
         if day.weekday() not in self.days:
             return None
         begin = datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(self.time_zone))
         return begin + timedelta(minutes=self.start_minute)
+
+
+def kept_recurrence(row: Mapping[str, Any] | None) -> Recurrence | None:
+    """What `as_row` made; None where there is none."""
+    if not row:
+        return None
+    return Recurrence(tuple(row["days"]), row["start_minute"], row["minutes"], row["time_zone"])
 
 
 def make_recurrence(days: Sequence[str], start: str, minutes: int, time_zone: str) -> Recurrence:

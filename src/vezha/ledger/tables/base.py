@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import MetaData
+from typing import Any
+
+from sqlalchemy import Column, ForeignKey, Integer, MetaData
 
 metadata = MetaData(
     naming_convention={
@@ -13,3 +15,8 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+
+def part_of(name: str, owner: str, **options: Any) -> Column[int]:
+    """The column *name* of rows that are a part of the row *owner* (`table.id`) and go with it."""
+    return Column(name, Integer, ForeignKey(owner, ondelete="CASCADE"), **options)

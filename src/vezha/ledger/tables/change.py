@@ -10,7 +10,6 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Column,
-    ForeignKey,
     Index,
     Integer,
     String,
@@ -20,7 +19,7 @@ from sqlalchemy import (
 )
 
 from vezha.ledger.limits import NAME_CHARS_MAX
-from vezha.ledger.tables.base import metadata
+from vezha.ledger.tables.base import metadata, part_of
 
 change = Table(
     "change",
@@ -79,13 +78,7 @@ change_event = Table(
     "change_event",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column(
-        "change_id",
-        Integer,
-        ForeignKey("change.id", ondelete="CASCADE"),
-        nullable=False,
-        index=True,
-    ),
+    part_of("change_id", "change.id", nullable=False, index=True),
     Column("at_ms", BigInteger, nullable=False),
     Column("kind", String(24), nullable=False),
     Column("actor", String(NAME_CHARS_MAX), nullable=False),
@@ -98,12 +91,7 @@ plan = Table(
     "plan",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column(
-        "change_id",
-        Integer,
-        ForeignKey("change.id", ondelete="CASCADE"),
-        nullable=False,
-    ),
+    part_of("change_id", "change.id", nullable=False),
     # counts from 1 within the change
     Column("number", Integer, nullable=False),
     # of the document: what was approved is what is run
@@ -120,12 +108,7 @@ approval = Table(
     "approval",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column(
-        "plan_id",
-        Integer,
-        ForeignKey("plan.id", ondelete="CASCADE"),
-        nullable=False,
-    ),
+    part_of("plan_id", "plan.id", nullable=False),
     # -1: the plan as a whole; else the wave whose manual gate asked
     Column("wave", Integer, nullable=False),
     Column("user_name", String(NAME_CHARS_MAX), nullable=False),

@@ -10,7 +10,6 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Column,
-    ForeignKey,
     Integer,
     String,
     Table,
@@ -19,18 +18,12 @@ from sqlalchemy import (
 )
 
 from vezha.ledger.limits import NAME_CHARS_MAX
-from vezha.ledger.tables.base import metadata
+from vezha.ledger.tables.base import metadata, part_of
 
 directive = Table(
     "directive",
     metadata,
-    Column(
-        "host_id",
-        Integer,
-        ForeignKey("host.id", ondelete="CASCADE"),
-        primary_key=True,
-        autoincrement=False,
-    ),
+    part_of("host_id", "host.id", primary_key=True, autoincrement=False),
     # release, config, script
     Column("kind", String(16), primary_key=True),
     # a script's run, "" for the others
@@ -71,13 +64,7 @@ progress = Table(
 running = Table(
     "running",
     metadata,
-    Column(
-        "host_id",
-        Integer,
-        ForeignKey("host.id", ondelete="CASCADE"),
-        primary_key=True,
-        autoincrement=False,
-    ),
+    part_of("host_id", "host.id", primary_key=True, autoincrement=False),
     Column("agent_id", String(32), nullable=False),
     # the running code: build id, version as a person reads it, hash of its file
     Column("build", String(64), nullable=False),
@@ -100,13 +87,7 @@ running = Table(
 proven_config = Table(
     "proven_config",
     metadata,
-    Column(
-        "host_id",
-        Integer,
-        ForeignKey("host.id", ondelete="CASCADE"),
-        primary_key=True,
-        autoincrement=False,
-    ),
+    part_of("host_id", "host.id", primary_key=True, autoincrement=False),
     # of the directive that it belongs to
     Column("generation", BigInteger, nullable=False),
     Column("effective_sha256", String(64), nullable=False),

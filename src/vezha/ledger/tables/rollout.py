@@ -21,19 +21,13 @@ from sqlalchemy import (
 )
 
 from vezha.ledger.limits import NAME_CHARS_MAX
-from vezha.ledger.tables.base import metadata
+from vezha.ledger.tables.base import metadata, part_of
 
 rollout = Table(
     "rollout",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column(
-        "change_id",
-        Integer,
-        ForeignKey("change.id", ondelete="CASCADE"),
-        nullable=False,
-        index=True,
-    ),
+    part_of("change_id", "change.id", nullable=False, index=True),
     Column("plan_id", Integer, ForeignKey("plan.id"), nullable=False),
     # what agents compare: each directive of a later rollout or rollback has a higher one
     Column("generation", BigInteger, nullable=False, unique=True),
@@ -73,13 +67,7 @@ rollout = Table(
 attempt = Table(
     "attempt",
     metadata,
-    Column(
-        "rollout_id",
-        Integer,
-        ForeignKey("rollout.id", ondelete="CASCADE"),
-        primary_key=True,
-        autoincrement=False,
-    ),
+    part_of("rollout_id", "rollout.id", primary_key=True, autoincrement=False),
     # no key to host: what became of a host is kept when the host is removed
     Column("host_id", Integer, primary_key=True, autoincrement=False),
     Column("host", String(NAME_CHARS_MAX), nullable=False),
@@ -126,12 +114,7 @@ verdict = Table(
     "verdict",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column(
-        "rollout_id",
-        Integer,
-        ForeignKey("rollout.id", ondelete="CASCADE"),
-        nullable=False,
-    ),
+    part_of("rollout_id", "rollout.id", nullable=False),
     Column("wave", Integer, nullable=False),
     # the gate's name within the change, its kind, and how it was set
     Column("gate", String(NAME_CHARS_MAX), nullable=False),
