@@ -108,12 +108,8 @@ def test_a_checklist_runs_a_script_and_shows_what_it_wrote(scene: Scene) -> None
         run = str(json.loads(out)["id"])
         scene.wait(lambda: "script" in scene.publisher.running("one").capabilities)
         assert f"runs with who={who}" in scene.vezha("checklist", "script", run, "1")
-        scene.vezha("checklist", "script", run, "1", "--yes")
-
-        def went(run: str = run) -> Any:
-            shown = json.loads(scene.vezha("checklist", "show", run, "--json"))
-            return shown["checklist_steps"][0]["went"]
-
-        scene.wait(lambda: went()["hosts"][0]["exit_code"] is not None)
-        (host,) = went()["hosts"]
+        begun = json.loads(scene.vezha("checklist", "script", run, "1", "--yes", "--json"))
+        scene.vezha("rollout", "wait", str(begun["rollout_id"]), "--timeout", "4m", code=code)
+        shown = json.loads(scene.vezha("checklist", "show", run, "--json"))
+        (host,) = shown["checklist_steps"][0]["went"]["hosts"]
         assert (host["state"], host["exit_code"], host["output"]) == (state, code, f"hello {who}\n")

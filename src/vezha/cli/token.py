@@ -14,6 +14,8 @@ from vezha.cli.table import show_json, show_table
 from vezha.cli.user import actor
 from vezha.server.reading import parse_duration
 
+_A = {Role.VIEWER: "a viewer", Role.OPERATOR: "an operator", Role.ADMIN: "an admin"}
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
 
@@ -68,7 +70,7 @@ def create(
         show_json({"id": number, "name": name, "role": role.value, "token": secret})
         return
     # The secret alone on standard output, so that a script can keep it.
-    typer.echo(f"Token {number}, {name}, may what a {role.value} may. Shown this once:", err=True)
+    typer.echo(f"Token {number}, {name}, may what {_A[role]} may. Shown this once:", err=True)
     typer.echo(secret)
 
 

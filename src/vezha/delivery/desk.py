@@ -179,7 +179,7 @@ def plan_change(
     names = [m[1] for wave in document["waves"] for m in wave["members"]]
     move_change(
         connection, row, Act.PLAN, actor=actor, now_ms=now_ms,
-        text=f"plan {number}: {len(names)} hosts, {len(document['excluded'])} left out",
+        text=f"plan {number}: {_hosts(len(names))}, {len(document['excluded'])} left out",
         data={"plan": number}, hosts=names,
     )  # fmt: skip
     return number, document
@@ -206,6 +206,10 @@ def rules_to_rehearse(connection: Connection, id_: int) -> RulesToTry | None:
     return RulesToTry(
         Version(found.version, found.target, found.sha256, found.length), before, span_s
     )
+
+
+def _hosts(count: int) -> str:
+    return "1 host" if count == 1 else f"{count} hosts"
 
 
 def preview_plan(

@@ -62,7 +62,7 @@ _DUE: tuple[tuple[str, str, str], ...] = (
     ("certificate", "min by (instance) (vezha_check_certificate_expiry_timestamp_seconds) - time()",
      INSTANCE),
     ("domain", "min by (instance) (vezha_check_domain_expiry_timestamp_seconds) - time()", INSTANCE),
-    ("trust", "min by (role) (vezha_trust_expires_seconds)", "role"),
+    ("trust", "min by (role) (vezha_trust_expires_seconds{role=~'root|targets'})", "role"),
     ("disk", "min by (instance, mountpoint) (vezha_disk_full_forecast_seconds)", "mountpoint"),
 )  # fmt: skip
 """Kind, expression of the seconds that are left, and the label that names the thing."""

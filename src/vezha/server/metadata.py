@@ -7,6 +7,8 @@ from vezha.trust.errors import Refused, TrustError
 from vezha.trust.folder import ReleaseFolder
 from vezha.world import World
 
+OFFLINE_ROLES = ("root", "targets")
+"""Roles whose keys the server does not have."""
 _ASK_EVERY_S = 30.0
 
 
@@ -37,7 +39,9 @@ class MetadataGuard:
         past = sorted(role for role, at_s in expiries.items() if at_s <= self._world.clock.now())
         if not past:
             return ""
+        said = f"the signed {' and '.join(past)} metadata has expired; "
+        if any(role in OFFLINE_ROLES for role in past):
+            return f"{said}sign it anew with the offline keys: `vezha release renew --keys FOLDER`"
         return (
-            f"the signed {' and '.join(past)} metadata has expired; sign it anew with "
-            "`vezha release sign`"
+            f"{said}the server signs that anew by itself: see why not with `vezha release verify`"
         )
