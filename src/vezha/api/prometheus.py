@@ -156,7 +156,7 @@ async def runtime_info(call: Call) -> dict[str, Any]:
         "status": "success",
         "data": {
             "startTime": datetime.fromtimestamp(began_s, timezone.utc).isoformat(),
-            "storageRetention": f"{general_s:g}s",
+            "storageRetention": f"{general_s:.0f}s",
             "retention": policies,
         },
     }

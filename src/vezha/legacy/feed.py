@@ -87,7 +87,9 @@ class FeedClient:
         transport.write(packed)
         batch = self._batch
         try:
-            return await asyncio.wait_for(future, self._timeout_s)
+            # `wait_for` of Python 3.11 forgets that it was cancelled where the answer is just there
+            async with asyncio.timeout(self._timeout_s):
+                return await future
         except TimeoutError:
             raise NotNow("the store did not make the samples durable in time") from None
         finally:
@@ -106,7 +108,8 @@ class FeedClient:
         rows = [(m.name, m.op.value, m.value) for m in matchers]
         transport.write(feed.pack_delete(feed.DeleteAsked(batch, rows, start_ms, end_ms)))
         try:
-            return await asyncio.wait_for(future, self._timeout_s)
+            async with asyncio.timeout(self._timeout_s):
+                return await future
         except TimeoutError:
             raise NotNow("the store did not answer in time") from None
         finally:

@@ -84,7 +84,8 @@ class Delivering:
                     # our own mistake in one rollout must not take the whole contour with it
                     _log.exception("delivery_broke")
                 try:
-                    await asyncio.wait_for(self._wake.wait(), DELIVERY_LOOK_EVERY_S)
+                    async with asyncio.timeout(DELIVERY_LOOK_EVERY_S):
+                        await self._wake.wait()
                 except TimeoutError:
                     continue
         finally:

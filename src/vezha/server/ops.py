@@ -115,7 +115,8 @@ async def _serve(
             except SQLAlchemyError as fault:
                 _log.error("the ledger is not reachable; trying again", error=str(fault))
             try:
-                await asyncio.wait_for(wake.wait(), _LOOK_EVERY_S)
+                async with asyncio.timeout(_LOOK_EVERY_S):
+                    await wake.wait()
             except TimeoutError:
                 continue
     finally:

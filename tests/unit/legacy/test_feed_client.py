@@ -15,6 +15,7 @@ from vezha.legacy.feed import FeedClient
 from vezha.legacy.series import SeriesTable
 from vezha.model.labels import metric
 from vezha.testing.sink import MemorySink
+from vezha.wire.feed import BatchDurable
 
 
 def test_survives_a_restart_of_the_data_contour(tmp_path: Path) -> None:
@@ -91,6 +92,29 @@ async def _slow(tmp_path: Path) -> None:
     client = FeedClient(str(tmp_path / "feed.sock"), table, timeout_s=0.05)
     with pytest.raises(NotNow, match="in time"):
         await client.write(batch_of([table.number(metric("a"))], [1], [1.0]))
+    client.close()
+    receiver.stop()
+    await intake.finish()
+
+
+def test_who_is_stopped_as_the_answer_comes_is_stopped(tmp_path: Path) -> None:
+    asyncio.run(_stopped(tmp_path))
+
+
+async def _stopped(tmp_path: Path) -> None:
+    intake = Intake(MemorySink(), lambda: 0, interval_s=0.01)  # never runs
+    receiver = Feed(intake, str(tmp_path / "feed.sock"))
+    await receiver.start()
+    table = SeriesTable()
+    client = FeedClient(str(tmp_path / "feed.sock"), table)
+    writing = asyncio.create_task(client.write(batch_of([table.number(metric("a"))], [1], [1.0])))
+    while not client._waiting:
+        await asyncio.sleep(0.001)
+    (batch,) = client._waiting
+    client.answered(BatchDurable(batch, 0))
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
     client.close()
     receiver.stop()
     await intake.finish()

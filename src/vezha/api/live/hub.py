@@ -127,7 +127,8 @@ class Hub:
                 # A nudge or a new viewer shortens the pause, but not below what a tick costs.
                 await asyncio.sleep(min(pause_s, took_s))
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), max(0.0, pause_s - took_s))
+                    async with asyncio.timeout(max(0.0, pause_s - took_s)):
+                        await self._wake.wait()
         finally:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
