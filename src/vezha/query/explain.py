@@ -44,9 +44,10 @@ def explain_text(result: Result) -> str:
     lines: list[str] = []
 
     def show(node: dict[str, Any], depth: int) -> None:
+        read = f" [{node['tiles']} tiles, {node['bytes_read']} bytes]" if "tiles" in node else ""
         lines.append(
             f"{node['ms']:9.3f} ms {node['series']:8d} series {node['samples']:10d} samples  "
-            f"{'  ' * depth}{node['expr']}"
+            f"{'  ' * depth}{node['expr']}{read}"
         )
         for child in node["children"]:
             show(child, depth + 1)

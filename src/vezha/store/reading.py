@@ -175,7 +175,7 @@ class Reading:
         if self._tombstones and order:
             refs = plan.match.refs[np.array(order)]
             data = without_deleted(data, refs, self._tombstones)
-        data.notes["tiles"] = looking.tiles
+        data.notes["tiles"], data.notes["bytes_read"] = looking.tiles, looking.bytes_read
         if looking.rolled:
             data.notes["resolution"] = {f"{t // 1000} s": n for t, n in looking.rolled.items()}
         else:
@@ -233,6 +233,7 @@ class Reading:
 
         newest_in_head(newest, flat, positions_of, plan.roster, slabs, start, end)
         opened: list[Tile] = []
+        looking = Looking(start, end, None)
         for day in self._files(start, end):
             directory = day.directory()
             near = directory[(directory[:, MIN_TS] <= end) & (directory[:, MAX_TS] > start)]
@@ -242,7 +243,7 @@ class Reading:
             behind = newest.ts <= int(near[:, MAX_TS].max())
             if behind.any():
                 cells = np.unique(cells_of(self._index, plan.refs[behind]))
-                opened += [tile for tile, _ in self._tiles(cells, day, start, end)]
+                opened += [tile for tile, _ in self._tiles(cells, day, start, end, looking=looking)]
         tiles = newest_in_tiles(newest, positions_of, opened, start, end)
         found = newest.found
         if len(found) > selection.samples_max:
@@ -254,7 +255,7 @@ class Reading:
             newest.ts[places],
             newest.values[places],
             np.arange(len(order) + 1, dtype=np.int64),
-            notes={"tiles": tiles},
+            notes={"tiles": tiles, "bytes_read": looking.bytes_read},
         )
 
     def _flat(self, plan: _Plan) -> FlatLayouts:
@@ -300,7 +301,7 @@ class Reading:
     ) -> None:
         """Samples of the hours that roll-ups do not cover."""
         start, end, begin = looking.start, looking.end, file.day * DAY_MS
-        for tile, hours in self._tiles(plan.cells, file, start, end, strips, covered):
+        for tile, hours in self._tiles(plan.cells, file, start, end, strips, covered, looking):
             looking.tiles += 1
             for first, last in [(0, 0)] if hours is None else runs(hours):
                 low, high = start, end
@@ -330,6 +331,7 @@ class Reading:
         end: int,
         strips: I64 | None = None,
         covered: I64 | None = None,
+        looking: Looking | None = None,
     ) -> list[tuple[Tile, int | None]]:
         """Tiles in the order in which their samples came in, each with the hours (bits) of it
         that are wanted, None being all. *covered* are hours of each strip that are not."""
@@ -352,6 +354,8 @@ class Reading:
                 blob = blobs.get(number)
                 if blob is not None:
                     tiles[number] = self._open(day, number, blob)
+                if looking is not None and isinstance(blob, bytes):
+                    looking.bytes_read += len(blob)
             if len(blobs) == len(missing):
                 break
             # a merge replaced tiles between looking and fetching: look again

@@ -16,10 +16,10 @@ from vezha.store.days import CELL, FLUSH, DayFile, NewTile
 from vezha.store.errors import StoreCorrupt
 from vezha.store.flush import tiles_of_sorted
 from vezha.store.index import SeriesIndex
-from vezha.store.limits import COLUMNS_PER_TILE, HOSTS_PER_TILE
 from vezha.store.merge import joined
 from vezha.store.partition import Partitions
 from vezha.store.policy import Assignment
+from vezha.store.reading import cells_of
 from vezha.store.tile import decode
 
 log = structlog.get_logger(__name__)
@@ -38,9 +38,7 @@ def refile(
     the policies that got something. `names[i]` is the partition of policy i."""
     directory = file.directory()
     foreign = np.flatnonzero(assignment.all() != here)
-    columns = index.column_of[foreign].astype(np.int64) // COLUMNS_PER_TILE
-    hosts = index.host_of[foreign].astype(np.int64) // HOSTS_PER_TILE
-    candidates = directory[np.isin(directory[:, CELL], np.unique((columns << 32) | hosts))]
+    candidates = directory[np.isin(directory[:, CELL], np.unique(cells_of(index, foreign)))]
     moved: set[int] = set()
     for number, flush in candidates[:, [_ID, FLUSH]].tolist():
         blob = file.fetch([number]).get(number)

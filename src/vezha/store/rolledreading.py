@@ -37,7 +37,8 @@ _NO_SPANS: I64 = np.empty((0, 2), np.int64)
 @dataclass(slots=True)
 class Looking:
     """One selection's way through the days: which of which partition, with which tiers of roll-ups; the planes of
-    the answer's rows; spans of the head, which a roll-up must not overlap; and what was used."""
+    the answer's rows; spans of the head, which a roll-up must not overlap; and what was used, with
+    the bytes that came from the files and not from the cache."""
 
     start: int
     end: int
@@ -47,6 +48,7 @@ class Looking:
     planes: tuple[int, ...] = ()
     spans: I64 = field(default_factory=lambda: _NO_SPANS)
     tiles: int = 0
+    bytes_read: int = 0
     rolled: dict[int, int] = field(default_factory=dict)
 
 
@@ -115,7 +117,7 @@ class RolledReading:
         """Put in chunks that are whole; one row of each that was. With *only* there are no
         samples any more: where planes are missing (of what is no counter), the last values are
         taken for them."""
-        tiles = self._open(file, rows[:, ID].tolist())
+        tiles = self._open(file, rows[:, ID].tolist(), looking)
         by_chunk: dict[tuple[int, int], dict[int, int]] = {}
         for i, (strip, plane, since) in enumerate(rows[:, [STRIP, PLANE, SINCE]].tolist()):
             by_chunk.setdefault((strip, since), {})[plane] = i
@@ -137,7 +139,9 @@ class RolledReading:
             looking.rolled[file.tier_ms] = looking.rolled.get(file.tier_ms, 0) + len(taken)
         return taken
 
-    def _open(self, file: RolledFile, numbers: list[int]) -> dict[int, Tile]:
+    def _open(
+        self, file: RolledFile, numbers: list[int], looking: Looking | None = None
+    ) -> dict[int, Tile]:
         tiles: dict[int, Tile] = {}
         for number in numbers:
             tile = self._cache.get((file.path, number))
@@ -150,6 +154,8 @@ class RolledReading:
             except StoreCorrupt:
                 continue  # the samples are there
             tiles[number] = tile
+            if looking is not None:
+                looking.bytes_read += len(blob)
             self._cache.put((file.path, number), tile)
         return tiles
 

@@ -12,7 +12,10 @@ import pytest
 from tests.unit.store.conftest import HOST, T0_MS, Bench, read, schema_of
 
 from vezha.model.labels import metric
+from vezha.query import Engine
+from vezha.query.explain import explain_text, explain_tree
 from vezha.store import Store, StoreInUse, StoreReader, StoreSettings, TooManySeries, UnknownSchema
+from vezha.store.check import stat
 from vezha.store.head import claim_folder
 from vezha.testing.disk import MemoryDisk
 
@@ -269,3 +272,20 @@ def test_slabs_of_a_store_that_is_gone_are_swept(bench: Bench) -> None:
     assert not gone.exists()
     assert (there / "1.slab").exists()
     assert (shared / "own").exists()
+
+
+def test_explaining_tells_tiles_and_bytes_that_came_from_the_files(bench: Bench) -> None:
+    bench.store.put_schema(1, schema_of("cpu"))
+    for i in range(60):
+        bench.frame(1, i, T0_MS - 60_000 + i * 1000, [float(i) ** 1.5])
+    bench.store.flush()
+    tile_bytes = sum(day.tile_bytes for day in stat(bench.store.path))
+    reader = StoreReader.open(bench.store.path)
+    for read_bytes in (tile_bytes, 0):  # the second time it is in memory
+        result = Engine(reader).range(
+            "sum_over_time(cpu[1m])", T0_MS - 30_000, T0_MS, 1_000, explain=True
+        )
+        (node,) = explain_tree(result)
+        assert (node["tiles"], node["bytes_read"]) == (1, read_bytes)
+        assert f"[1 tiles, {read_bytes} bytes]" in explain_text(result)
+    reader.close()
