@@ -5,6 +5,9 @@ import { defineConfig, type Plugin } from 'vite'
 
 const OUT = process.env.VEZHA_UI_OUT ?? '../src/vezha/ui/static'
 
+/** What every page needs, or nearly every one. */
+const FIRST = /preact|signals|src.(api|i18n.(index|quantity)|state|shell.(?!Palette|KeysHelp|WalkBar)|parts.(now|place|IncidentCard|looks|AddHost))|draw.colours/
+
 /** Text below this many bytes travels in one packet anyway. */
 const WORTH_COMPRESSING = 200
 
@@ -35,7 +38,8 @@ function compressOnce(): Plugin {
   }
 }
 
-/** The Latin face is on every page, so it is asked for before the style sheet has arrived. */
+/** The Latin face is on every page, so it is asked for before the style sheet has arrived; yet after
+ * what draws the page, which reads well in another face for a moment. */
 function preloadFace(): Plugin {
   return {
     name: 'preload-face',
@@ -49,7 +53,7 @@ function preloadFace(): Plugin {
           {
             tag: 'link',
             injectTo: 'head-prepend',
-            attrs: { rel: 'preload', as: 'font', type: 'font/woff2', href: `/${face}`, crossorigin: true },
+            attrs: { rel: 'preload', as: 'font', type: 'font/woff2', href: `/${face}`, crossorigin: true, fetchpriority: 'low' },
           },
         ]
       },
@@ -84,6 +88,18 @@ export default defineConfig({
     target: 'es2023',
     cssTarget: ['chrome125', 'firefox128', 'safari17.5'],
     reportCompressedSize: false,
+    rolldownOptions: {
+      output: {
+        // What the entry and the first page share travels in one file: each further one costs a phone
+        // another way there and back.
+        codeSplitting: {
+          groups: [
+            { name: 'charts', test: /uplot/, priority: 2 },
+            { name: 'shell', test: FIRST, priority: 1 },
+          ],
+        },
+      },
+    },
   },
   json: { namedExports: false, stringify: true },
   plugins: [preloadFace(), pageNames(), compressOnce()],

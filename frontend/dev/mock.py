@@ -409,7 +409,7 @@ def create(fleet: Fleet) -> Starlette:
                     if told != fleet.revision:
                         told = fleet.revision
                         await socket.send_json(
-                            {"type": "hosts", "revision": told, "hosts": fleet.hosts}
+                            {"type": "hosts", "revision": told, **columns(fleet.hosts)}
                         )
                         await socket.send_bytes(fleet.frame())
                     else:
@@ -463,7 +463,7 @@ def create(fleet: Fleet) -> Starlette:
                 page.update(said["subscribe"], fresh=True)
                 if page["page"] == "fleet":
                     await socket.send_json(
-                        {"type": "hosts", "revision": fleet.revision, "hosts": fleet.hosts}
+                        {"type": "hosts", "revision": fleet.revision, **columns(fleet.hosts)}
                     )
                     await socket.send_bytes(fleet.frame())
                     await socket.send_json(verdict())
@@ -517,6 +517,21 @@ def create(fleet: Fleet) -> Starlette:
         ],
         lifespan=lifespan,
     )
+
+
+def columns(hosts: list[dict[str, Any]]) -> dict[str, Any]:
+    """The hosts as the live stream lists them."""
+
+    def column(texts: list[str | None]) -> dict[str, Any]:
+        values = sorted({text for text in texts if text is not None})
+        return {"values": values, "at": [-1 if t is None else values.index(t) for t in texts]}
+
+    names = sorted({label for host in hosts for label in host["labels"]})
+    return {
+        "names": [host["name"] for host in hosts],
+        "labels": {n: column([host["labels"].get(n) for host in hosts]) for n in names},
+        "os": column([host["os"] or None for host in hosts]),
+    }
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 import { render, type ComponentType, type JSX } from 'preact'
 import { useEffect } from 'preact/hooks'
 import { effect, signal } from '@preact/signals'
-import { link, subscribe, warm } from './api/live'
+import { link, subscribe, warm, type Subscription } from './api/live'
 import { speak, t } from './i18n'
 import { bind } from './shell/keys'
 import { KeysHelp } from './shell/KeysHelp'
@@ -163,10 +163,16 @@ function announceLink(): void {
   })
 }
 
+/** What the live channel will be asked for by the page, known before the page's own code is here. */
+function listensTo(page: PageName, what: string): Subscription {
+  if (page === 'host') return { page: 'host', host: what }
+  return { page: page === 'fleet' ? 'fleet' : 'incidents' }
+}
+
 async function start(): Promise<void> {
-  const page = route.peek().page
+  const { page, what } = route.peek()
   need(page)
-  warm()
+  warm(listensTo(page, what))
   const session = loadSession()
   // The frame that came with the HTML stays until it is known whether somebody is signed in.
   await Promise.all([speak(firstLanguage()), session])

@@ -2,12 +2,25 @@
 import { signal } from '@preact/signals'
 import { signedOut } from './client'
 import { decode, type FleetFrame, type HostFrame } from './frame'
-import type { Host, Incident } from './types'
+import type { Incident } from './types'
 
 export type Subscription = { page: 'fleet' } | { page: 'incidents' } | { page: 'host'; host: string }
 
+/** Of each host one of `values`, or -1. */
+export interface Column {
+  values: string[]
+  at: number[]
+}
+
+/** The hosts as the live channel lists them; their states come in the frame that follows. */
+export interface HostColumns {
+  names: string[]
+  labels: Record<string, Column>
+  os: Column
+}
+
 export type Message =
-  | { type: 'hosts'; revision: number; hosts: Host[] }
+  | ({ type: 'hosts'; revision: number } & HostColumns)
   | { type: 'series'; revision: number; series: { chart: string; legend: string; labels?: Record<string, string> }[] }
   | { type: 'verdict'; counts: Record<string, number>; incidents: Incident[] }
   | { type: 'incidents'; incidents: Incident[] }
@@ -37,25 +50,49 @@ let listener: Listener | null = null
 let wait = FIRST_WAIT_MS
 let timer = 0
 let opened = 0
+/** What the server was asked for last on this link, and what it sent before anybody listened. */
+let asked = ''
+let early: (string | ArrayBuffer)[] = []
+/** A page that is not there after so many messages asks anew instead. */
+const EARLY_MAX = 16
 
 /** Listens to `what` until the returned function is called. */
 export function subscribe(what: Subscription, to: Listener): () => void {
+  const first = listener === null
   wanted = what
   listener = to
   heard.value = 0
-  if (socket?.readyState === WebSocket.OPEN) ask()
-  else if (!socket) connect()
+  if (!socket) connect()
+  else if (!first || asked !== address(what)) {
+    early = []
+    if (socket.readyState === WebSocket.OPEN) ask()
+  } else if (early.length < EARLY_MAX) {
+    const there = early
+    early = []
+    for (const data of there) hear(data)
+  } else {
+    early = []
+    ask()
+  }
   return () => {
     if (listener === to) {
       wanted = null
       listener = null
+      asked = ''
     }
   }
 }
 
-/** Opens the link before anyone listens, so that it is there when the first page asks. */
-export function warm(): void {
-  if (!socket) connect()
+/** Opens the link before anyone listens and asks for what the page at hand will want, so that its
+ * first numbers are on their way while its code still is. */
+export function warm(what: Subscription | null): void {
+  if (!socket) connect(what)
+}
+
+/** A subscription as the link's address says it. */
+function address(what: Subscription | null): string {
+  if (!what) return ''
+  return what.page === 'host' ? `?page=host&host=${encodeURIComponent(what.host)}` : `?page=${what.page}`
 }
 
 /** Ends the link, when the person has signed out. */
@@ -70,30 +107,42 @@ export function hangUp(): void {
 }
 
 function ask(): void {
-  if (wanted) socket?.send(JSON.stringify({ subscribe: wanted }))
+  if (!wanted) return
+  asked = address(wanted)
+  socket?.send(JSON.stringify({ subscribe: wanted }))
 }
 
-function connect(): void {
+function hear(data: string | ArrayBuffer): void {
+  if (!listener) {
+    if (asked && early.length < EARLY_MAX) early.push(data)
+    return
+  }
+  if (typeof data === 'string') {
+    listener.message?.(JSON.parse(data) as Message)
+    return
+  }
+  const frame = decode(data)
+  if (frame?.kind === 'fleet') listener.fleet?.(frame)
+  else if (frame?.kind === 'host') listener.host?.(frame)
+}
+
+function connect(what = wanted): void {
   clearTimeout(timer)
   const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:'
-  const mine = new WebSocket(`${scheme}//${location.host}/api/v1/live`)
+  asked = address(what)
+  early = []
+  const mine = new WebSocket(`${scheme}//${location.host}/api/v1/live${asked}`)
   socket = mine
   mine.binaryType = 'arraybuffer'
   mine.onopen = () => {
     wait = FIRST_WAIT_MS
     link.value = 'live'
-    ask()
+    if (asked !== address(wanted)) ask()
     if (opened++ > 0) listener?.again?.()
   }
   mine.onmessage = (event: MessageEvent<string | ArrayBuffer>) => {
     heard.value = performance.now()
-    if (typeof event.data === 'string') {
-      listener?.message?.(JSON.parse(event.data) as Message)
-      return
-    }
-    const frame = decode(event.data)
-    if (frame?.kind === 'fleet') listener?.fleet?.(frame)
-    else if (frame?.kind === 'host') listener?.host?.(frame)
+    hear(event.data)
   }
   mine.onclose = (event) => {
     if (socket !== mine) return
@@ -104,7 +153,7 @@ function connect(): void {
     }
     link.value = opened > 0 || wait > FIRST_WAIT_MS ? 'lost' : 'connecting'
     if (!wanted) return
-    timer = window.setTimeout(connect, wait * (0.5 + Math.random() / 2))
+    timer = window.setTimeout(() => connect(), wait * (0.5 + Math.random() / 2))
     wait = Math.min(LONGEST_WAIT_MS, wait * 2)
   }
 }

@@ -1,8 +1,7 @@
 /** The fleet map on a canvas. A tile is repainted only when its look changes. */
 import { CELLS, STATES, UNKNOWN } from '../api/frame'
-import type { Host } from '../api/types'
 import { t, number } from '../i18n'
-import { cells } from '../state/fleet'
+import { cells, type KnownHost } from '../state/fleet'
 import { colour, face } from './colours'
 import { hostAt, layoutMap, type MapLayout } from './maplayout'
 
@@ -14,7 +13,7 @@ const NOT_PAINTED = 255
 
 export class HostMap {
   layout: MapLayout = layoutMap([], 800)
-  private hosts: readonly Host[] = []
+  private hosts: readonly KnownHost[] = []
   private looks = new Uint8Array(0)
   private shown: Set<number> | null = null
   private metric = -1
@@ -28,7 +27,7 @@ export class HostMap {
   }
 
   /** Lays everything out anew and paints it. `metric` is -1 for state, else 0–4. */
-  draw(hosts: readonly Host[], width: number, metric: number, shown: Set<number> | null): void {
+  draw(hosts: readonly KnownHost[], width: number, metric: number, shown: Set<number> | null): void {
     this.hosts = hosts
     this.metric = metric
     this.shown = shown

@@ -1,8 +1,8 @@
 /** The host table: a few dozen rows recycled over any number of hosts, written by hand. */
 import { CELLS, UNKNOWN } from '../api/frame'
-import type { Host, State } from '../api/types'
+import type { State } from '../api/types'
 import { t, number } from '../i18n'
-import { cells, METRICS, stateOf } from '../state/fleet'
+import { cells, METRICS, stateOf, type KnownHost } from '../state/fleet'
 import { hostPath } from '../state/paths'
 import { face } from './colours'
 
@@ -32,7 +32,7 @@ interface Row {
 
 export class HostTable {
   private rows: Row[] = []
-  private hosts: readonly Host[] = []
+  private hosts: readonly KnownHost[] = []
   private list: readonly number[] = []
   private selected = -1
 
@@ -53,7 +53,7 @@ export class HostTable {
     return innerWidth <= 720 ? ROW_PX_PHONE : ROW_PX
   }
 
-  show(hosts: readonly Host[], list: readonly number[]): void {
+  show(hosts: readonly KnownHost[], list: readonly number[]): void {
     const others = hosts !== this.hosts
     this.hosts = hosts
     this.list = list

@@ -2,8 +2,7 @@
  *
  * Sites are rows and roles are columns that line up across sites, so that the map reads as a matrix.
  * A fleet without sites or roles simply has fewer rows or columns; a small fleet gets its names. */
-import type { Host } from '../api/types'
-import { compareNames } from '../state/fleet'
+import { compareNames, type KnownHost } from '../state/fleet'
 
 export interface Label {
   text: string
@@ -53,7 +52,7 @@ interface Group {
   count: number
 }
 
-export function layoutMap(hosts: readonly Host[], width: number): MapLayout {
+export function layoutMap(hosts: readonly KnownHost[], width: number): MapLayout {
   const wide = width >= WIDE_FROM
   const bySite = hosts.some((h) => h.labels.site)
   const { groups, roles } = group(hosts)
@@ -72,7 +71,7 @@ export function layoutMap(hosts: readonly Host[], width: number): MapLayout {
   return lay(best, hosts.length, width, left, wide, bySite)
 }
 
-function group(hosts: readonly Host[]): { groups: Group[]; roles: string[] } {
+function group(hosts: readonly KnownHost[]): { groups: Group[]; roles: string[] } {
   const sites = new Map<string, Group>()
   const sizes = new Map<string, number>()
   hosts.forEach((host, index) => {
@@ -181,7 +180,7 @@ function lay(plan: Plan, count: number, width: number, left: number, wide: boole
   }
 }
 
-function layNamed(hosts: readonly Host[], groups: Group[], bySite: boolean, width: number, wide: boolean): MapLayout {
+function layNamed(hosts: readonly KnownHost[], groups: Group[], bySite: boolean, width: number, wide: boolean): MapLayout {
   const left = wide && bySite ? SITE_LABEL : 0
   const across = Math.max(1, Math.floor((width - left) / NAMED_CELL))
   const cell = Math.floor((width - left) / Math.max(across, 1))

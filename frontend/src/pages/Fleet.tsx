@@ -4,7 +4,7 @@ import type { JSX } from 'preact'
 import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks'
 import { ApiError, get } from '../api/client'
 import { CELLS, UNKNOWN } from '../api/frame'
-import { subscribe } from '../api/live'
+import { subscribe, type Message } from '../api/live'
 import type { Host, Incident } from '../api/types'
 import { HostMap } from '../draw/hostmap'
 import { HostTable } from '../draw/hosttable'
@@ -17,7 +17,7 @@ import { LivePill } from '../shell/LivePill'
 import { Mark } from '../shell/Mark'
 import { reason } from '../shell/notice'
 import { Page } from '../shell/Shell'
-import { applyFrame, cells, counts, hosts, loadHosts, METRICS, select, setHosts, stateOf, watch, type Sort } from '../state/fleet'
+import { applyFrame, cells, counts, hosts, hostsOf, METRICS, select, setHosts, stateOf, watch, type KnownHost, type Sort } from '../state/fleet'
 import { incidents, unresolved, waiting } from '../state/incidents'
 import { paint } from '../state/prefs'
 import { hostPath } from '../state/paths'
@@ -34,6 +34,7 @@ export default function Fleet(): JSX.Element {
   })
   useEffect(() => {
     let fresh = false
+    let listed: Extract<Message, { type: 'hosts' }> | null = null
     const stop = subscribe(
       { page: 'fleet' },
       {
@@ -41,14 +42,25 @@ export default function Fleet(): JSX.Element {
           if (m.type === 'hosts') {
             fresh = true
             trouble.value = null
-            setHosts(m.hosts, m.revision)
+            listed = m
           } else if (m.type === 'verdict' || m.type === 'incidents') incidents.value = m.incidents
         },
-        fleet: applyFrame,
+        fleet(frame) {
+          // The list is shown with its states, which follow it, and not a moment without.
+          if (listed?.revision === frame.revision) {
+            setHosts(hostsOf(listed), listed.revision)
+            listed = null
+          }
+          applyFrame(frame)
+        },
       },
     )
     const timer = setTimeout(() => {
-      if (!fresh) loadHosts().catch((error) => (trouble.value = error))
+      if (fresh) return
+      get<{ hosts: Host[] }>('/hosts').then(
+        (found) => fresh || setHosts(found.hosts, -1),
+        (error) => (trouble.value = error),
+      )
     }, FALLBACK_MS)
     return () => {
       stop()
@@ -156,7 +168,7 @@ function lastClosed(incident: Incident | null): string {
 const COLOURS: Key[] = ['map.state', 'metric.cpu', 'metric.memory', 'metric.space', 'metric.disk', 'metric.network']
 const BY = ['state', ...METRICS] as const
 
-function MapAndTable({ list }: { list: Host[] }): JSX.Element {
+function MapAndTable({ list }: { list: KnownHost[] }): JSX.Element {
   const by = useComputed(() => Math.max(0, BY.indexOf((url.value.searchParams.get('by') ?? 'state') as (typeof BY)[number])))
   const filter = useComputed(() => url.value.searchParams.get('q') ?? '')
   const sort = useComputed<Sort>(() => (url.value.searchParams.get('sort') as Sort | null) ?? 'state')
@@ -249,13 +261,13 @@ function Legend(): JSX.Element {
   )
 }
 
-function Pointed({ list, index }: { list: Host[]; index: number }): JSX.Element | null {
+function Pointed({ list, index }: { list: KnownHost[]; index: number }): JSX.Element | null {
   const host = list[index]
   if (!host) return null
   return <p class="pointed num">{describe(host, index)}</p>
 }
 
-function describe(host: Host, index: number): string {
+function describe(host: KnownHost, index: number): string {
   const values = METRICS.slice(0, 3).flatMap((metric, m) => {
     const value = cells[index * CELLS + 1 + m]
     return value === UNKNOWN ? [] : [`${t(`metric.${metric}`)} ${number(value)}\u00a0%`]
@@ -264,7 +276,7 @@ function describe(host: Host, index: number): string {
 }
 
 interface CanvasProps {
-  list: Host[]
+  list: KnownHost[]
   metric: number
   filter: string
   pointed: { value: number; peek: () => number }
@@ -340,7 +352,7 @@ function MapCanvas({ list, metric, filter, pointed, onSpeak }: CanvasProps): JSX
 }
 
 interface TableProps {
-  list: Host[]
+  list: KnownHost[]
   labels: readonly string[]
   filter: string
   sort: Sort

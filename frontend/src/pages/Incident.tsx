@@ -5,7 +5,7 @@ import type { JSX } from 'preact'
 import { useEffect } from 'preact/hooks'
 import { ApiError, get } from '../api/client'
 import { subscribe } from '../api/live'
-import type { Host, Incident as Row, IncidentDetail, TimelineEntry } from '../api/types'
+import type { Incident as Row, IncidentDetail, TimelineEntry } from '../api/types'
 import { clock, duration, known, language, moment, t } from '../i18n'
 import { IncidentCharts } from '../parts/IncidentCharts'
 import { Causes, Escalation, IncidentChecklists, MoreActs } from '../parts/IncidentMore'
@@ -19,7 +19,7 @@ import { bind } from '../shell/keys'
 import { Mark } from '../shell/Mark'
 import { complain, reason, tell } from '../shell/notice'
 import { Page } from '../shell/Shell'
-import { hosts, loadHosts } from '../state/fleet'
+import { hosts, loadHosts, standing, type KnownHost } from '../state/fleet'
 import { act, incidents, loadIncidents, type Act } from '../state/incidents'
 import { hostPath } from '../state/paths'
 import { go } from '../state/route'
@@ -162,7 +162,7 @@ function Head({ incident }: { incident: Row }): JSX.Element {
 }
 
 function Blocks({ incident }: { incident: IncidentDetail }): JSX.Element {
-  const list = hosts.value ?? []
+  const list = standing.value
   return (
     <dl class="blocks">
       <div>
@@ -200,7 +200,7 @@ function Blocks({ incident }: { incident: IncidentDetail }): JSX.Element {
   )
 }
 
-function Where({ names, count, list, over }: { names: readonly string[]; count: number; list: readonly Host[]; over: boolean }): JSX.Element {
+function Where({ names, count, list, over }: { names: readonly string[]; count: number; list: readonly KnownHost[]; over: boolean }): JSX.Element {
   if (names.length === 0) return <p class="fact">{t('incident.noHosts')}</p>
   const found = place(names, list)
   const share = { n: count, total: found.total, what: found.shared.join(' · '), count: found.total }

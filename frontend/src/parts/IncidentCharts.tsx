@@ -3,7 +3,8 @@ import { useSignal } from '@preact/signals'
 import type { JSX } from 'preact'
 import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks'
 import { get, serverNow } from '../api/client'
-import type { ChartPlan, History, Host, IncidentDetail } from '../api/types'
+import type { ChartPlan, History, IncidentDetail } from '../api/types'
+import type { KnownHost } from '../state/fleet'
 import { Board } from '../draw/board'
 import { formatSpan, limit, stepFor } from '../draw/span'
 import { Stage } from '../draw/stage'
@@ -31,7 +32,7 @@ interface Pane {
   plan: ChartPlan
 }
 
-export function IncidentCharts({ incident, hosts }: { incident: IncidentDetail; hosts: readonly Host[] }): JSX.Element {
+export function IncidentCharts({ incident, hosts }: { incident: IncidentDetail; hosts: readonly KnownHost[] }): JSX.Element {
   const plans = useSignal<ChartPlan[] | null>(null)
   const failed = useSignal(false)
   const host = incident.hosts[0]

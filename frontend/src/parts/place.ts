@@ -1,5 +1,5 @@
 /** Where an incident is, and where it is not. Pure. */
-import type { Host } from '../api/types'
+import type { KnownHost } from '../state/fleet'
 
 export interface Place {
   /** What all affected hosts share: site, then role. */
@@ -15,7 +15,7 @@ export interface Place {
 
 const SITES_SHOWN = 6
 
-export function place(names: readonly string[], hosts: readonly Host[]): Place {
+export function place(names: readonly string[], hosts: readonly KnownHost[]): Place {
   const hit = new Set(names)
   const found = hosts.filter((h) => hit.has(h.name))
   const shared = (['site', 'role'] as const).flatMap((label) => {
@@ -37,13 +37,13 @@ export function place(names: readonly string[], hosts: readonly Host[]): Place {
 }
 
 /** A host to compare with: like the affected ones, but not affected. */
-export function unaffected(names: readonly string[], hosts: readonly Host[]): Host | null {
+export function unaffected(names: readonly string[], hosts: readonly KnownHost[]): KnownHost | null {
   const hit = new Set(names)
   const first = hosts.find((h) => hit.has(h.name))
-  let best: Host | null = null
+  let best: KnownHost | null = null
   let most = -1
   for (const host of hosts) {
-    if (hit.has(host.name) || host.state !== 'normal' || !host.connected) continue
+    if (hit.has(host.name) || host.state !== 'normal') continue
     const alike = Number(host.labels.role === first?.labels.role) * 2 + Number(host.labels.site === first?.labels.site)
     if (alike > most) {
       most = alike

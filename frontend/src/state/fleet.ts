@@ -3,9 +3,13 @@
 import { computed, signal } from '@preact/signals'
 import { apply, CELLS, STATES, UNKNOWN, type FleetFrame } from '../api/frame'
 import { get } from '../api/client'
+import type { HostColumns } from '../api/live'
 import type { Host, State } from '../api/types'
 
-export const hosts = signal<Host[] | null>(null)
+/** What every page may know of any host. */
+export type KnownHost = Pick<Host, 'name' | 'labels' | 'os' | 'state'>
+
+export const hosts = signal<KnownHost[] | null>(null)
 /** Hosts × 6: state, cpu, memory, space, disk, network. Replaced when the hosts change. */
 export let cells = new Uint8Array(0)
 export const METRICS = ['cpu', 'memory', 'space', 'disk', 'network'] as const
@@ -19,6 +23,12 @@ export interface Counts {
 }
 
 export const counts = signal<Counts>({ normal: 0, warning: 0, critical: 0, silent: 0, unknown: 0 })
+
+/** The hosts with their states of now. */
+export const standing = computed<KnownHost[]>(() => {
+  void counts.value // changes with the states, hardly ever otherwise
+  return (hosts.value ?? []).map((host, index) => ({ ...host, state: stateOf(index) }))
+})
 
 export const byName = computed(() => new Map((hosts.value ?? []).map((host, index) => [host.name, index])))
 
@@ -35,7 +45,17 @@ export function stateOf(index: number): State {
   return STATES[cells[index * CELLS]] ?? 'unknown'
 }
 
-export function setHosts(list: Host[], at: number): void {
+/** Hosts out of the columns of the live channel. */
+export function hostsOf({ names, labels, os }: HostColumns): KnownHost[] {
+  const columns = Object.entries(labels)
+  return names.map((name, i) => {
+    const mine: Record<string, string> = {}
+    for (const [label, { values, at }] of columns) if (at[i] >= 0) mine[label] = values[at[i]]
+    return { name, labels: mine, os: os.values[os.at[i]] ?? '', state: 'unknown' }
+  })
+}
+
+export function setHosts(list: KnownHost[], at: number): void {
   const next = new Uint8Array(list.length * CELLS).fill(UNKNOWN)
   const old = byName.peek()
   list.forEach((host, index) => {
@@ -75,10 +95,31 @@ export const URGENCY: Record<State, number> = { critical: 0, warning: 1, silent:
 const collator = new Intl.Collator('en', { numeric: true })
 export const compareNames = (a: string, b: string): number => collator.compare(a, b)
 
+/** Each host's place by name, and by site, role and name: compared once for a list, not at each sort. */
+const ranks = new WeakMap<KnownHost[], { name: Int32Array; place: Int32Array }>()
+
+function ranksOf(list: KnownHost[]): { name: Int32Array; place: Int32Array } {
+  const known = ranks.get(list)
+  if (known) return known
+  const rank = (compare: (a: number, b: number) => number): Int32Array => {
+    const places = new Int32Array(list.length)
+    list.map((_, i) => i).sort(compare).forEach((host, at) => (places[host] = at))
+    return places
+  }
+  const name = rank((a, b) => compareNames(list[a].name, list[b].name))
+  const text = (i: number, label: string): string => list[i].labels[label] ?? '\uffff'
+  const place = rank((a, b) => compareTexts(text(a, 'site'), text(b, 'site')) || compareTexts(text(a, 'role'), text(b, 'role')) || name[a] - name[b])
+  const made = { name, place }
+  ranks.set(list, made)
+  return made
+}
+
+const compareTexts = (a: string, b: string): number => (a === b ? 0 : compareNames(a, b))
+
 export type Sort = 'state' | 'name' | (typeof METRICS)[number]
 
 /** The hosts' indices that match every word of `filter`, in the order of `sort`. */
-export function select(list: Host[], filter: string, sort: Sort, state: (index: number) => State, cell: (index: number, metric: number) => number, word: (state: State) => string): number[] {
+export function select(list: KnownHost[], filter: string, sort: Sort, state: (index: number) => State, cell: (index: number, metric: number) => number, word: (state: State) => string): number[] {
   const words = filter.toLowerCase().split(/\s+/).filter(Boolean)
   const found: number[] = []
   list.forEach((host, index) => {
@@ -93,16 +134,14 @@ export function select(list: Host[], filter: string, sort: Sort, state: (index: 
     const value = cell(i, metric + 1)
     return value === UNKNOWN ? -1 : value
   }
+  const { name, place } = ranksOf(list)
   return found.sort((a, b) => {
     if (metric >= 0) {
       const by = known(b) - known(a)
       if (by !== 0) return by
     } else if (sort === 'state') {
-      const by = URGENCY[state(a)] - URGENCY[state(b)]
-      if (by !== 0) return by
-      const place = compareNames(list[a].labels.site ?? '\uffff', list[b].labels.site ?? '\uffff') || compareNames(list[a].labels.role ?? '\uffff', list[b].labels.role ?? '\uffff')
-      if (place !== 0) return place
+      return URGENCY[state(a)] - URGENCY[state(b)] || place[a] - place[b]
     }
-    return compareNames(list[a].name, list[b].name)
+    return name[a] - name[b]
   })
 }

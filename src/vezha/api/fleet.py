@@ -289,11 +289,16 @@ def host_views(hosts: list[AnyRow], snapshot: FleetSnapshot) -> list[dict[str, A
     return [host_view(row, snapshot, rows.get(row.name, -1)) for row in hosts]
 
 
+def labels_of(row: AnyRow) -> dict[str, str]:
+    """A host's labels: what it says of itself, and above that what people say."""
+    said = row.facts.get("labels")
+    return {**(said if isinstance(said, dict) else {}), **row.labels}
+
+
 def host_view(row: AnyRow, snapshot: FleetSnapshot | None, index: int) -> dict[str, Any]:
     """A host as the API and the live stream show it."""
     facts: dict[str, Any] = row.facts
-    said = facts.get("labels")
-    labels = {**(said if isinstance(said, dict) else {}), **row.labels}
+    labels = labels_of(row)
     view: dict[str, Any] = {
         "name": row.name,
         "state": STATES[UNKNOWN],

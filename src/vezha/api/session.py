@@ -89,8 +89,10 @@ async def change_password(call: Call) -> Response:
     return _signed_in(call, await _hashing(call, change))
 
 
-def read_session(call: Call) -> SessionView:
-    """Who is signed in."""
+async def read_session(call: Call) -> SessionView:
+    """Who is signed in. A browser asks when it opens a page, which then wants the fleet."""
+    if call.services.hub is not None and call.subject.kind is SubjectKind.USER:
+        call.services.hub.expect()
     return view_of(call.subject)
 
 

@@ -25,6 +25,8 @@ from vezha.ui.encoding import choose_encoding, choose_language
 LANGUAGES = ("en", "uk")
 THEMES = ("auto", "light", "dark")
 
+ENTRY = "index.html"
+
 # Address -> the module that draws it.
 PAGES: dict[str, str] = {
     "/": "src/pages/Fleet.tsx",
@@ -88,6 +90,9 @@ SECURITY = {
     "x-content-type-options": "nosniff",
 }
 
+# Who is signed in is asked for beside the scripts, not after them.
+SESSION_PRELOAD = "</api/v1/session>; rel=preload; as=fetch; crossorigin"
+
 _SESSION_COOKIES = ("vezha", "__Host-vezha")
 _TOWER = (
     '<svg width="18" height="18" viewBox="0 0 18 18" fill="none" stroke="currentColor" '
@@ -129,18 +134,13 @@ def paint(index: str, language: str, theme: str, framed: str = "") -> Paint:
 
 
 def preloads(built: Built, module: str, language: str) -> str:
-    """The `Link` header for a page drawn by `module`: the modules that `index.html` itself does
-    not name yet, and the dictionary."""
-    named = built.index
-    parts: list[str] = []
-    for source in (module, f"src/i18n/{language}.json"):
-        chunk = built.needed_by(source)
-        parts += [
-            f"<{url}>; rel=preload; as=style; crossorigin"
-            for url in chunk.styles
-            if url not in named
-        ]
-        parts += [f"<{url}>; rel=modulepreload" for url in chunk.scripts if url not in named]
+    """The `Link` header for a page drawn by `module`: all that it needs to stand there, the style
+    sheets first, for with them the frame is painted."""
+    chunks = [built.needed_by(source) for source in (ENTRY, module, f"src/i18n/{language}.json")]
+    parts = [
+        f"<{url}>; rel=preload; as=style; crossorigin" for chunk in chunks for url in chunk.styles
+    ]
+    parts += [f"<{url}>; rel=modulepreload" for chunk in chunks for url in chunk.scripts]
     return ", ".join(dict.fromkeys(parts))
 
 
@@ -177,6 +177,8 @@ def page_endpoint(built: Built) -> Callable[[Request], Awaitable[Response]]:
             "vary": "accept-encoding, accept-language, cookie",
         }
         link = links[module_of(request.url.path), language]
+        if signed_in:
+            link = f"{SESSION_PRELOAD}, {link}" if link else SESSION_PRELOAD
         if link:
             headers["link"] = link
         if headers["etag"] in request.headers.get("if-none-match", ""):

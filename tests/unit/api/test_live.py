@@ -7,7 +7,8 @@ import contextlib
 import json
 import struct
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from vezha.api import limits
 from vezha.api.app import make_app
 from vezha.api.live import Hub
 from vezha.api.live.frame import HEAD, fleet_delta, fleet_full, host_values
+from vezha.api.live.hub import hosts_message
 from vezha.api.live.viewer import Viewer
 
 NODE = {"job": "node"}
@@ -148,8 +150,8 @@ def test_a_new_viewer_gets_hosts_then_everything_then_changes(
     hub = hub_of(watched)
     viewer = joined(hub, "fleet")
     ticked(hub)
-    hosts, frame, verdict = drain(viewer)
-    assert [h["name"] for h in hosts["hosts"]] == ["db-1", "db-2"]
+    hosts, verdict, frame = drain(viewer)
+    assert hosts["names"] == ["db-1", "db-2"]
     assert frame == (1, 1, hosts["revision"], 2)
     assert verdict["counts"]["normal"] == 2
     watched.clock.ahead_s += 1
@@ -185,6 +187,51 @@ def test_many_viewers_cost_one_computation(watched: Tower, monkeypatch: pytest.M
     assert 0 < len(asked) <= alone
 
 
+def test_hosts_are_told_as_columns(watched: Tower) -> None:
+    class Row(NamedTuple):
+        name: str
+        labels: dict[str, str]
+        facts: dict[str, Any]
+
+    rows: Any = [
+        Row("a", {"site": "kyiv"}, {"os": "Debian 12", "labels": {"site": "lviv", "role": "db"}}),
+        Row("b", {"site": "kyiv"}, {}),
+        Row("c", {}, {"os": "Debian 12"}),
+    ]
+    snapshot = watched.services.fleet.snapshot()  # type: ignore[union-attr]
+    told = json.loads(hosts_message(rows, replace(snapshot, names=["c", "a", "gone", "b"])))
+    assert told["names"] == ["c", "a", "b"]
+    assert told["labels"] == {
+        "role": {"values": ["db"], "at": [-1, 0, -1]},
+        "site": {"values": ["kyiv"], "at": [-1, 0, 0]},
+    }
+    assert told["os"] == {"values": ["Debian 12"], "at": [0, 0, -1]}
+
+
+def test_who_opens_a_page_finds_the_fleet_computed(
+    watched: Tower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = hub_of(watched)
+    fleet = watched.services.fleet
+    assert fleet is not None
+    made: list[int] = []
+    make = fleet._make
+
+    def counted() -> Any:
+        made.append(1)
+        return make()
+
+    monkeypatch.setattr(fleet, "_make", counted)
+    ticked(hub)
+    assert made == [], "nobody watches"
+    hub.expect()
+    ticked(hub)
+    viewer = joined(hub, "fleet")
+    ticked(hub)
+    assert drain(viewer)[0]["type"] == "hosts"
+    assert made == [1]
+
+
 def test_a_changed_list_of_hosts_is_told_before_frames_that_refer_to_it(watched: Tower) -> None:
     hub = hub_of(watched)
     viewer = joined(hub, "fleet")
@@ -193,8 +240,8 @@ def test_a_changed_list_of_hosts_is_told_before_frames_that_refer_to_it(watched:
     remove_host(watched.services.ledger, SYSTEM, "db-1", 1)
     hub.nudge("hosts")
     ticked(hub)
-    hosts, frame, _ = drain(viewer)
-    assert [h["name"] for h in hosts["hosts"]] == ["db-2"]
+    hosts, _, frame = drain(viewer)
+    assert hosts["names"] == ["db-2"]
     assert hosts["revision"] != before
     assert frame == (1, 1, hosts["revision"], 1)
 
@@ -210,7 +257,7 @@ def test_a_slow_viewer_is_told_everything_anew_and_others_do_not_notice(watched:
     ticked(hub)
     renewed = drain(slow)
     assert renewed[0]["type"] == "hosts"
-    assert renewed[1][1] == 1, "a full frame"
+    assert renewed[2][1] == 1, "a full frame"
     assert slow.skipped
 
 
@@ -325,9 +372,26 @@ def test_a_socket_speaks_with_one_page(site: Callable[..., TestClient]) -> None:
     with site(Role.VIEWER).websocket_connect("/api/v1/live") as socket:
         socket.send_json({"subscribe": {"page": "fleet"}})
         assert socket.receive_json()["type"] == "hosts"
-        assert socket.receive_bytes()[:2] == b"\x01\x01"
         assert socket.receive_json()["type"] == "verdict"
+        assert socket.receive_bytes()[:2] == b"\x01\x01"
         assert socket.receive_bytes()[:2] == b"\x01\x00", "a frame each second"
+
+
+def test_the_first_wish_may_stand_in_the_address(site: Callable[..., TestClient]) -> None:
+    with site(Role.VIEWER).websocket_connect("/api/v1/live?page=fleet") as socket:
+        assert socket.receive_json()["type"] == "hosts"
+        assert socket.receive_json()["type"] == "verdict"
+        assert socket.receive_bytes()[:2] == b"\x01\x01"
+        # the next one is sent as ever
+        socket.send_json({"subscribe": {"page": "host", "host": "db-1"}})
+        types = set()
+        while "series" not in types:
+            said = socket.receive()
+            types.add(json.loads(said["text"])["type"] if said.get("text") else "bytes")
+    with site(Role.VIEWER).websocket_connect("/api/v1/live?page=host&host=absent") as socket:
+        assert socket.receive_json()["error"]["code"] == "not_found"
+    with site(Role.VIEWER).websocket_connect("/api/v1/live?page=x") as socket:
+        assert socket.receive_json()["error"]["code"] == "invalid"
 
 
 @pytest.mark.parametrize(

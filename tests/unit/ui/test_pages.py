@@ -86,8 +86,12 @@ def test_the_page_names_what_its_address_needs(client: Client) -> None:
     assert "</assets/Fleet-2.js>; rel=modulepreload" in fleet
     assert "</assets/paint-4.js>; rel=modulepreload" in fleet
     assert "</assets/en-5.js>; rel=modulepreload" in fleet
-    # index.html itself names these already
-    assert "index-1" not in fleet
+    # what paints the frame comes first
+    assert fleet.startswith("</assets/index-1.css>; rel=preload; as=style; crossorigin")
+    assert fleet.count("/assets/index-1.js>") == 1
+    assert "/api/v1/session" not in fleet
+    signed_in = client.get("/fleet", headers={"cookie": "vezha=x"}).headers["link"]
+    assert signed_in == f"</api/v1/session>; rel=preload; as=fetch; crossorigin, {fleet}"
     host = client.get("/host/web-1", headers={"cookie": "vezha_lang=uk"}).headers["link"]
     assert "</assets/Host-3.css>; rel=preload; as=style; crossorigin" in host
     assert "</assets/uk-6.js>" in host

@@ -47,9 +47,12 @@ _ENCODER = msgspec.json.Encoder()
 async def live(services: Services, caller: Caller, socket: WebSocket) -> None:
     """Serve one viewer until it leaves, its session ends, or the server stops."""
     hub, viewer = services.hub, Viewer()
+    first = socket.query_params.get("page")
     if hub is None or not hub.join(viewer):
         await socket.close(CLOSE_TRY_LATER, "try again later")
         return
+    if first is not None:
+        await _wish(services, viewer, first, socket.query_params.get("host", ""))
     tasks = [
         asyncio.create_task(_send(socket, viewer)),
         asyncio.create_task(_receive(services, socket, viewer)),
@@ -83,8 +86,6 @@ async def _send(socket: WebSocket, viewer: Viewer) -> int:
 
 async def _receive(services: Services, socket: WebSocket, viewer: Viewer) -> int:
     """Do what the viewer wishes until it is gone or breaks the limit; the close code."""
-    hub = services.hub
-    assert hub is not None
     while True:
         event = await socket.receive()
         if event["type"] == "websocket.disconnect":
@@ -97,12 +98,28 @@ async def _receive(services: Services, socket: WebSocket, viewer: Viewer) -> int
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             viewer.put(_error("invalid", f"This is no subscription: {error}."))
             continue
-        if wish.page == HOST:
-            known = await run_in_thread(services, find_host, services.ledger, wish.host)
-            if known is None:
-                viewer.put(_error("not_found", f"There is no host {wish.host!r}."))
-                continue
-        hub.watch(viewer, wish.page, wish.host)
+        await _watch(services, viewer, wish)
+
+
+async def _wish(services: Services, viewer: Viewer, page: str, host: str) -> None:
+    """The first subscription stands in the address: a page's first numbers need no second word."""
+    try:
+        wish = msgspec.convert({"page": page, "host": host}, Subscription)
+    except msgspec.ValidationError as error:
+        viewer.put(_error("invalid", f"This is no subscription: {error}."))
+        return
+    await _watch(services, viewer, wish)
+
+
+async def _watch(services: Services, viewer: Viewer, wish: Subscription) -> None:
+    hub = services.hub
+    assert hub is not None
+    if wish.page == HOST:
+        known = await run_in_thread(services, find_host, services.ledger, wish.host)
+        if known is None:
+            viewer.put(_error("not_found", f"There is no host {wish.host!r}."))
+            return
+    hub.watch(viewer, wish.page, wish.host)
 
 
 async def _recheck(services: Services, socket: WebSocket) -> int:
@@ -123,6 +140,7 @@ def _error(code: str, message: str) -> str:
 
 ROUTES = (
     Route("GET", "/api/v1/live", Action.HOST_READ, live,
-          "The live stream (WebSocket): fleet, host or incidents, once per second.",
+          "The live stream (WebSocket): fleet, host or incidents, once per second. "
+          "`?page=fleet` (or `incidents`, or `host&host=NAME`) subscribes with the first request.",
           websocket=True),
 )  # fmt: skip

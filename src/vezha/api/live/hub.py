@@ -18,11 +18,12 @@ import msgspec
 import structlog
 
 from vezha.api import limits
-from vezha.api.fleet import Fleet, FleetSnapshot, host_views
+from vezha.api.fleet import Fleet, FleetSnapshot, labels_of
 from vezha.api.live.frame import Tiles, fleet_delta, fleet_full, host_values
 from vezha.api.live.host_stream import HostStream
 from vezha.api.live.viewer import FLEET, HOST, INCIDENTS, Viewer
 from vezha.api.metrics import ApiMetrics
+from vezha.ledger import AnyRow
 from vezha.query.engine import Engine
 from vezha.world import World
 
@@ -68,6 +69,9 @@ class Hub:
         self._revision = -1
         self._verdict = ""
         self._incidents_text = ""
+        self._expected = False
+        self._hosts_of: list[AnyRow] | None = None
+        self._hosts_text = ""
 
     @property
     def viewers(self) -> int:
@@ -85,6 +89,11 @@ class Hub:
     def watch(self, viewer: Viewer, page: str, host: str = "") -> None:
         """Let a viewer watch a page; it is told everything within the same second."""
         viewer.watch(page, host)
+        self._wake.set()
+
+    def expect(self) -> None:
+        """Somebody opens a page: the fleet is computed while the page's code is on its way."""
+        self._expected = True
         self._wake.set()
 
     def leave(self, viewer: Viewer) -> None:
@@ -115,7 +124,7 @@ class Hub:
         clock = self._world.clock
         try:
             while True:
-                if not any(v.page for v in self._viewers):
+                if not self._expected and not any(v.page for v in self._viewers):
                     self._wake.clear()
                     await self._wake.wait()
                 self._wake.clear()
@@ -134,7 +143,8 @@ class Hub:
 
     async def tick(self) -> None:
         """Compute this second's frames and queue them."""
-        pages = {v.page for v in self._viewers}
+        pages = {v.page for v in self._viewers} | ({FLEET} if self._expected else set())
+        self._expected = False
         hosts = sorted({v.host for v in self._viewers if v.page == HOST})
         loop = asyncio.get_running_loop()
         try:
@@ -151,8 +161,7 @@ class Hub:
         tick = _Tick(now_s)
         if FLEET in pages:
             tick.fleet = self._fleet.snapshot()
-            if tick.fleet.revision != self._revision:
-                tick.hosts_text = hosts_message(self._fleet, tick.fleet)
+            tick.hosts_text = self._hosts_message(tick.fleet)
         if (FLEET in pages or INCIDENTS in pages) and self._open_incidents is not None:
             tick.incidents = list(self._open_incidents())
         for name in [n for n in self._streams if n not in hosts]:
@@ -167,6 +176,14 @@ class Hub:
                        "series": stream.series()}),
             )  # fmt: skip
         return tick
+
+    def _hosts_message(self, fleet: FleetSnapshot) -> str:
+        """Made anew only when the ledger's rows were read anew, or the names are others."""
+        rows = self._fleet.hosts()
+        if rows is not self._hosts_of or fleet.revision != self._revision:
+            self._hosts_text = hosts_message(rows, fleet)
+            self._hosts_of = rows
+        return self._hosts_text
 
     def _give(self, tick: _Tick) -> None:
         if tick.fleet is not None:
@@ -198,9 +215,8 @@ class Hub:
             if viewer.page != FLEET:
                 continue
             if changed or viewer.stale:
-                tick.hosts_text = tick.hosts_text or hosts_message(self._fleet, fleet)
                 full = full or fleet_full(self._shown, tick.time_s, fleet.revision)
-                self._renew(viewer, tick.hosts_text, full, verdict)
+                self._renew(viewer, tick.hosts_text, verdict, full)
             elif verdict != self._verdict:
                 self._put(viewer, "fleet", delta, verdict)
             else:
@@ -235,17 +251,30 @@ class Hub:
             self._metrics.live_skipped.inc(len(messages))
 
 
-def hosts_message(fleet: Fleet, snapshot: FleetSnapshot) -> str:
-    """The list of hosts to which a revision's frames refer, in the order of their rows."""
-    known = {row.name: row for row in fleet.hosts()}
+def hosts_message(hosts: Sequence[AnyRow], snapshot: FleetSnapshot) -> str:
+    """The list of hosts to which a revision's frames refer, in the order of their rows.
+
+    Columns: of `labels` and `os` each has its distinct `values` and, `at` the place of each host,
+    which of them it is, or -1. What a label says of thousands of hosts is then said once.
+    """
+    known = {row.name: row for row in hosts}
     rows = [known[name] for name in snapshot.names if name in known]
+    labels = [labels_of(row) for row in rows]
+    names = sorted({name for one in labels for name in one})
     return _text(
         {
             "type": "hosts",
             "revision": snapshot.revision & 0xFFFF,
-            "hosts": host_views(rows, snapshot),
+            "names": [row.name for row in rows],
+            "labels": {name: _column([one.get(name) for one in labels]) for name in names},
+            "os": _column([str(row.facts.get("os") or "") or None for row in rows]),
         }
     )
+
+
+def _column(texts: Sequence[str | None]) -> dict[str, list[Any]]:
+    values = {text: i for i, text in enumerate(sorted({t for t in texts if t is not None}))}
+    return {"values": list(values), "at": [-1 if t is None else values[t] for t in texts]}
 
 
 def _text(message: dict[str, Any]) -> str:
