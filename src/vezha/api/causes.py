@@ -58,7 +58,7 @@ class CausesQuery(msgspec.Struct):
     language: Literal["en", "uk"] = "en"
 
 
-class JudgeBody(msgspec.Struct, forbid_unknown_fields=True):
+class CauseJudgeBody(msgspec.Struct, forbid_unknown_fields=True):
     """`caused`, `not`, or empty to take a judgement back."""
 
     judged: Literal["caused", "not", ""]
@@ -96,7 +96,7 @@ def list_causes(call: Call) -> dict[str, Any]:
 def judge_cause(call: Call) -> dict[str, Any]:
     """A person says whether it was the cause."""
     incident, change = path_id(call), path_id(call, "change")
-    body: JudgeBody = call.body
+    body: CauseJudgeBody = call.body
     services = call.services
     try:
         with services.ledger.begin() as connection:
@@ -132,7 +132,7 @@ ROUTES: tuple[Route, ...] = (
           "Changes that could explain an incident, with reasons.", query=CausesQuery,
           result=CausesView),
     Route("PUT", f"{_CAUSES}/{{change}}", Action.INCIDENT_JUDGE, judge_cause,
-          "Say whether a change caused an incident.", body=JudgeBody, query=CausesQuery,
+          "Say whether a change caused an incident.", body=CauseJudgeBody, query=CausesQuery,
           result=CausesView),
     Route("GET", "/api/v1/changes/{id}/incidents", Action.INCIDENT_READ, list_blamed,
           "Incidents that a change could explain.", query=CausesQuery, result=CausesView),

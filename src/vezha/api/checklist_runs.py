@@ -112,7 +112,7 @@ class BeginBody(msgspec.Struct, forbid_unknown_fields=True):
     variables: dict[str, str] = {}
 
 
-class AnswerBody(msgspec.Struct, forbid_unknown_fields=True):
+class StepAnswerBody(msgspec.Struct, forbid_unknown_fields=True):
     """Answer a step. `revision` is the run's that was looked at; without it the last word wins."""
 
     step: Annotated[int, msgspec.Meta(ge=1, le=CHECKLIST_STEPS_MAX)]
@@ -338,7 +338,7 @@ def _told(call: Call, id_: int) -> dict[str, Any]:
 
 def answer(call: Call) -> dict[str, Any]:
     """Answer a step."""
-    body: AnswerBody = call.body
+    body: StepAnswerBody = call.body
     return _act(
         call, RunAct.ANSWER, step=body.step, value=body.value, text=body.note, seen=body.revision
     )
@@ -443,7 +443,7 @@ ROUTES = (
     Route("GET", _RUN, _READ, read,
           "One run: steps, answers, what happened.", result=RunDetailView),
     Route("POST", f"{_RUN}/answer", _ACT, answer,
-          "Answer a step.", body=AnswerBody, result=RunDetailView),
+          "Answer a step.", body=StepAnswerBody, result=RunDetailView),
     Route("POST", f"{_RUN}/skip", _ACT, skip,
           "Skip a step, and say why.", body=SkipBody, result=RunDetailView),
     Route("POST", f"{_RUN}/clear", _ACT, clear,

@@ -23,7 +23,7 @@ BOOK = "checklist_book"
 DAY_MS = 86_400_000
 
 
-class StepView(msgspec.Struct):
+class ChecklistStepView(msgspec.Struct):
     """One step. `kind`: tick, yes/no, number, text, choice, query, chart, script."""
 
     number: int
@@ -66,7 +66,7 @@ class ChecklistDetailView(ChecklistView):
     """A checklist with its steps and the text that they are read from."""
 
     intro: str = ""
-    steps: list[StepView] = []
+    steps: list[ChecklistStepView] = []
     text: str = ""
 
 
@@ -84,7 +84,7 @@ class LintBody(msgspec.Struct, forbid_unknown_fields=True):
     name: str = "checklist"
 
 
-class LintView(msgspec.Struct):
+class ChecklistLintView(msgspec.Struct):
     """Faults, each with its line; none where the text can be used."""
 
     problems: list[str]
@@ -96,7 +96,7 @@ class FiguresQuery(msgspec.Struct):
     days: Annotated[int, msgspec.Meta(ge=1, le=TIMES_DAYS_MAX)] = 90
 
 
-class FiguresView(msgspec.Struct):
+class StepFiguresView(msgspec.Struct):
     """How each checklist that was run fares."""
 
     checklists: list[ChecklistFigures]
@@ -192,12 +192,12 @@ def lint(call: Call) -> dict[str, Any]:
     return {"problems": []}
 
 
-def figures(call: Call) -> FiguresView:
+def figures(call: Call) -> StepFiguresView:
     """Times and skips of steps."""
     query: FiguresQuery = call.query
     since_ms = call.services.now_ms() - query.days * DAY_MS
     with call.services.ledger.read() as connection:
-        return FiguresView(read_figures(connection, since_ms))
+        return StepFiguresView(read_figures(connection, since_ms))
 
 
 def sentence(fault: Exception) -> str:
@@ -222,8 +222,8 @@ ROUTES = (
           "One checklist with its steps.", result=ChecklistDetailView),
     Route("POST", "/api/v1/checklist-lint", Action.CHECKLIST_READ, lint,
           "Look a checklist's text over: every fault with its line.", body=LintBody,
-          result=LintView),
+          result=ChecklistLintView),
     Route("GET", "/api/v1/checklist-figures", Action.CHECKLIST_READ, figures,
           "How long each step takes, and which are skipped.", query=FiguresQuery,
-          result=FiguresView),
+          result=StepFiguresView),
 )  # fmt: skip

@@ -16,7 +16,7 @@ from vezha.access.subject import SubjectKind
 from vezha.api.errors import ApiError, ConflictError, InvalidError, NotFoundError
 from vezha.api.incident_views import sentence
 from vezha.api.notify import TestView, plan_in_force
-from vezha.api.oncall import WindowBody, change
+from vezha.api.oncall import DutyWindowBody, change
 from vezha.api.route import Call, Route
 from vezha.incidents.oncall.document import read_window, show_window
 from vezha.incidents.oncall.errors import NothingThere, OnCallError
@@ -79,7 +79,7 @@ class PreferenceBody(msgspec.Struct, forbid_unknown_fields=True):
     language: str = ""
     time_zone: str = ""
     rules: dict[str, list[str]] = {}
-    quiet: list[WindowBody] = []
+    quiet: list[DutyWindowBody] = []
     quiet_below: str = "critical"
 
 

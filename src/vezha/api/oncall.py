@@ -85,7 +85,7 @@ class OnCallView(msgspec.Struct):
     schedules: list[NowView]
 
 
-class WindowBody(msgspec.Struct, forbid_unknown_fields=True):
+class DutyWindowBody(msgspec.Struct, forbid_unknown_fields=True):
     """A weekly window: days (mon … sun), `start` as HH:MM, its length."""
 
     days: list[str]
@@ -100,7 +100,7 @@ class LayerBody(msgspec.Struct, forbid_unknown_fields=True):
     people: list[str]
     start: str
     rotation: str = "weekly"
-    windows: list[WindowBody] = []
+    windows: list[DutyWindowBody] = []
 
 
 class ScheduleBody(msgspec.Struct, forbid_unknown_fields=True):

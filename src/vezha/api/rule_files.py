@@ -58,7 +58,7 @@ class FilesView(msgspec.Struct):
     files: list[FileView]
 
 
-class VersionView(msgspec.Struct):
+class RuleFileVersionView(msgspec.Struct):
     """A saved version; `text` is null where the file was removed."""
 
     id: int
@@ -74,7 +74,7 @@ class FileDetailView(FileView):
     """A file with its text and its versions, the newest first."""
 
     text: str = ""
-    versions: list[VersionView] = []
+    versions: list[RuleFileVersionView] = []
 
 
 class SaveBody(msgspec.Struct, forbid_unknown_fields=True):
