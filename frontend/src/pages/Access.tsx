@@ -11,7 +11,7 @@ import { Dialog } from '../shell/Dialog'
 import { Icon } from '../shell/icons'
 import { complain, reason, tell } from '../shell/notice'
 import { Page } from '../shell/Shell'
-import { mayAdminister, user } from '../state/session'
+import { mayAdminister, seeAs, user } from '../state/session'
 import '../styles/pages.css'
 
 const ROLES: Role[] = ['viewer', 'operator', 'admin']
@@ -128,6 +128,17 @@ function People(): JSX.Element {
         <button class="btn strong">{t('access.add')}</button>
       </form>
       <p class="wrong" role="alert">{trouble.value}</p>
+      <div class="item see-as">
+        <div class="item-main">
+          <p>{t('eyes.title')}</p>
+          <p class="muted">{t('eyes.lead')}</p>
+        </div>
+        <div class="item-acts">
+          {(['viewer', 'operator'] as const).map((r) => (
+            <button key={r} class="btn" aria-label={t('eyes.of', { name: t(`role.${r}`) })} onClick={() => seeAs({ role: r }).catch(complain)}>{t(`role.${r}`)}</button>
+          ))}
+        </div>
+      </div>
       <ul class="list">
         {people.value?.map((p) => (
           <li class={`item ${p.disabled ? 'over' : ''}`} key={p.name}>
@@ -144,6 +155,9 @@ function People(): JSX.Element {
             </div>
             <div class="item-acts">
               <RoleSelect value={p.role} label={t('access.roleOf', { name: p.name })} onChange={(next) => change(p.name, { role: next })} />
+              {!p.disabled && p.name !== user.value?.name && (
+                <button class="btn" aria-label={t('eyes.of', { name: p.name })} onClick={() => seeAs({ person: p.name }).catch(complain)}>{t('eyes.title')}</button>
+              )}
               <button class="btn" onClick={() => change(p.name, { reset_password: true })}>{t('access.reset')}</button>
               <button class="btn" onClick={() => change(p.name, { disabled: !p.disabled })}>{p.disabled ? t('access.enable') : t('access.disable')}</button>
               <button class="icon-btn" aria-label={t('access.removeOf', { name: p.name })} title={t('access.remove')} onClick={() => (leaving.value = p.name)}>

@@ -2,7 +2,7 @@
 import { signal, useComputed } from '@preact/signals'
 import type { ComponentChildren, ComponentType, JSX } from 'preact'
 import { language, LANGUAGES, t } from '../i18n'
-import { signOut, user } from '../state/session'
+import { seeOwn, signOut, user } from '../state/session'
 import { unresolved, waiting } from '../state/incidents'
 import { isDark, setLanguage, setTheme } from '../state/prefs'
 import { route } from '../state/route'
@@ -116,10 +116,24 @@ interface ShellProps {
   children: ComponentChildren
 }
 
+/** Who looks through other eyes is told so on every page, and how to end it. */
+function Eyes(): JSX.Element | null {
+  const who = user.value
+  if (!who?.seen_by) return null
+  const role = t(`role.${who.role}`)
+  return (
+    <div class="eyes" role="status">
+      <p>{who.name === who.seen_by ? t('eyes.role', { role }) : t('eyes.person', { name: who.name, role })}</p>
+      <button class="btn" onClick={() => seeOwn().catch(complain)}>{t('eyes.end')}</button>
+    </div>
+  )
+}
+
 /** One page's frame. */
 export function Page({ trail, tools, children }: ShellProps): JSX.Element {
   return (
     <>
+      <Eyes />
       <header class="top">
         <ol class="trail" aria-label={t('nav.trail')}>
           {trail.map((step, i) => (

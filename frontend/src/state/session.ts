@@ -39,6 +39,17 @@ export async function changePassword(old: string, next: string): Promise<void> {
   await loadSession()
 }
 
+/** Looks at the pages as a role or a person would, from a fresh page on. */
+export async function seeAs(who: { role: Role } | { person: string }): Promise<void> {
+  await post('/session/as', who)
+  location.assign('/fleet')
+}
+
+export async function seeOwn(): Promise<void> {
+  await remove('/session/as')
+  location.assign('/access')
+}
+
 export async function signOut(): Promise<void> {
   hangUp()
   try {

@@ -20,6 +20,8 @@ class Action(Enum):
     SESSION_OPEN = "session.open"
     SESSION_READ = "session.read"
     SESSION_CLOSE = "session.close"
+    SESSION_SEE_AS = "session.see_as"
+    SESSION_SEE_OWN = "session.see_own"
     PASSWORD_CHANGE_OWN = "password.change_own"  # noqa: S105 - the name of an action
 
     HOST_READ = "host.read"
@@ -122,6 +124,8 @@ def _rules() -> tuple[ActionRule, ...]:
         rule(a.SESSION_OPEN, anyone, "sign in", changes=True, before_password=True),
         rule(a.SESSION_READ, viewer, "ask who is signed in", before_password=True),
         rule(a.SESSION_CLOSE, viewer, "sign out", changes=True, before_password=True),
+        rule(a.SESSION_SEE_AS, admin, "see the pages as somebody else", changes=True),
+        rule(a.SESSION_SEE_OWN, viewer, "see the pages as oneself again", changes=True),
         rule(
             a.PASSWORD_CHANGE_OWN,
             viewer,

@@ -56,7 +56,7 @@ def append_audit(
     row = {
         "id": 1 if last is None else last.id + 1,
         "at_ms": now_ms,
-        "actor": subject.name[:NAME_CHARS_MAX],
+        "actor": (subject.seen_by or subject.name)[:NAME_CHARS_MAX],
         "actor_kind": subject.kind.value,
         "action": action,
         "target": target[:NAME_CHARS_MAX],

@@ -15,6 +15,7 @@ class Reason(Enum):
     ALLOWED = "allowed"
     NOT_SIGNED_IN = "not_signed_in"
     ROLE_TOO_LOW = "role_too_low"
+    ONLY_LOOKING = "only_looking"
     MUST_CHANGE_PASSWORD = "must_change_password"  # noqa: S105 - an error code
 
 
@@ -26,6 +27,11 @@ class Decision:
     reason: Reason
     sentence: str
 
+
+LOOKS = frozenset(action for action in Action if action.value.endswith(".read")) | {
+    Action.SESSION_CLOSE, Action.SESSION_SEE_OWN,
+}  # fmt: skip
+"""What may be done while seeing as somebody else: read, and end it."""
 
 _ALLOWED = Decision(True, Reason.ALLOWED, "")
 
@@ -39,6 +45,10 @@ def decide(subject: Subject, action: Action) -> Decision:
         return Decision(False, Reason.NOT_SIGNED_IN, "Sign in first.")
     if subject.must_change_password and not rule.before_password:
         return Decision(False, Reason.MUST_CHANGE_PASSWORD, "Change the one-time password first.")
+    if subject.seen_by and action not in LOOKS:
+        return Decision(
+            False, Reason.ONLY_LOOKING, "You look through other eyes: nothing can be changed."
+        )
     if subject.role.rank < rule.role.rank:
         return Decision(
             False,

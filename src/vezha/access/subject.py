@@ -31,13 +31,17 @@ class SubjectKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Who asks. `role` is None for nobody; `address` is where the request came from."""
+    """Who asks. `role` is None for nobody; `address` is where the request came from.
+
+    `seen_by` is the administrator who looks through this subject's eyes, and is empty otherwise.
+    """
 
     kind: SubjectKind
     name: str = ""
     role: Role | None = None
     must_change_password: bool = False
     address: str = ""
+    seen_by: str = ""
 
 
 NOBODY = Subject(SubjectKind.NOBODY)

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import anyio.to_thread
 from starlette.requests import HTTPConnection
 
-from vezha.access import Subject
+from vezha.access import Role, Subject
+from vezha.access.seeing import find_role, read_eyes, see_as
 from vezha.access.subject import SubjectKind
 from vezha.access.token import recognise_token
-from vezha.api.cookie import Origin, read_cookie
+from vezha.api.cookie import Origin, read_cookie, read_eyes_cookie
 from vezha.api.errors import ApiError
 from vezha.api.services import Services
 
@@ -60,8 +61,26 @@ async def authenticate(connection: HTTPConnection, services: Services) -> Caller
     if secret:
         subject = await _recognise(services, "session", secret, address)
         if subject is not None:
+            subject = await _through_other_eyes(connection, services, subject)
             return Caller(subject, by_cookie=True, session_secret=secret)
     return Caller(Subject(SubjectKind.NOBODY, address=address), by_cookie=True)
+
+
+async def _through_other_eyes(
+    connection: HTTPConnection, services: Services, subject: Subject
+) -> Subject:
+    eyes = read_eyes(read_eyes_cookie(connection.headers))
+    if eyes is None or subject.role is not Role.ADMIN:
+        return subject
+
+    def ask() -> Role | None:
+        with services.ledger.read() as ledger:
+            return find_role(ledger, eyes.person)
+
+    role: Role | None = eyes.role
+    if eyes.person:
+        role = await anyio.to_thread.run_sync(ask, limiter=services.handler_threads)
+    return see_as(subject, eyes, role)
 
 
 async def _recognise(services: Services, by: str, secret: str, address: str) -> Subject | None:

@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 SECURE_NAME = "__Host-vezha"
 LOOPBACK_NAME = "vezha"
+EYES_NAME = "vezha-as"
+"""As whom an administrator sees the pages; see `vezha.access.seeing`."""
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -47,12 +49,30 @@ def set_cookie(origin: Origin, secret: str, max_age_s: int, user_agent: str) -> 
 
 def read_cookie(headers: Mapping[str, str], origin: Origin) -> str:
     """The session's secret from the `Cookie` header, or the empty string."""
+    return _read(headers, cookie_name(origin))
+
+
+def read_eyes_cookie(headers: Mapping[str, str]) -> str:
+    """As whom the browser says that the pages are seen, or the empty string."""
+    return _read(headers, EYES_NAME)
+
+
+def set_eyes_cookie(value: str) -> str:
+    """The `Set-Cookie` header that begins (or with an empty value ends) seeing as somebody else.
+
+    It ends with the browser, too. It needs no secrecy: it only takes rights away.
+    """
+    ends = "" if value else " Max-Age=0;"
+    return f"{EYES_NAME}={value}; Path=/;{ends} HttpOnly; SameSite=Strict"
+
+
+def _read(headers: Mapping[str, str], name: str) -> str:
     jar: SimpleCookie = SimpleCookie()
     try:
         jar.load(headers.get("cookie", "")[:16_384])
     except CookieError:
         return ""
-    morsel = jar.get(cookie_name(origin))
+    morsel = jar.get(name)
     return "" if morsel is None else morsel.value
 
 

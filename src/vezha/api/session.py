@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Literal
 
 import anyio.to_thread
 import msgspec
 from starlette.responses import Response
 
-from vezha.access import Action, SignedIn, Subject
+from vezha.access import Action, Role, SignedIn, Subject
 from vezha.access.errors import ThrottledError
+from vezha.access.seeing import Eyes, find_role
 from vezha.access.subject import SubjectKind
 from vezha.api import limits
 from vezha.api.authentication import origin_of
-from vezha.api.cookie import read_cookie, set_cookie
+from vezha.api.cookie import read_cookie, set_cookie, set_eyes_cookie
 from vezha.api.dispatch import answer
-from vezha.api.errors import ApiError, InvalidError, UnavailableError
+from vezha.api.errors import ApiError, InvalidError, NotFoundError, UnavailableError
 from vezha.api.route import Call, Route
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
@@ -38,12 +39,23 @@ class PasswordBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class UserView(msgspec.Struct):
-    """Who is signed in. `kind` is user or token."""
+    """Who is signed in. `kind` is user or token.
+
+    `seen_by` is the administrator who sees the pages as this person or role, else empty.
+    """
 
     name: str
     role: str
     must_change_password: bool
     kind: str
+    seen_by: str = ""
+
+
+class EyesBody(msgspec.Struct, forbid_unknown_fields=True):
+    """As whom to see the pages: a person, or else a role."""
+
+    person: Annotated[str, msgspec.Meta(max_length=253)] = ""
+    role: Literal["viewer", "operator", "admin"] = "viewer"
 
 
 class SessionView(msgspec.Struct):
@@ -56,7 +68,13 @@ def view_of(subject: Subject) -> SessionView:
     """A subject as the API shows it."""
     assert subject.role is not None
     return SessionView(
-        UserView(subject.name, subject.role.value, subject.must_change_password, subject.kind.value)
+        UserView(
+            subject.name,
+            subject.role.value,
+            subject.must_change_password,
+            subject.kind.value,
+            subject.seen_by,
+        )
     )
 
 
@@ -96,11 +114,35 @@ async def read_session(call: Call) -> SessionView:
     return view_of(call.subject)
 
 
+def see_as(call: Call) -> Response:
+    """See the pages as a role or a person would, from the next request on, and change nothing."""
+    given: EyesBody = call.body
+    if call.subject.kind is not SubjectKind.USER:
+        raise InvalidError("A token has no pages to look at.")
+    eyes = Eyes(Role(given.role), given.person)
+    with call.services.ledger.begin() as connection:
+        if eyes.person and find_role(connection, eyes.person) is None:
+            raise NotFoundError(f"There is nobody called {eyes.person[:64]!r} who may sign in.")
+        call.audit(connection, target=eyes.person or eyes.role.value)
+    return _with_eyes(str(eyes))
+
+
+def see_own(call: Call) -> Response:
+    """See the pages as oneself again."""
+    return _with_eyes("")
+
+
+def _with_eyes(value: str) -> Response:
+    response = Response(status_code=204)
+    response.headers.append("set-cookie", set_eyes_cookie(value))
+    return response
+
+
 def sign_out(call: Call) -> Response:
     """End the session."""
     if call.session_secret:
         call.services.sessions.end(call.session_secret)
-    response = Response(status_code=204)
+    response = _with_eyes("")
     _add_cookie(call, response, "", 0)
     return response
 
@@ -121,6 +163,7 @@ def _signed_in(call: Call, signed_in: SignedIn) -> Response:
     response = answer(view_of(signed_in.subject), 200)
     max_age_s = (signed_in.expires_ms - call.services.now_ms()) // 1000
     _add_cookie(call, response, signed_in.secret, max_age_s)
+    response.headers.append("set-cookie", set_eyes_cookie(""))
     return response
 
 
@@ -137,6 +180,10 @@ ROUTES = (
     Route("GET", "/api/v1/session", Action.SESSION_READ, read_session,
           "Who is signed in.", result=SessionView),
     Route("DELETE", "/api/v1/session", Action.SESSION_CLOSE, sign_out, "Sign out.", status=204),
+    Route("POST", "/api/v1/session/as", Action.SESSION_SEE_AS, see_as,
+          "See the pages as a role or a person would; only looking.", body=EyesBody, status=204),
+    Route("DELETE", "/api/v1/session/as", Action.SESSION_SEE_OWN, see_own,
+          "See the pages as oneself again.", status=204),
     Route("POST", "/api/v1/session/password", Action.PASSWORD_CHANGE_OWN, change_password,
           "Change the own password; the other sessions end.", body=PasswordBody,
           result=SessionView),

@@ -73,6 +73,7 @@ def test_viewers_change_nothing_but_their_own_session() -> None:
     may = {a for a, r in ACTIONS.items() if r.changes and decide(person(Role.VIEWER), a).allowed}
     assert may == {
         Action.SESSION_OPEN, Action.SESSION_CLOSE, Action.PASSWORD_CHANGE_OWN,
+        Action.SESSION_SEE_OWN,
         Action.CONTACT_CHANGE,  # the own contacts; others' need more, which the handler asks
         Action.CHANGE_HOOK,  # whoever has the hook's secret may; who is signed in counts for nothing
     }  # fmt: skip
