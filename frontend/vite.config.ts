@@ -6,7 +6,7 @@ import { defineConfig, type Plugin } from 'vite'
 const OUT = process.env.VEZHA_UI_OUT ?? '../src/vezha/ui/static'
 
 /** What every page needs, or nearly every one. */
-const FIRST = /preact|signals|src.(api|i18n.(index|quantity)|state|shell.(?!Palette|KeysHelp|WalkBar)|parts.(now|place|IncidentCard|looks|AddHost))|draw.colours/
+const FIRST = /preact|signals|src.(api|i18n.(index|quantity)|state|shell.(?!Palette|KeysHelp|WalkBar|worker)|parts.(now|place|IncidentCard|looks|AddHost))|draw.colours/
 
 /** Text below this many bytes travels in one packet anyway. */
 const WORTH_COMPRESSING = 200

@@ -49,7 +49,6 @@ const PAGES: Record<PageName, () => Promise<{ default: Loaded }>> = {
 const KEEPS = new Set<PageName>(['settings', 'access', 'diary'])
 
 const AGAIN_AFTER_MS = 3000
-const WORKER = '/worker.js'
 const WORKER_AFTER_MS = 4000
 const BADGE_EVERY_MS = 10_000
 
@@ -183,15 +182,10 @@ async function start(): Promise<void> {
   render(<App />, document.getElementById('app')!)
 }
 
-/** The service worker opens the frame without a network. It is fetched when the page is at rest. */
+/** The service worker is fetched when the page is at rest. */
 function keepFrame(): void {
   if (!('serviceWorker' in navigator) || import.meta.env.DEV) return
-  const register = (): void => {
-    // Where the browser guards script addresses, ours is the only one that its guard lets pass.
-    const guard = (window as { trustedTypes?: { createPolicy: (name: string, rules: object) => { createScriptURL: (url: string) => string } } }).trustedTypes
-    const address = guard ? guard.createPolicy('vezha-worker', { createScriptURL: () => WORKER }).createScriptURL(WORKER) : WORKER
-    void navigator.serviceWorker.register(address).catch(() => undefined)
-  }
+  const register = (): void => void import('./shell/worker').then(({ worker }) => worker()).catch(() => undefined)
   setTimeout(() => ('requestIdleCallback' in window ? requestIdleCallback(register) : register()), WORKER_AFTER_MS)
 }
 

@@ -46,3 +46,5 @@ export type AuditRow = S.AuditRowView
 
 export type Receiver = S.ReceiverView
 export type Receivers = S.ReceiversView
+/** How a person is reached, and with which key a browser subscribes. */
+export type Contacts = S.ContactsView

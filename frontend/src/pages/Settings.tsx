@@ -6,6 +6,7 @@ import { get, post, remove } from '../api/client'
 import type { Enrolment, Receivers as ReceiverList } from '../api/types'
 import { language, LANGUAGES, moment, t } from '../i18n'
 import { AddHost } from '../parts/AddHost'
+import { PushHere } from '../parts/PushHere'
 import { Sections } from '../parts/Sections'
 import { complain, reason, tell } from '../shell/notice'
 import { Page } from '../shell/Shell'
@@ -177,6 +178,7 @@ function Browser(): JSX.Element {
           <button aria-pressed={keysOn.value} onClick={() => setKeys(true)}>{t('on')}</button>
           <button aria-pressed={!keysOn.value} onClick={() => setKeys(false)}>{t('off')}</button>
         </Choice>
+        <PushHere />
         <div class="item">
           <div class="item-main">
             <p>{user.value?.name}</p>
