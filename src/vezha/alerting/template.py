@@ -8,11 +8,11 @@ a poor sentence is better than no alert.
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import quote
+from functools import lru_cache
+from urllib.parse import quote_plus
 
 from vezha.alerting.durations import parse_duration
 from vezha.alerting.errors import TemplateError
@@ -28,6 +28,7 @@ from vezha.alerting.template_parse import (
     If,
     Invoke,
     Literal,
+    Method,
     Node,
     Pipe,
     Print,
@@ -39,7 +40,6 @@ from vezha.alerting.template_parse import (
     parse_template,
 )
 from vezha.alerting.template_text import (
-    go_float,
     go_print,
     go_printf,
     humanize,
@@ -49,6 +49,8 @@ from vezha.alerting.template_text import (
     humanize_timestamp,
     to_float,
 )
+from vezha.alerting.template_time import GoDuration, GoTime
+from vezha.query.regex import RegexError, translate
 
 Sample = dict[str, object]
 """What `query` gives to a template: {"Labels": {...}, "Value": float}."""
@@ -113,6 +115,8 @@ def _field(value: object, name: str) -> object:
     if isinstance(value, Mapping):
         # a missing key of labels is the empty text (the option missingkey=zero)
         return value.get(name, "")
+    if isinstance(value, (GoTime, GoDuration)):
+        return value.call(name, [])
     raise TemplateError(f"{go_print(value)} has no field {name}")
 
 
@@ -127,6 +131,10 @@ def _check_functions(nodes: Sequence[Node]) -> None:
                 term(a)
         elif isinstance(t, Field):
             term(t.of)
+        elif isinstance(t, Method):
+            term(t.of)
+            for a in t.args:
+                term(a)
         elif isinstance(t, Pipe):
             for c in t.commands:
                 term(c)
@@ -281,9 +289,14 @@ class _Run:
             for name in term.names:
                 value = _field(value, name)
             return value
+        if isinstance(term, Method):
+            return self._method(term, [], dot, variables)
         if isinstance(term, Pipe):
             value = self.term(term.commands[0], dot, variables)
             for command in term.commands[1:]:
+                if isinstance(command, Method):
+                    value = self._method(command, [value], dot, variables)
+                    continue
                 assert isinstance(command, Call)
                 args = [self.term(a, dot, variables) for a in command.args]
                 value = self.call(command.name, [*args, value])
@@ -291,6 +304,14 @@ class _Run:
         if term.name in ("and", "or"):
             return self._short(term, dot, variables)
         return self.call(term.name, [self.term(a, dot, variables) for a in term.args])
+
+    def _method(
+        self, term: Method, last: list[object], dot: object, variables: dict[str, object]
+    ) -> object:
+        value = self.term(term.of, dot, variables)
+        if not isinstance(value, (GoTime, GoDuration)):
+            raise TemplateError(f"{go_print(value)} has no method {term.name}")
+        return value.call(term.name, [*(self.term(a, dot, variables) for a in term.args), *last])
 
     def _short(self, term: Call, dot: object, variables: dict[str, object]) -> object:
         value: object = None
@@ -373,14 +394,52 @@ def _sort_by_label(_run: _Run, name: str, samples: list[Sample]) -> list[Sample]
 
 def _link(tab: int) -> Callable[..., str]:
     def link(_run: _Run, text: str) -> str:
-        return f"/graph?g0.expr={quote(text, safe='')}&g0.tab={tab}"
+        return f"/graph?g0.expr={quote_plus(text)}&g0.tab={tab}"
 
     return link
 
 
+_EXPANDED = re.compile(r"\$(?:\$|(\w+)|\{(\w+)\})")
+
+
 def _replace_all(_run: _Run, pattern: str, replacement: str, text: str) -> str:
-    turned = re.sub(r"\$\{?(\w+)\}?", r"\\g<\1>", replacement.replace("\\", "\\\\"))
-    return re.sub(pattern, turned, text)
+    """Go's `ReplaceAllString`: `$1`, `${1}x`, `$name`; what is no group is empty, `$$` is a dollar."""
+
+    def expand(found: re.Match[str]) -> str:
+        def group(reference: re.Match[str]) -> str:
+            name = reference[1] or reference[2]
+            if name is None:
+                return "$"
+            try:
+                return found[int(name) if name.isdigit() else name] or ""
+            except IndexError:
+                return ""
+
+        return _EXPANDED.sub(group, replacement)
+
+    return _regex(pattern).sub(expand, text)
+
+
+@lru_cache(maxsize=256)
+def _regex(pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(translate(pattern))
+    except (RegexError, re.error) as fault:
+        raise TemplateError(str(fault)) from None
+
+
+_HTML = str.maketrans(
+    {"&": "&amp;", "<": "&lt;", ">": "&gt;", "'": "&#39;", '"': "&#34;", "\0": "\ufffd"}
+)
+_SCRIPT = str.maketrans(
+    {"\\": r"\\", "'": r"\'", '"': r"\"", "<": r"\u003C", ">": r"\u003E", "&": r"\u0026",
+     "=": r"\u003D", "\n": r"\u000A", "\t": r"\u0009", "\r": r"\u000D"}
+)  # fmt: skip
+
+
+def _path_prefix(run: _Run) -> str:
+    slash, path = run.scope.external_url.partition("://")[2].partition("/")[1:]
+    return slash + path
 
 
 def _strip_domain(_run: _Run, text: str) -> str:
@@ -419,8 +478,10 @@ FUNCTIONS: dict[str, Callable[..., object]] = {
     "print": lambda _run, *a: _print(a),
     "println": lambda _run, *a: " ".join(go_print(x) for x in a) + "\n",
     "printf": lambda _run, f, *a: go_printf(f, list(a)),
-    "html": lambda _run, *a: html.escape(_print(a)),
-    "urlquery": lambda _run, *a: quote(_print(a), safe=""),
+    "html": lambda _run, *a: _print(a).translate(_HTML),
+    "js": lambda _run, *a: _print(a).translate(_SCRIPT),
+    "urlquery": lambda _run, *a: quote_plus(_print(a)),
+    "urlQueryEscape": lambda _run, text: quote_plus(text),
     "query": lambda run, text: run.query(text),
     "first": _first,
     "label": lambda _run, name, sample: _field(sample["Labels"], name),
@@ -430,7 +491,7 @@ FUNCTIONS: dict[str, Callable[..., object]] = {
     "args": lambda _run, *a: {f"arg{i}": x for i, x in enumerate(a)},
     "reReplaceAll": _replace_all,
     "safeHtml": lambda _run, text: text,
-    "match": lambda _run, pattern, text: re.search(pattern, text) is not None,
+    "match": lambda _run, pattern, text: _regex(pattern).search(text) is not None,
     "title": lambda _run, text: re.sub(r"\b[^\W\d]", lambda m: m.group().upper(), text),
     "toUpper": lambda _run, text: text.upper(),
     "toLower": lambda _run, text: text.lower(),
@@ -441,12 +502,12 @@ FUNCTIONS: dict[str, Callable[..., object]] = {
     "humanizeDuration": lambda _run, v: humanize_duration(v),
     "humanizePercentage": lambda _run, v: humanize_percentage(v),
     "humanizeTimestamp": lambda _run, v: humanize_timestamp(v),
-    "toTime": lambda _run, v: humanize_timestamp(v),
-    "toDuration": lambda _run, v: go_float(to_float(v)) + "s",
+    "toTime": lambda _run, v: GoTime(to_float(v)),
+    "toDuration": lambda _run, v: GoDuration(to_float(v)),
     "parseDuration": lambda _run, text: parse_duration(text) / 1000,
     "now": lambda run: run.scope.now_s,
     "externalURL": lambda run: run.scope.external_url,
-    "pathPrefix": lambda run: "/" + run.scope.external_url.partition("://")[2].partition("/")[2],
+    "pathPrefix": _path_prefix,
     "stripPort": _strip_port,
     "stripDomain": _strip_domain,
 }

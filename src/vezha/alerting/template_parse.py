@@ -1,9 +1,9 @@
 """Parses the template language of rule annotations (Go's text/template) into a small tree.
 
 Rules of this module:
-1. It understands what ready-made rule collections use: text, pipelines, fields, variables,
-   `if`/`else if`/`else`, `range`, `with`, `define`/`template`, `break`, `continue`, comments and
-   trim marks. Anything else is a `TemplateError` that says where.
+1. It understands what ready-made rule collections use: text, pipelines, fields, variables, methods of
+   times, `if`/`else if`/`else`, `range`, `with`, `define`/`template`, `block`, `break`, `continue`,
+   comments and trim marks. Anything else is a `TemplateError` that says where.
 2. It evaluates nothing; `template` does. A parsed template is immutable and shared.
 
 Source of the language: the documentation of Go's text/template package.
@@ -55,13 +55,22 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class Method:
+    """`term.Name argument`: a method of a value, called with arguments."""
+
+    of: Term
+    name: str
+    args: tuple[Term, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Pipe:
     """Commands; each one's value is the last argument of the next."""
 
     commands: tuple[Term, ...]
 
 
-Term = Literal | Dot | Variable | Call | Field | Pipe
+Term = Literal | Dot | Variable | Call | Field | Method | Pipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +284,13 @@ class _Parser:
             body, other = self._branches(action, depth)
             self.defined[name] = body
             return None
+        if word == "block":
+            name = _name_of(rest)
+            tail = _Action(action.line, rest.tokens[1:])
+            pipe = _Expression(tail).pipe()
+            body, _ = self._branches(action, depth)
+            self.defined.setdefault(name, body)
+            return Invoke(name, pipe)
         if word == "template":
             name = _name_of(rest)
             tail = _Action(action.line, rest.tokens[1:])
@@ -383,7 +399,7 @@ class _Expression:
             self._at += 1
             commands.append(self._command())
         for later in commands[1:]:
-            if not isinstance(later, Call):
+            if not isinstance(later, (Call, Method)):
                 raise self._fault("behind | a function must stand")
         self._depth -= 1
         return Pipe(tuple(commands))
@@ -400,7 +416,10 @@ class _Expression:
         if isinstance(head, Call) and not head.args:
             return Call(head.name, tuple(terms[1:]))
         if len(terms) > 1:
-            raise self._fault("only a function can take arguments")
+            if not isinstance(head, Field):
+                raise self._fault("only a function can take arguments")
+            of = Field(head.of, head.names[:-1]) if len(head.names) > 1 else head.of
+            return Method(of, head.names[-1], tuple(terms[1:]))
         return head
 
     def _term(self) -> Term:

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 
 from vezha.alerting.errors import TemplateError
 
-_VERB = re.compile(r"%([-+# 0]*)(\d+|\*)?(?:\.(\d+|\*)?)?([a-zA-Z%])?")
+_VERB = re.compile(r"%([-+# 0]*)(\d+|\*)?(?:\.(\d+|\*)?)?(.)?", re.DOTALL)
 
 
 def go_float(value: float, verb: str = "g", precision: int = -1) -> str:
@@ -26,8 +26,8 @@ def go_float(value: float, verb: str = "g", precision: int = -1) -> str:
         return f"{value:.{max(precision, 1)}g}"
     digits = _scientific(value)
     exponent = int(digits.split("e")[1])
-    # %v of a float64 turns to an exponent at 21 digits, as JavaScript does
-    return digits if exponent < -4 or exponent >= 21 else _plain(value)
+    # a million is 1e+06: without a precision Go decides by one of six figures
+    return digits if exponent < -4 or exponent >= 6 else _plain(value)
 
 
 def _scientific(value: float) -> str:
@@ -189,7 +189,7 @@ def humanize(value: object) -> str:
                 break
             prefix, number = p, number / 1000
     else:
-        for p in "mµnpfazy":
+        for p in "munpfazy":
             if abs(number) >= 1:
                 break
             prefix, number = p, number * 1000
@@ -226,7 +226,7 @@ def humanize_duration(value: object) -> str:
         return f"{_four(number)}s"
     if abs(number) < 1:
         prefix = ""
-        for p in "mµnpfazy":
+        for p in "munpfazy":
             if abs(number) >= 1:
                 break
             prefix, number = p, number * 1000

@@ -71,6 +71,20 @@ def expand(text: str, value: float = 0.93216, **labels: str) -> str:
         ('{{ range query "up" }}{{ if eq .Value 1.5 }}{{ break }}{{ end }}x{{ end }}', "x"),
         ('{{ match "^db" $labels.instance }}', "true"),
         ("{{ `raw` }}", "raw"),
+        # of a newer Prometheus than Debian's, so after its documentation
+        ('{{ "a b&c" | urlQueryEscape }}', "a+b%26c"),
+        (
+            "{{ 3723.5 | toDuration }} {{ 0.0015 | toDuration }} {{ 0 | toDuration }}",
+            "1h2m3.5s 1.5ms 0s",
+        ),
+        ("{{ (5400 | toDuration).Minutes }} {{ (-90 | toDuration) }}", "90 -1m30s"),
+        ("{{ now }} {{ (now | toTime).Unix }}", "1e+09 1000000000"),
+        (
+            '{{ (now | toTime).Format "Monday, 02 January 06, 03:04:05.000 pm MST Z07:00" }}',
+            "Sunday, 09 September 01, 01:46:40.000 am UTC Z",
+        ),
+        ("{{ externalURL }} {{ pathPrefix }}", "https://v.example/x /x"),
+        ('{{ block "b" $labels.job }}[{{ . }}]{{ end }}{{ template "b" 1 }}', "[node][1]"),
     ],
 )
 def test_expands(text: str, wanted: str) -> None:
@@ -105,11 +119,12 @@ def test_humanize_family_agrees_with_prometheus(function: str, value: float, wan
     [
         (0.1, "0.1"),
         (100.0, "100"),
-        (1e20, "100000000000000000000"),
+        (999999.0, "999999"),
+        (1e6, "1e+06"),
         (1e21, "1e+21"),
         (1.5e-7, "1.5e-07"),
         (0.0001, "0.0001"),
-        (123456789.123, "123456789.123"),
+        (123456789.123, "1.23456789123e+08"),
         (math.nan, "NaN"),
         (-math.inf, "-Inf"),
         (-0.0, "-0"),
@@ -153,8 +168,8 @@ def test_printf_as_in_go(args: tuple[object, ...], wanted: str) -> None:
         "{{ $value | }}",
         "{{ ( $value }}",
         "{{ 'a }}",
-        "{{ $labels.a . }}",
-        '{{ block "x" . }}{{ end }}',
+        "{{ block x . }}{{ end }}",
+        '{{ block "x" . }}',
         "{{ else }}",
     ],
 )
@@ -170,6 +185,9 @@ def test_faults_are_found_when_parsed(text: str) -> None:
         "{{ $undeclared }}",
         '{{ "x" | humanize }}',
         '{{ reReplaceAll "(" "" "x" }}',
+        "{{ $labels.instance . }}",
+        '{{ ($value | toTime).Frmat "2006" }}',
+        "{{ 1e300 | toTime }}",
         '{{ lt 1 "a" }}',
         '{{ define "t" }}{{ template "t" . }}{{ end }}{{ template "t" . }}',
     ],
