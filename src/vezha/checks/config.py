@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from vezha.checks import limits
-from vezha.checks.connection import context_of
+from vezha.checks.connection import forget_contexts
 from vezha.checks.dns import DnsProbe
 from vezha.checks.domain import DomainProbe
 from vezha.checks.errors import CheckConfigError
@@ -109,7 +109,7 @@ def parse_checks(text: str, read_file: Callable[[str], bytes], where: str) -> li
         raise CheckConfigError(f"{where} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(tree, dict):
         raise CheckConfigError(f"{where}: wants `checks:` with a list")
-    context_of.cache_clear()  # authorities' files may be new too
+    forget_contexts()
     top = Options(tree, where, read_file)
     allow_plugins = top.flag("allow_plugins", False)
     raw_defaults, raw_checks = top.take("defaults"), top.take("checks")

@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from vezha.checks.certificate import note_certificates
@@ -36,10 +37,21 @@ class TlsOptions:
         )
 
 
-@functools.lru_cache(maxsize=256)
 def context_of(tls: TlsOptions) -> ssl.SSLContext:
-    """A client's context; remembered, since reading the system's authorities takes long.
-    Raises ProbeFailed where *ca_file* cannot be used."""
+    """A client's context; remembered, since reading the system's authorities takes long, until the file
+    of the authorities changes. Raises ProbeFailed where *ca_file* cannot be used."""
+    stamp = (0, 0)
+    if tls.ca_file:
+        try:
+            status = Path(tls.ca_file).stat()
+        except OSError as error:
+            raise ProbeFailed(f"ca_file {tls.ca_file} cannot be used: {why(error)}") from None
+        stamp = (status.st_mtime_ns, status.st_size)
+    return _context(tls, stamp)
+
+
+@functools.lru_cache(maxsize=256)
+def _context(tls: TlsOptions, _stamp: tuple[int, int]) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=tls.ca_file or None)
     except (OSError, ssl.SSLError) as error:
@@ -48,6 +60,11 @@ def context_of(tls: TlsOptions) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def forget_contexts() -> None:
+    """The system's authorities may be new, too."""
+    _context.cache_clear()
 
 
 @dataclass(slots=True)

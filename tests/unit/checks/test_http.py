@@ -6,7 +6,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.unit.checks.servers import Handler, certified, run, serving
+from tests.unit.checks.servers import Handler, certified, only, run, serving
+
+from vezha.checks.probe import run_probe
+from vezha.world import World
 
 
 def answering(*answers: str) -> tuple[Handler, list[bytes]]:
@@ -136,3 +139,25 @@ def test_certificates(tmp_path: Path, kind: str, days: float, why: str) -> None:
         assert stranger.report.get("probe_ssl_earliest_cert_expiry") == end
 
     asyncio.run(ask())
+
+
+def test_a_renewed_authority_is_read_without_a_change_of_the_checks(tmp_path: Path) -> None:
+    context, authority, _ = certified(tmp_path, -2.0)
+
+    async def main() -> list[bool]:
+        handler, _ = answering(OK)
+        async with serving(handler, context) as port:
+            check = only(
+                f"{{name: a, type: http, targets: ['https://127.0.0.1:{port}/'], ca_file: {authority}}}"
+            )
+
+            async def once() -> bool:
+                outcome = await run_probe(check.probe, check.targets[0], check.timeout_s, World())
+                return outcome.success
+
+            before = await once()
+            certified(tmp_path, 90.0)
+            context.load_cert_chain(tmp_path / "leaf.pem")
+            return [before, await once()]
+
+    assert asyncio.run(main()) == [False, True]
