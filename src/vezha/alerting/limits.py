@@ -22,6 +22,9 @@ EARLY_GAP_MS = 200
 """Least time between two early evaluations, which arriving data asks for."""
 EARLY_BUDGET_S = 0.025
 """Rules are evaluated early, cheapest first, until their usual cost adds up to this."""
+PASS_BUDGET_S = 0.25
+"""So much of one pass goes to groups that are evaluated every few seconds; the rest of them waits for
+the next pass, so that those of each second are in time."""
 SETTLE_MS_DEFAULT = 15_000
 """After a start nothing fires and nothing resolves for so long: agents are still returning."""
 LATE_MS_DEFAULT = 90_000

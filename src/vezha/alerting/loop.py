@@ -6,6 +6,7 @@ One code path: `tick` does what is due now, whatever woke it. Everything that de
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -24,6 +25,7 @@ from vezha.alerting.limits import (
     EARLY_BUDGET_S,
     EARLY_GAP_MS,
     OWN_SERIES_EVERY_MS,
+    PASS_BUDGET_S,
     SETTLE_MS_DEFAULT,
     STATE_REFRESH_MS,
 )
@@ -32,7 +34,7 @@ from vezha.alerting.rulefile import BUILTIN_FOLDER, find_rule_files, load_rule_f
 from vezha.alerting.runner import AlertRunner, Outside, RecordRunner
 from vezha.alerting.schedule import Due, phase_ms
 from vezha.alerting.shared import SharedReads
-from vezha.alerting.state import State
+from vezha.alerting.state import Event, State
 from vezha.alerting.tripwire import RuleTripwire, compile_groups
 from vezha.ledger import Ledger
 from vezha.ledger.tables import alert_state, host
@@ -66,8 +68,20 @@ class _LiveGroup:
     runners: list[AlertRunner | RecordRunner]
     due: Due
     took_s: float = 0.0
+    """What its last whole turn cost."""
     evaluated_ms: int = 0
     saved_ms: int = 0
+    rule_at: int = 0
+    """The rule with which an unfinished turn goes on; 0 where none is."""
+    turn_ms: int = 0
+    """The instant that all rules of the turn are asked about."""
+    spent_s: float = 0.0
+    """What the unfinished turn has cost so far."""
+
+    @property
+    def is_patient(self) -> bool:
+        """Whether it may be late by a second, since it looks every few seconds at most."""
+        return self.group.interval_ms > 1_000
 
 
 class Alerting:
@@ -111,6 +125,9 @@ class Alerting:
         """What agents are to watch, by rule key. Never changed in place."""
         self.on_tripwires: Callable[[], None] = lambda: None
         """Called on the rules' thread when `tripwires` has changed."""
+        self.on_fired: Callable[[float], None] = lambda seconds: None
+        """Called on the rules' thread for each alert that fired: the age of the sample behind it, in
+        seconds, when that was durable."""
         self._not_tripwires: dict[str, str] = {}
         self._batch = Batch()
         self._must_save = False
@@ -148,7 +165,7 @@ class Alerting:
 
     def wait_s(self, now_s: float | None = None) -> float:
         """How long nothing is due, in seconds (0 to 1)."""
-        if self.crossings.waits:
+        if self.crossings.waits or any(g.rule_at for g in self._groups):
             return 0.0
         now_ms = self._now_ms() if now_s is None else int(now_s * 1000)
         next_ms = min((g.due.next_ms for g in self._groups), default=now_ms + 1000)
@@ -157,7 +174,11 @@ class Alerting:
         return min(1.0, max(0.0, (next_ms - now_ms) / 1000))
 
     def tick(self, now_s: float | None = None) -> int:
-        """Evaluate what is due at *now_s* (seconds since the epoch); transitions written."""
+        """Evaluate what is due at *now_s* (seconds since the epoch); transitions written.
+
+        Groups that are evaluated every few seconds get PASS_BUDGET_S of it and go on in the next tick
+        where they stopped: those of each second are never late because of them.
+        """
         started = self._world.clock.monotonic()
         now_ms = self._now_ms() if now_s is None else int(now_s * 1000)
         self._guard_clock(now_ms)
@@ -169,12 +190,21 @@ class Alerting:
             if self._folder_stamps() != self._files:
                 self.reload()
             self._expire_removed(now_ms)
-        due = [g for g in self._groups if g.due.is_due(now_ms)]
+        due = [g for g in self._groups if g.rule_at or g.due.is_due(now_ms)]
         written = self._early(now_ms, due)
-        # the cheap ones first, and what they found is told before the dear ones are asked
-        for live in sorted(due, key=lambda g: g.took_s):
-            self._missed += live.due.take(now_ms)
-            self._evaluate(live, now_ms)
+        # the cheap ones first, and what they found is told before the dear ones are asked; among those
+        # who can wait, whose turn it has been for longest
+        budget_end_s = 0.0
+        for live in sorted(due, key=lambda g: (g.is_patient, _order(g))):
+            if live.is_patient:
+                clock_s = self._world.clock.monotonic()
+                budget_end_s = budget_end_s or clock_s + PASS_BUDGET_S
+                if clock_s > budget_end_s:
+                    break
+            if not live.rule_at:
+                self._missed += live.due.take(now_ms)
+                live.turn_ms, live.spent_s = now_ms, 0.0
+            self._evaluate(live, now_ms, budget_end_s if live.is_patient else math.inf)
             written += self._save(now_ms)
             if now_s is None:
                 written += self._early(self._now_ms(), due)
@@ -381,19 +411,28 @@ class Alerting:
             if self._evaluate_alerts(live, runner, now_ms):
                 self._write_safely(*_with_time(runner, now_ms))
 
-    def _evaluate(self, live: _LiveGroup, now_ms: int) -> None:
-        """All rules of a group in order; a later one sees what an earlier one recorded."""
-        started = self._world.clock.monotonic()
-        for runner in live.runners:
+    def _evaluate(self, live: _LiveGroup, now_ms: int, end_s: float) -> None:
+        """All rules of a group in order; a later one sees what an earlier one recorded.
+
+        One rule at least, and those after it until *end_s* (monotonic); the next call goes on.
+        """
+        clock, turn_ms = self._world.clock, live.turn_ms
+        started = clock.monotonic()
+        for at, runner in enumerate(live.runners[live.rule_at :], live.rule_at):
+            if at > live.rule_at and clock.monotonic() > end_s:
+                live.rule_at = at
+                live.spent_s += clock.monotonic() - started
+                return
             self._take_crossings()
             if isinstance(runner, RecordRunner):
-                self._record(live, runner, now_ms)
+                self._record(live, runner, turn_ms)
                 continue
-            self._evaluate_alerts(live, runner, now_ms)
-            self._write_safely(*_with_time(runner, now_ms))
-            self._batch.forget(runner.rule, runner.instances.forget(now_ms))
-        live.took_s = self._world.clock.monotonic() - started
-        live.evaluated_ms = now_ms
+            self._evaluate_alerts(live, runner, turn_ms)
+            self._write_safely(*_with_time(runner, turn_ms))
+            self._batch.forget(runner.rule, runner.instances.forget(turn_ms))
+        live.rule_at = 0
+        live.took_s = live.spent_s + clock.monotonic() - started
+        live.evaluated_ms = turn_ms
         if now_ms - live.saved_ms >= STATE_REFRESH_MS:
             live.saved_ms = now_ms
             self._refresh(live, now_ms)
@@ -486,6 +525,9 @@ class Alerting:
             self._failed_saves += 1
             _log.error("transitions cannot be written yet", error=str(fault))
             return 0
+        for row in self._batch.transitions:
+            if row["event"] == Event.FIRED.word and row["sampled_ms"] is not None:
+                self.on_fired((self._now_ms() - row["sampled_ms"]) / 1000)
         self._batch = Batch()
         self._quiet_saved_ms = now_ms
         if self._must_save:
@@ -511,6 +553,14 @@ class Alerting:
         for one, value in zip(labels, values, strict=True):
             total[one] = total.get(one, 0.0) + value
         self._write_safely(list(total), now_ms, np.array(list(total.values())))
+
+
+def _order(live: _LiveGroup) -> float:
+    return (
+        float(live.turn_ms if live.rule_at else live.due.next_ms)
+        if live.is_patient
+        else live.took_s
+    )
 
 
 def _own(name: str, **labels: str) -> Labels:

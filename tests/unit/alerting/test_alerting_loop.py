@@ -277,3 +277,55 @@ def test_rehearsal_is_what_would_have_happened(bench: Bench) -> None:
     hot = found[0]
     assert hot.seconds(start_ms + 119_000) == 35.0
     assert hot.hosts() == ["a"]
+
+
+PATIENT = (
+    """
+groups:
+- name: dear
+  interval: 3s
+  rules:
+"""
+    + "".join(f"  - {{alert: Dear{n}, expr: 'dear{n} > 0'}}\n" for n in range(5))
+    + """
+- name: quick
+  interval: 1s
+  rules:
+  - {alert: Quick, expr: quick > 0}
+"""
+)
+
+
+def test_dear_rules_that_can_wait_never_hold_up_those_of_each_second(bench: Bench) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def ask(expr: str, ts_ms: int) -> tuple[list[Labels], Values]:
+        asked.append((expr.split()[0], ts_ms))
+        if expr.startswith("dear"):
+            bench.clock.seconds += 0.2  # what such a rule costs
+        return [], np.zeros(0)
+
+    (bench.rules / "hot.yml").write_text(PATIENT)
+    bench.clock.seconds -= bench.clock.seconds % 3
+    alerting = bench.start(ask)
+    began_ms = int(bench.clock.seconds * 1000)
+    passes: list[list[str]] = []
+    while not passes or "dear4" not in passes[-1]:
+        assert not passes or alerting.wait_s() == 0.0
+        before = len(asked)
+        alerting.tick()
+        passes.append([name for name, _ in asked[before:]])
+    # each pass: those of each second when they are due, then the dear ones until the budget is used up
+    assert passes == [["quick", "dear0", "dear1"], ["dear2", "dear3"], ["dear4"]]
+    # all of a turn are asked about the same instant
+    assert {ts for name, ts in asked if name.startswith("dear")} == {began_ms}
+    asked.clear()
+    for _ in range(2):
+        alerting.tick()
+        bench.clock.sleep(1.0)
+    assert [name for name, _ in asked] == ["quick", "quick"]
+    # and the next turn comes in its time
+    for _ in range(4):
+        alerting.tick()
+    assert [name for name, _ in asked if name == "dear4"] == ["dear4"]
+    assert alerting.stats()["missed_total"] == 0
