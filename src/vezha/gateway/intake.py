@@ -19,7 +19,8 @@ import structlog
 from vezha.gateway.admission import window_for
 from vezha.gateway.limits import ACKS_PER_SLICE, COMMIT_INTERVAL_S, COMMIT_RETRY_S
 from vezha.gateway.sink import FrameSink
-from vezha.model.columns import Values
+from vezha.model.columns import Times, Values
+from vezha.model.stages import BOUNDS_S, SENT, STORED, Stages
 from vezha.wire.frame import CODEC_RAW, FrameHead, unpack_payload
 from vezha.wire.limits import WINDOW_FRAMES_DEFAULT
 
@@ -79,6 +80,9 @@ class Intake:
         self._waiting: list[Callable[[], None]] = []
         self._written = False
         self._on_written = on_written
+        self.stages = Stages()
+        self._stamps_ms: list[int] = []
+        self._arrived_ms: list[int] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
 
     def put(
@@ -92,6 +96,8 @@ class Intake:
         counters.frames += 1
         counters.samples += head.width
         counters.frame_bytes += len(record)
+        self._stamps_ms.append(ts_ms)
+        self._arrived_ms.append(self._wall_ms())
         self._dirty[connection] = None
         self._written = True
 
@@ -125,6 +131,8 @@ class Intake:
         self._dirty.clear()
         waiting, self._waiting = self._waiting, []
         batch = self.sink.seal()
+        stamps_ms, self._stamps_ms = self._stamps_ms, []
+        arrived_ms, self._arrived_ms = self._arrived_ms, []
         loop = asyncio.get_running_loop()
         began = time.perf_counter()
         while True:
@@ -144,10 +152,19 @@ class Intake:
         for tell in waiting:
             tell()
         now_ms = self._wall_ms()
+        if stamps_ms:
+            self._note_stages(np.array(stamps_ms), np.array(arrived_ms), now_ms)
         for at in range(0, len(marked), ACKS_PER_SLICE):
             for connection in marked[at : at + ACKS_PER_SLICE]:
                 connection.send_ack(self.window, now_ms)
             await asyncio.sleep(0)
+
+    def _note_stages(self, stamps_ms: Times, arrived_ms: Times, now_ms: int) -> None:
+        for stage, took_ms in ((SENT, arrived_ms - stamps_ms), (STORED, now_ms - arrived_ms)):
+            took_s = np.maximum(took_ms, 0) / 1000
+            buckets = np.searchsorted(BOUNDS_S, took_s)
+            counts = np.bincount(buckets, minlength=len(BOUNDS_S) + 1)
+            self.stages.add(stage, counts.tolist(), float(took_s.sum()))
 
     async def finish(self) -> None:
         """The last commit before the end."""

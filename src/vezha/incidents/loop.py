@@ -67,6 +67,8 @@ class Desk:
         self._file = DependencyFile(dependencies)
         self._judged: tuple[Any, ...] | None = None
         self._spread: set[int] = set()
+        self.on_taken: Callable[[float], None] = lambda seconds: None
+        """Called for each change of an alert that was taken in: how long it had waited, in seconds."""
         self._settled_s = world.clock.monotonic() + EXTERNAL_SETTLE_MS / 1000
 
     def step(self) -> int:
@@ -76,8 +78,11 @@ class Desk:
         while True:
             with self._ledger.begin() as connection:
                 taken, written = self._follow(connection)
+            now_ms = self._now_ms()
+            for written_ms in taken:
+                self.on_taken((now_ms - written_ms) / 1000)
             changed += written
-            if taken < TRANSITIONS_PER_STEP_MAX:
+            if len(taken) < TRANSITIONS_PER_STEP_MAX:
                 break
         return changed + self._wake() + self._judge() + self._tell_spread()
 
@@ -156,7 +161,8 @@ class Desk:
         with self._ledger.begin() as connection:
             external.sweep(connection, now_ms)
 
-    def _follow(self, connection: Connection) -> tuple[int, int]:
+    def _follow(self, connection: Connection) -> tuple[list[int], int]:
+        """When each change that is taken in was written (ms), and how many incidents changed."""
         after = read_cursor(connection, CURSOR)
         rows = connection.execute(
             select(alert_transition)
@@ -165,7 +171,7 @@ class Desk:
             .limit(TRANSITIONS_PER_STEP_MAX)
         ).all()
         if not rows:
-            return 0, 0
+            return [], 0
         now_ms = self._now_ms()
         place = read_place(connection)
         tree = self._tree(connection, place, now_ms)
@@ -178,7 +184,7 @@ class Desk:
             case.judge(because, tree.cause, now_ms)
             written += write_case(connection, case, place, now_ms)
         write_cursor(connection, CURSOR, rows[-1].id)
-        return len(rows), written
+        return [row.written_ms for row in rows], written
 
     def _tree(self, connection: Connection, place: Place, now_ms: int) -> Tree:
         """What explains what, over the alerts that fail now."""

@@ -33,7 +33,7 @@ from vezha.notify import outbox
 from vezha.notify.digest import make_room
 from vezha.notify.errors import Gone, NotifySettingsError, Refused, TryAgain
 from vezha.notify.limits import PRUNE_EVERY_MS, SEND_TIMEOUT_S
-from vezha.notify.message import Message, show_time
+from vezha.notify.message import RINGING, Message, show_time
 from vezha.notify.people import MARK, People, people_of
 from vezha.notify.planner import Planner
 from vezha.notify.provider import Delivery, Listener, Pressed
@@ -84,6 +84,8 @@ class Notifier:
         self._people_seen: tuple[object, ...] = ()
         self._planner = Planner(ledger, world, public_url, lambda: (self.plan, self._people))
         self.on_sent: Callable[[], None] = lambda: None
+        self.on_dispatched: Callable[[float], None] = lambda seconds: None
+        """Called for each message that rings and was taken: seconds since it was put into the outbox."""
 
     @property
     def plan(self) -> NotifyPlan:
@@ -251,6 +253,8 @@ class Notifier:
             await self._again(taken, f"the provider broke: {type(fault).__name__}", None)
             return True
         now_ms = self._now_ms()
+        if taken.kind in RINGING:
+            self.on_dispatched((now_ms - taken.created_ms) / 1000)
         await self._write(
             lambda c: outbox.done(c, taken, self._worker, sent.reference, sent.note, now_ms)
         )

@@ -28,6 +28,7 @@ from vezha.gateway.listener import Gateway
 from vezha.ledger import Ledger
 from vezha.model.columns import Values
 from vezha.model.labels import Labels, labels_of, metric
+from vezha.model.stages import FIRED
 from vezha.query import Engine
 from vezha.server.bus import Bus, socket_path
 from vezha.server.changes import LedgerChanges
@@ -132,6 +133,8 @@ class DataContour:
             AlertingSettings(builtin=settings.rules.builtin, external_url=settings.public_url),
             notify_ops=lambda: self._bus.publish("alerts"),
         )
+        stages = self._gateway.intake.stages
+        self._alerting.on_fired = lambda seconds: stages.observe(FIRED, seconds)
         self._alerting.on_tripwires = self._tripwires_changed
         self._gateway.tripwires = self._tripwires_of
         self._feed = Feed(
@@ -367,8 +370,14 @@ class DataContour:
                 metric(name, instance=OWN_INSTANCE, job="vezha", **labels)
                 for name, labels in ((n, dict(ls)) for n, ls in figures)
             ]
-            values = np.array(list(figures.values()), np.float64)
-            self._write(series, int(self._world.clock.now() * 1000), values)
+            values = list(figures.values())
+            for labels, value in self._gateway.intake.stages.series(
+                instance=OWN_INSTANCE, job="vezha"
+            ):
+                series.append(labels)
+                values.append(value)
+            now_ms = int(self._world.clock.now() * 1000)
+            self._write(series, now_ms, np.array(values, np.float64))
 
     def _own_figures(self) -> dict[tuple[str, Labels], float]:
         intake = self._gateway.intake

@@ -20,6 +20,7 @@ from vezha.legacy.batch import batch_of
 from vezha.legacy.doors import Doors
 from vezha.legacy.errors import BadBody, NotNow
 from vezha.model.labels import Labels
+from vezha.model.stages import Stages
 from vezha.notify.alarm_rate import rates_series, read_rates
 from vezha.server.limits import (
     DESK_SERIES_CHECKLIST_MS,
@@ -42,6 +43,8 @@ class DeskSeries:
         self._receivers = receivers
         self._doors = doors
         self._world = world
+        self.stages = Stages()
+        """Of detection, as far as the ops contour has part in it."""
         self._stamp: tuple[object, ...] = ()
         self._known: list[tuple[Labels, float]] = []
 
@@ -68,7 +71,8 @@ class DeskSeries:
         with self._ledger.read() as connection:
             rates = read_rates(connection, now_ms, DESK_SERIES_RATES_H, self._receivers())
             times = self._times(connection, now_ms)
-            return [*self._checklists(connection, now_ms), *rates_series(rates), *times]
+            stages = self.stages.series(instance="vezha-server", job="vezha", contour="ops")
+            return [*self._checklists(connection, now_ms), *rates_series(rates), *times, *stages]
 
     def _times(self, connection: Connection, now_ms: int) -> list[tuple[Labels, float]]:
         """How long detection, response and recovery took, of the last week's incidents."""

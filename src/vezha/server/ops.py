@@ -22,6 +22,7 @@ from vezha.incidents.oncall.handover import HandoverClerk
 from vezha.incidents.onset import Onsets
 from vezha.ledger import Ledger
 from vezha.legacy.doors import Doors
+from vezha.model.stages import DISPATCHED, GATHERED
 from vezha.notify.loop import Notifier
 from vezha.server.asking import Asking
 from vezha.server.bus import Bus, socket_path
@@ -73,6 +74,9 @@ async def _serve(
     book = RuleBook(settings.rule_folders, settings.rules.builtin)
     deadman = Deadman(settings.deadman, ledger, book, doors, notifier.names, world)
     desk_series = DeskSeries(ledger, doors, world, lambda: list(notifier.plan.receivers))
+    stages = desk_series.stages
+    desk.on_taken = lambda seconds: stages.observe(GATHERED, seconds)
+    notifier.on_dispatched = lambda seconds: stages.observe(DISPATCHED, seconds)
     asking = Asking(settings)
     chronicle = Chronicle(
         ledger,
