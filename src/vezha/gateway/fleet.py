@@ -58,6 +58,7 @@ _COLUMNS: dict[str, type] = {
     "spool_bytes": np.float64,
     "dropped_frames": np.float64,
     "dropped_known": np.bool_,
+    "silent": np.bool_,
     "offset_s": np.float64,
 }
 
@@ -142,6 +143,16 @@ class Fleet:
             self.column("lost")[row] += grown
         known[row] = True
         self.column("dropped_frames")[row] = dropped_frames
+
+    def turned(self, now_s: float) -> list[int]:
+        """Rows of connected hosts that fell silent, or spoke again, since this was last asked."""
+        n = len(self.names)
+        silent = self.column("connected")[:n] & (now_s - self.column("heard_s")[:n] > SILENCE_S)
+        known = self.column("silent")[:n]
+        rows = np.flatnonzero(silent != known)
+        known[rows] = silent[rows]
+        found: list[int] = rows.tolist()
+        return found
 
     def samples(
         self, now_s: float, wall_ms: int, only: int | None = None

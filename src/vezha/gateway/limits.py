@@ -49,3 +49,9 @@ PROGRESS_RETRY_S = 1.0
 PROGRESS_PENDING_MAX = 50_000
 PUSHES_PER_SLICE = 200
 """Messages sent before the loop may do something else."""
+SILENCE_LOOK_S = 0.1
+"""How often it is looked whether a host fell silent."""
+LOOP_LATE_S = 0.25
+"""A look that comes so late judges nobody: what hosts sent meanwhile waits to be read."""
+ROWS_ONE_BY_ONE_MAX = 50
+"""Hosts that turned silent at once and are reported one by one; more are a report of all."""

@@ -30,7 +30,10 @@ from vezha.gateway.limits import (
     COMPLETENESS_STEP_S,
     ENROLMENTS_RUNNING_MAX,
     LISTEN_BACKLOG,
+    LOOP_LATE_S,
     READ_BUFFER_BYTES,
+    ROWS_ONE_BY_ONE_MAX,
+    SILENCE_LOOK_S,
     STREAMS_PER_AGENT_MAX,
     UPGRADE_TIMEOUT_S,
 )
@@ -118,6 +121,7 @@ class Gateway:
         self._tasks = [
             asyncio.create_task(self.intake.run()),
             asyncio.create_task(self._report()),
+            asyncio.create_task(self._watch()),
         ]
         port_taken: int = self._server.sockets[0].getsockname()[1]
         return port_taken
@@ -355,13 +359,33 @@ class Gateway:
     async def _report(self) -> None:
         seconds = 0
         while True:
-            now = self._clock.now()
-            await asyncio.sleep(1.0 - now % 1.0)
+            wait_s = 1.0 - self._clock.now() % 1.0
+            due_s = self._clock.monotonic() + wait_s
+            await asyncio.sleep(wait_s)
+            if self._clock.monotonic() - due_s > LOOP_LATE_S:
+                await asyncio.sleep(LOOP_LATE_S)  # what hosts sent meanwhile is read first
             seconds += 1
             if seconds % COMPLETENESS_STEP_S == 0:
                 self.fleet.step()
             # the whole second as the stamp: a regular grid costs the store nothing
             self._write_rows(None, round(self._clock.now()) * 1000)
+
+    async def _watch(self) -> None:
+        """A host that hangs or is cut off is news in that tenth of a second, not at the next report."""
+        while True:
+            due_s = self._clock.monotonic() + SILENCE_LOOK_S
+            await asyncio.sleep(SILENCE_LOOK_S)
+            now_s = self._clock.monotonic()
+            if now_s - due_s > LOOP_LATE_S:
+                continue
+            turned = self.fleet.turned(now_s)
+            if len(turned) > ROWS_ONE_BY_ONE_MAX:
+                self._write_rows(None, self.wall_ms())
+                if self._on_written is not None:
+                    self._on_written()
+                continue
+            for row in turned:
+                self._report_row(row)
 
     def _report_row(self, row: int) -> None:
         """Report one host out of turn: a lost connection is news now, not in a second."""

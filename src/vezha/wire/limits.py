@@ -25,8 +25,8 @@ WINDOW_FRAMES_MAX = 1_024
 WINDOW_LIVE_RESERVE_FRAMES = 8
 """Part of the window that the backlog may not use, so that live data never waits behind it."""
 
-SILENCE_S = 3.0
-"""No message for so long and the host counts as silent."""
+SILENCE_S = 2.7
+"""No message for so long and the host counts as silent: people are told within 3 s."""
 STATUS_INTERVAL_S = 5.0
 HANDSHAKE_TIMEOUT_S = 30.0
 """At least 2 x agents / handshake rate for 10,000 agents (the channel study)."""

@@ -254,8 +254,9 @@ def test_a_hanging_agent_is_silent_after_three_seconds(tmp_path: Path) -> None:
     wait_for(lambda: bool(sink.frames))
     up = metric("up", instance="db-1", job="node")
     server.call(lambda g: g.fleet.column("heard_s").__setitem__(0, g._clock.monotonic() - 3.1))
-    server.call(lambda g: g._report_row(0))
-    assert sink.columns[up][-1][1] == 0.0
+    wait_for(lambda: sink.columns[up][-1][1] == 0.0)
+    host.sample(2)
+    wait_for(lambda: sink.columns[up][-1][1] == 1.0)
     host.stop()
     server.stop()
 

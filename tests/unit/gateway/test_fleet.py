@@ -5,6 +5,7 @@ import numpy as np
 from vezha.gateway.admission import Admission
 from vezha.gateway.connection import shift_of
 from vezha.gateway.fleet import SERIES, Fleet
+from vezha.wire.limits import SILENCE_S
 
 
 def value(fleet: Fleet, now_s: float, host: str, name: str) -> float | None:
@@ -87,3 +88,16 @@ def test_a_clock_is_corrected_by_whole_seconds_or_not_at_all() -> None:
     assert [shift_of(ms) for ms in (0, 4_900, -5_000, 5_400, -3_600_700)] == [
         0, 0, 0, 5_000, -3_601_000,
     ]  # fmt: skip
+
+
+def test_who_fell_silent_or_spoke_again_is_told_once() -> None:
+    fleet = Fleet(0.0)
+    quiet, lively, gone = (fleet.row(host) for host in "abc")
+    for row, heard_s in ((quiet, 10.0), (lively, 12.0), (gone, 10.0)):
+        fleet.column("connected")[row] = row != gone
+        fleet.column("heard_s")[row] = heard_s
+    assert fleet.turned(10.0 + SILENCE_S) == []
+    assert fleet.turned(10.1 + SILENCE_S) == [quiet]
+    assert fleet.turned(10.2 + SILENCE_S) == []
+    fleet.column("heard_s")[quiet] = 13.0
+    assert fleet.turned(13.0) == [quiet]
