@@ -28,6 +28,8 @@ class RealAgent:
         self.name = name
         self.lives: list[int] = []
         self.process: subprocess.Popen[bytes] | None = None
+        self.prefix: tuple[str, ...] = ()
+        """What it is run with, such as `ip netns exec NAME`."""
         folder.mkdir(parents=True, exist_ok=True)
         slower = [e.name for e in COLLECTORS if e.interval_s != 1]
         settings = "".join(f"[collectors.{n}]\nenabled = false\n" for n in slower)
@@ -41,7 +43,17 @@ class RealAgent:
         """A new life."""
         log = (self.folder / "agent.log").open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "vezha", "agent", "run", "--state", str(self.folder)],
+            [
+                *self.prefix,
+                sys.executable,
+                "-P",
+                "-m",
+                "vezha",
+                "agent",
+                "run",
+                "--state",
+                str(self.folder),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

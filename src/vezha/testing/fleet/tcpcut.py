@@ -17,20 +17,28 @@ class TcpCut:
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._is_cut = False
+        self._flows = threading.Event()
+        self._flows.set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
         """Break every connection, and refuse new ones."""
         self._is_cut = True
+        self._flows.set()
         with self._lock:
             for end in self._open:
                 # a shutdown wakes the thread that reads; it closes
                 with contextlib.suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
 
+    def freeze(self) -> None:
+        """Let nothing through any more and tell nobody, as a cable that was pulled."""
+        self._flows.clear()
+
     def mend(self) -> None:
         """Let connections through again."""
         self._is_cut = False
+        self._flows.set()
 
     def close(self) -> None:
         """Cut for good."""
@@ -76,6 +84,7 @@ class _Pair:
         """Pass on until either end has had enough; the last pump closes both."""
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                self._proxy._flows.wait()
                 target.sendall(data)
         for end in self._ends:
             with contextlib.suppress(OSError):
