@@ -56,6 +56,7 @@ VIEWS: dict[str, str] = {
     "handover": "/oncall/handover",
     "policies": "/oncall/policies",
     "silences": "/silences",
+    "checks": "/checks",
     "rules": "/rules",
     "rule-file": "/rules/new",
     "explore": "/explore?q=sum+by+(site)+(rate(node_network_receive_bytes_total[30s]))",

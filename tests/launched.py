@@ -56,7 +56,7 @@ def variant(folder: Path, changes: Mapping[str, tuple[str, str]]) -> bytes:
     """The agent's file, built from changed sources."""
     copy = folder / "vezha"
     shutil.rmtree(copy, ignore_errors=True)
-    parts = ("agent", "model", "trust", "wire", "world")
+    parts = ("agent", "checks", "model", "trust", "wire", "world")
     source = Path(vezha.__file__).parent
     copy.mkdir(parents=True)
     shutil.copy(source / "__init__.py", copy)

@@ -38,6 +38,7 @@ const PAGES: Record<PageName, () => Promise<{ default: Loaded }>> = {
   load: () => import('./pages/Load'),
   diary: () => import('./pages/Diary'),
   silences: () => import('./pages/Silences'),
+  checks: () => import('./pages/Checks'),
   rules: () => import('./pages/Rules'),
   explore: () => import('./pages/Explore'),
   settings: () => import('./pages/Settings'),

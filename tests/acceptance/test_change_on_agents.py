@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
+import sys
 import time
 import urllib.parse
 import urllib.request
@@ -49,6 +51,9 @@ enabled = false
 [scripts]
 enabled = true
 allowed = ["greet"]
+[plugins]
+enabled = true
+allowed = ["/bin/true"]
 """
 GREET = b'echo "hello $1, $VEZHA_PARAM_WHOM"\n'
 GREET_CUSTOM = {
@@ -287,3 +292,79 @@ def test_a_change_goes_in_waves_and_a_bad_one_stops_at_the_canary(scene: Scene) 
 def test_nothing_was_lost_from_the_series(scene: Scene) -> None:
     for name in ("one", "two"):
         assert scene.gaps(name) == [], scene.told()
+
+
+def test_checks_run_on_the_hosts_that_the_file_names(scene: Scene, tmp_path: Path) -> None:
+    running, publisher = scene.running, scene.publisher
+    (running.state / "checks.yml").write_text(
+        f"""
+defaults: {{interval: 1s, timeout: 1s}}
+checks:
+  - name: pages
+    type: http
+    targets: ["{running.url}/api/v1/health"]
+    status: [200, 401, 404]
+    labels: {{team: web}}
+    from: 'instance=~"one|two"'
+  - {{name: closed, type: tcp, targets: ["127.0.0.1:1"], from: {{instance: one}}}}
+  - {{name: channel, type: tls, targets: ["127.0.0.1:{running.channel_port}"], tls_verify: false, from: {{instance: one}}}}
+  - {{name: names, type: dns, targets: ["127.0.0.1:1"], query: shop.example, from: {{instance: one}}}}
+  - {{name: plug, type: plugin, command: [/bin/true], from: {{instance: one}}}}
+  - {{name: not-allowed, type: plugin, command: [/bin/false], from: {{instance: three}}}}
+  - {{name: own, type: tcp, targets: ["127.0.0.1:{running.channel_port}"]}}
+"""
+    )
+
+    def vezha(*words: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-m", "vezha", "check", *words, "--state", str(running.state)],
+            check=True, stdout=subprocess.PIPE, text=True,
+        ).stdout  # fmt: skip
+
+    def rows() -> dict[tuple[str, str], dict[str, Any]]:
+        found = json.loads(vezha("list", "--json"))
+        told = scene.call("GET", "/api/v1/checks")["checks"]
+        same = ("name", "target", "seen_from", "delivered", "interval_s")
+        assert [[r[n] for n in same] for r in found] == [[r[n] for n in same] for r in told]
+        return {(r["name"], r["seen_from"]): r for r in found}
+
+    scene.wait(lambda: scene.call("GET", "/api/v1/checks")["checks"])
+    scene.wait(lambda: scene.ask('vezha_check_up{job="own"} == 1'))
+    assert scene.ask('vezha_check_up{job="pages"}') == []
+    config = tmp_path / "agent.toml"
+    vezha("config", "-o", str(config))
+    target = "config/checks/1/agent.toml"
+    artifact = publisher.sign({target: (config.read_bytes(), {})})[target]
+    generations = {name: publisher.direct(name, artifact, watch_s=WATCH_S) for name in NAMES}
+    assert scene.end_of("one", generations["one"]) == "proven", scene.told()
+    assert scene.end_of("two", generations["two"]) == "proven", scene.told()
+    # a program that the host's own file does not allow
+    assert scene.end_of("three", generations["three"]) == "refused bad_config", scene.told()
+    refused = publisher.rows("three", generations["three"])[-1]
+    assert "/bin/false is not in plugins.allowed" in refused.detail["text"]
+    for name in ("one", "two"):
+        scene.wait(lambda n=name: scene.ask(  # type: ignore[misc]
+            f'vezha_check_up{{job="pages", team="web", from="{n}", type="http"}} == 1'
+        ))  # fmt: skip
+    scene.wait(
+        lambda: scene.ask('vezha_check_up{job="closed", instance="127.0.0.1:1", from="one"} == 0')
+    )
+    scene.wait(lambda: scene.ask('vezha_check_up{job="names", from="one"} == 0'))
+    scene.wait(lambda: scene.ask('vezha_check_up{job="plug", instance="here", from="one"} == 1'))
+    scene.wait(lambda: scene.ask('probe_ssl_earliest_cert_expiry{job="channel"} > time()'))
+    assert {p["metric"]["phase"] for p in scene.ask('probe_http_duration_seconds{from="two"}')} == {
+        "resolve", "connect", "tls", "processing", "transfer",
+    }  # fmt: skip
+    assert scene.ask('vezha_check_up{from="", job!="own"}') == []
+    scene.wait(lambda: rows()["pages", "two"]["state"] == "up")
+    told = rows()
+    assert told["pages", "one"]["delivered"] == "yes"
+    assert told["closed", "one"]["state"] == "down"
+    assert told["not-allowed", "three"]["delivered"] == "no"
+    assert told["own", ""]["state"] == "up"
+    # a host that is gone knows nothing: its last word does not count
+    scene.agents["two"].stop()
+    scene.wait(lambda: rows()["pages", "two"]["state"] == "unknown")
+    assert rows()["pages", "one"]["state"] == "up"
+    scene.agents["two"].start()
+    scene.wait(lambda: rows()["pages", "two"]["state"] == "up")

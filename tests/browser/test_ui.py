@@ -367,7 +367,7 @@ PATHS = (
     "/fleet", f"/host/{HOST}", "/incidents?state=all", "/incident/1", "/changes", "/change/{change}",
     "/changes/figures", "/releases", "/load", "/checklists", "/checklists/disk-full",
     "/checklists/figures", "/checklist/{run}", "/scenarios", "/scenario/servers", "/scenario/new",
-    "/round/{round}", "/diary", "/oncall", "/oncall/handover", "/oncall/policies", "/silences",
+    "/round/{round}", "/diary", "/oncall", "/oncall/handover", "/oncall/policies", "/silences", "/checks",
     "/rules", "/explore", "/access", "/access/tokens", "/audit", "/settings/hosts",
     "/settings/receivers", "/settings/browser",
 )  # fmt: skip

@@ -29,6 +29,7 @@ export const MAIN: Place[] = [
 export const WORK: Place[] = [
   { href: '/oncall', icon: 'oncall', text: 'page.oncall', pages: ['oncall'], key: 'o' },
   { href: '/silences', icon: 'silences', text: 'page.silences', pages: ['silences'], key: 's' },
+  { href: '/checks', icon: 'checks', text: 'page.checks', pages: ['checks'], key: 'x' },
   { href: '/rules', icon: 'rules', text: 'page.rules', pages: ['rules'], key: 'r' },
   { href: '/explore', icon: 'explore', text: 'page.explore', pages: ['explore'], key: 'e' },
 ]

@@ -1,6 +1,6 @@
 /** Which page an address means, and the addresses of things. Pure. */
 
-const LISTS = ['fleet', 'incidents', 'changes', 'releases', 'load', 'checklists', 'scenarios', 'silences', 'rules', 'oncall', 'explore'] as const
+const LISTS = ['fleet', 'incidents', 'changes', 'releases', 'load', 'checklists', 'scenarios', 'silences', 'checks', 'rules', 'oncall', 'explore'] as const
 const THINGS = ['host', 'incident', 'change', 'checklist', 'scenario', 'round', 'watch'] as const
 
 export type PageName = (typeof LISTS)[number] | (typeof THINGS)[number] | 'diary' | 'settings' | 'access' | 'missing'

@@ -125,6 +125,11 @@ COLLECTORS: tuple[Entry, ...] = (
             "refresh_every_s": 60,
         },
     ),
+    Entry(
+        "checks",
+        "checks from outside that this host runs; a finding is sampled at the next tick",
+        interval_s=10,
+    ),
     Entry("agent", "the agent's own cost and counters", module="own"),
 )
 

@@ -218,6 +218,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from vezha.agent.change.take import main as take
 
             return take()
+        if words == ["checks"]:  # the child process that runs checks from outside
+            from vezha.agent.checking import main as run_checks
+
+            return run_checks()
         service = _service(words)
         if service is not None:
             return run(*service)

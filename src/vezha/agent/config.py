@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
 from vezha.agent import limits, toml
 from vezha.agent.catalogue import BY_NAME, Option
@@ -44,6 +45,33 @@ class ScriptSettings:
 
 
 @dataclass(frozen=True)
+class PluginSettings:
+    """Whether checks may run programs (Nagios plugins) here. Never set from the server."""
+
+    enabled: bool = False
+    allowed: tuple[str, ...] = ()
+    """Programs, or folders of them (ending in /), that may run; empty: every one."""
+
+    def check(self, name: str, program: str) -> None:
+        """Raises ConfigError where *program* may not run."""
+        if not self.enabled:
+            raise ConfigError(
+                f"checks.{name} is a plugin, and agent.toml on this host does not have "
+                "[plugins] enabled = true"
+            )
+        real = os.path.realpath(program)
+        for one in self.allowed:
+            if program == one or (
+                one.endswith("/") and real.startswith(os.path.realpath(one) + "/")
+            ):
+                return
+        if self.allowed:
+            raise ConfigError(
+                f"checks.{name}: {program} is not in plugins.allowed of agent.toml on this host"
+            )
+
+
+@dataclass(frozen=True)
 class AgentConfig:
     """Everything that can be set about an agent."""
 
@@ -73,6 +101,9 @@ class AgentConfig:
     """Keys of this file that no configuration from the server changes, such as
     `collectors.processes` or `labels.site`."""
     scripts: ScriptSettings = ScriptSettings()
+    plugins: PluginSettings = PluginSettings()
+    checks: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    """Tables `[checks.NAME]` as they stand; `vezha.agent.checking` reads them whole."""
 
     def with_state(self, state: str) -> AgentConfig:
         """The same settings with another state folder."""
@@ -131,6 +162,8 @@ _KNOWN = (
     "collectors",
     "pinned",
     "scripts",
+    "plugins",
+    "checks",
 )
 
 
@@ -158,7 +191,35 @@ def _config_of(table: toml.Table, state: str) -> AgentConfig:
         collectors=_collectors(table.get("collectors", {})),
         pinned=_texts(table.get("pinned", []), "pinned"),
         scripts=_scripts(table.get("scripts", {})),
+        plugins=_plugins(table.get("plugins", {})),
+        checks=_checks(table.get("checks", {})),
     )
+
+
+def _plugins(table: toml.Value | toml.Table) -> PluginSettings:
+    if not isinstance(table, dict):
+        raise ConfigError("plugins must be a table: [plugins], then enabled = true or false")
+    _refuse_unknown(table, ("enabled", "allowed"), "plugins.")
+    enabled = table.get("enabled", False)
+    if not isinstance(enabled, bool):
+        raise ConfigError("plugins.enabled must be true or false")
+    allowed = _texts(table.get("allowed", []), "plugins.allowed")
+    for one in allowed:
+        if not one.startswith("/"):
+            raise ConfigError(f"plugins.allowed has {one}: write absolute paths")
+    return PluginSettings(enabled, allowed)
+
+
+def _checks(table: toml.Value | toml.Table) -> Mapping[str, Any]:
+    """Only their shape: what they mean is read where they run, and when they are delivered."""
+    if not isinstance(table, dict) or not all(isinstance(one, dict) for one in table.values()):
+        raise ConfigError('checks must be tables, such as [checks.shop] with type = "http"')
+    if len(table) > limits.CHECKS_MAX:
+        raise ConfigError(f"checks has {len(table)} tables, over {limits.CHECKS_MAX}")
+    for name, given in table.items():
+        assert isinstance(given, dict)
+        _texts(given.get("hosts", ["*"]), f"checks.{name}.hosts")
+    return MappingProxyType(dict(table))
 
 
 def _scripts(table: toml.Value | toml.Table) -> ScriptSettings:

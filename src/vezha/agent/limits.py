@@ -145,6 +145,10 @@ CHANGE_LOOK_S = 1.0
 """How often the launcher's history and the directives are looked at without a nudge."""
 CHANGE_AGAIN_S = 10.0
 """Pause before a change that was broken off by the network or the disk is taken up again."""
+CHECKS_MAX = 200
+"""Tables `[checks.NAME]` in one agent's settings."""
+CHECK_LINE_BYTES_MAX = 4 << 20
+"""What the process that runs checks may say at once."""
 CHILD_STOP_S = 5.0
 STAGE_FREE_BYTES_MIN = 16 << 20
 """Room that must be left beside three times the file before a change is downloaded."""

@@ -30,7 +30,7 @@ FOLDER = "configs"
 """Below the agent's folder: signed configurations by hash."""
 NEVER_REMOTE = (
     "server", "name", "state", "proxy", "allow_plaintext_loopback", "proc", "sys", "root",
-    "pinned", "scripts",
+    "pinned", "scripts", "plugins",
 )  # fmt: skip
 
 _Path = Tuple[str, ...]  # noqa: UP006
@@ -68,6 +68,17 @@ def check_signed(content: bytes) -> None:
     for key in toml.parse(text):
         if key in NEVER_REMOTE:
             raise ConfigError(f"{key} is set on each host only, never from the server: take it out")
+
+
+def check_whole(content: bytes) -> None:
+    """`check_signed`, and the checks in it read whole: for who may spend the memory on that.
+    Raises ConfigError."""
+    check_signed(content)
+    config = parse_config(content.decode(), "the configuration")
+    if config.checks:
+        from vezha.agent.checking import checks_for
+
+        checks_for(config.checks, "", config.plugins, World(), config.state)
 
 
 def load_effective(world: World, state: str, config: str, signed_sha256: str) -> Effective:

@@ -88,7 +88,7 @@ class Agent:
         )
         interval_ms = round(config.tick_interval_s * 1000)
         self.ticker = Ticker(world.clock, interval_ms, phase_of(identity.agent_id, interval_ms))
-        self.groups = groups or CollectorGroups(config, world)
+        self.groups = groups or CollectorGroups(config, world, identity.host)
         self.watch = Watch(config, world, self.link.send_crossing)
         self.link.on_tripwires = self._told_tripwires
         self._schemas: dict[str, tuple[tuple[Labels, ...], int]] = {}
@@ -308,7 +308,7 @@ def main(state: str, config_path: str = "", world: World | None = None) -> int:
             "take that line out, or start it with --state naming the same"
         )
     identity = load_identity(world, config.state)
-    groups = CollectorGroups(config, world)
+    groups = CollectorGroups(config, world, identity.host)
     if by is not None:
         by.ready()
     lock = take_lock(world, config.state, by)

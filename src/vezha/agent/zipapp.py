@@ -3,9 +3,9 @@
 Reproducible: the same sources give the same bytes on any machine, because times, modes, order and
 compression are fixed and nothing is compiled. What is inside is named here and nowhere else.
 
-With it go python-tuf and securesystemslib, as they are installed here (pure Python; ed25519 is
+With it go python-tuf, securesystemslib and h11 (which checks by HTTP need), as they are installed here (pure Python; ed25519 is
 checked without `cryptography`), and their licences. Each of their files is compared with the hash
-that its package was installed with. Only the child process that verifies a change imports them.
+that its package was installed with. Only the child processes that verify a change or run checks import them.
 """
 
 from __future__ import annotations
@@ -22,18 +22,24 @@ from pathlib import Path
 import vezha
 from vezha.agent.errors import BuildError
 
-PARTS = ("agent", "model", "trust", "wire", "world")
+PARTS = ("agent", "checks", "model", "trust", "wire", "world")
 """Packages of `vezha` that go in; one that is not there (yet) is left out."""
 LEFT_OUT = (
     "model/columns.py",
     "agent/zipapp.py",
     "agent/collect/reference.py",
+    "checks/config.py",
     "trust/keys.py",
     "trust/repository.py",
     "trust/folder.py",
 )
-"""`columns` needs numpy; the agent does not build, document or sign itself."""
-CARRIED = {"tuf": ("tuf/__init__.py", "tuf/api/"), "securesystemslib": ("securesystemslib/",)}
+"""`columns` needs numpy, `checks.yml` is the server's and YAML; the agent does not build, document or
+sign itself."""
+CARRIED = {
+    "tuf": ("tuf/__init__.py", "tuf/api/"),
+    "securesystemslib": ("securesystemslib/",),
+    "h11": ("h11/",),
+}
 """Packages that are not ours, and which of their modules go in."""
 SHEBANG = b"#!/usr/bin/env python3\n"
 _TIME = (2020, 1, 1, 0, 0, 0)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-
+from vezha.checks.der import BadCertificate, read_certificate
 from vezha.checks.limits import CHAIN_MAX
 from vezha.checks.outcome import Report
 
@@ -18,22 +17,22 @@ def note_certificates(tls: Any, report: Report) -> None:
     chain = []
     for der in shown_chain(tls)[:CHAIN_MAX]:
         try:
-            chain.append(x509.load_der_x509_certificate(der))
-        except ValueError:
+            chain.append((der, read_certificate(der)))
+        except BadCertificate:
             continue  # one of the chain that nobody can read has no date to watch
     if not chain:
         return
-    ends = [certificate.not_valid_after_utc.timestamp() for certificate in chain]
-    leaf = chain[0]
+    ends = [certificate.not_after_s for _, certificate in chain]
+    der, leaf = chain[0]
     report.set("probe_ssl_earliest_cert_expiry", min(ends))
     report.set("vezha_check_certificate_expiry_timestamp_seconds", ends[0])
     report.set("vezha_check_certificate_chain_length", float(len(chain)))
     report.set(
         "probe_ssl_last_chain_info",
         1.0,
-        fingerprint_sha256=leaf.fingerprint(hashes.SHA256()).hex(),
-        subject=leaf.subject.rfc4514_string()[:200],
-        issuer=leaf.issuer.rfc4514_string()[:200],
+        fingerprint_sha256=hashlib.sha256(der).hexdigest(),
+        subject=leaf.subject[:200],
+        issuer=leaf.issuer[:200],
     )
 
 

@@ -160,13 +160,27 @@ async def start_tls(
     """Turn the connection into TLS and note its certificates. Raises ProbeFailed."""
     began_s = world.clock.monotonic()
     try:
-        await connection.writer.start_tls(context_of(tls), server_hostname=tls.server_name or host)
+        await _upgrade(connection, context_of(tls), tls.server_name or host)
     except ssl.SSLCertVerificationError as error:
         raise CertificateRefused(f"the certificate is refused: {error.verify_message}") from None
     except (OSError, ValueError) as error:
         raise ProbeFailed(f"TLS failed: {why(error)}") from None
     connection.phases.tls_s += world.clock.monotonic() - began_s
     note_certificates(connection.writer.get_extra_info("ssl_object"), report)
+
+
+async def _upgrade(connection: Connection, context: ssl.SSLContext, name: str) -> None:
+    writer = connection.writer
+    if hasattr(writer, "start_tls"):
+        await writer.start_tls(context, server_hostname=name)
+        return
+    # Python 3.10, which an agent may run on, has it for transports only
+    loop = asyncio.get_running_loop()
+    protocol = writer.transport.get_protocol()
+    transport = await loop.start_tls(writer.transport, protocol, context, server_hostname=name)
+    connection.reader._transport = transport  # type: ignore[attr-defined]
+    protocol._over_ssl = True  # type: ignore[attr-defined]
+    connection.writer = asyncio.StreamWriter(transport, protocol, connection.reader, loop)  # type: ignore[arg-type]
 
 
 class CertificateRefused(ProbeFailed):

@@ -113,14 +113,15 @@ class DnsProbe:
             connected_s = clock.monotonic()
             report.set("probe_dns_duration_seconds", connected_s - resolved_s, phase="connect")
             # Unguessable, and another for each try: a forger would have to hit it.
-            identifier = int.from_bytes(world.chance.token(2))
+            identifier = int.from_bytes(world.chance.token(2), "big")
             data = question(identifier, self.query, self.record, self.recursive)
             while True:
                 transport.sendto(data)
                 try:
-                    async with asyncio.timeout(DNS_ATTEMPT_S):
-                        answer = await self._answer(protocol, identifier)
-                except TimeoutError:
+                    answer = await asyncio.wait_for(
+                        self._answer(protocol, identifier), DNS_ATTEMPT_S
+                    )
+                except asyncio.TimeoutError:
                     continue
                 took_s = clock.monotonic() - connected_s
                 report.set("probe_dns_duration_seconds", took_s, phase="request")
@@ -145,10 +146,10 @@ class DnsProbe:
             report.set("probe_dns_duration_seconds", phases.resolve_s, phase="resolve")
             report.set("probe_dns_duration_seconds", phases.connect_s, phase="connect")
             began_s = clock.monotonic()
-            identifier = int.from_bytes(world.chance.token(2))
+            identifier = int.from_bytes(world.chance.token(2), "big")
             data = question(identifier, self.query, self.record, self.recursive)
-            await connection.send(len(data).to_bytes(2) + data)
-            size = int.from_bytes(await connection.exactly(2))
+            await connection.send(len(data).to_bytes(2, "big") + data)
+            size = int.from_bytes(await connection.exactly(2), "big")
             body = await connection.exactly(size)
             report.set("probe_dns_duration_seconds", clock.monotonic() - began_s, phase="request")
         try:

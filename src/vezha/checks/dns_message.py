@@ -141,7 +141,7 @@ def _value(data: bytes, at: int, length: int, kind: str) -> str:
     if kind in ("NS", "CNAME", "PTR"):
         return read_name(data, at)[0]
     if kind == "MX":
-        return f"{int.from_bytes(body[:2])} {read_name(data, at + 2)[0]}"
+        return f"{int.from_bytes(body[:2], 'big')} {read_name(data, at + 2)[0]}"
     if kind == "SRV":
         priority, weight, port = struct.unpack_from("!HHH", body)
         return f"{priority} {weight} {port} {read_name(data, at + 6)[0]}"

@@ -105,6 +105,8 @@ def expiry_of(text: str, domain: str) -> float:
 
 def _moment(text: str) -> datetime | None:
     text = re.sub(r"\s*\(?(?:UTC|GMT)\)?$", "", text)
+    # Python 3.10 reads neither of these
+    text = re.sub(r"([+-]\d\d)$", r"\1:00", re.sub(r"Z$", "+00:00", text)) if ":" in text else text
     try:
         found = datetime.fromisoformat(text)
     except ValueError:

@@ -40,6 +40,12 @@ TOKEN_CHARS_MIN = 16
 HEARTBEAT_PERIOD_S_MAX = 400 * 86_400.0
 CHAIN_MAX = 16
 """Certificates of one chain that are read."""
+CERTIFICATE_NAME_PARTS_MAX = 32
+"""Parts of a certificate's name that are shown."""
+AGENT_TARGETS_MAX = 200
+"""Targets that one agent checks."""
+AGENT_PROBES_IN_FLIGHT_MAX = 20
+AGENT_PLUGINS_IN_FLIGHT_MAX = 2
 DOMAIN_ASKED_S = 6 * 3600.0
 """How long the answer of a registry is repeated before it is asked again."""
 DOMAIN_AGAIN_S = 600.0

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
-import structlog
-
-from vezha.checks.config import Check
+from vezha.checks.check import Check
 from vezha.checks.limits import PLUGINS_IN_FLIGHT_MAX, PROBES_IN_FLIGHT_MAX
 from vezha.checks.probe import run_probe
 from vezha.checks.state import TargetState, after
 from vezha.model.labels import Labels
 from vezha.world import World
 
-log = structlog.get_logger("vezha.checks")
+Tell = Callable[[str, str, str, str], None]
+"""Told of a change: `check_up` or `check_down`, the check, the target, why."""
 
 
 class Sink(Protocol):
@@ -32,12 +31,21 @@ class Sink(Protocol):
 class Checks:
     """All checks of one file. One event loop."""
 
-    def __init__(self, checks: list[Check], sink: Sink, world: World) -> None:
+    def __init__(
+        self,
+        checks: list[Check],
+        sink: Sink,
+        world: World,
+        tell: Tell,
+        probes_max: int = PROBES_IN_FLIGHT_MAX,
+        plugins_max: int = PLUGINS_IN_FLIGHT_MAX,
+    ) -> None:
         self._checks = checks
         self._sink = sink
         self._world = world
-        self._any = asyncio.Semaphore(PROBES_IN_FLIGHT_MAX)
-        self._plugins = asyncio.Semaphore(PLUGINS_IN_FLIGHT_MAX)
+        self._tell = tell
+        self._any = asyncio.Semaphore(probes_max)
+        self._plugins = asyncio.Semaphore(plugins_max)
         self.states = {(c.name, t): TargetState() for c in checks for t in c.targets}
 
     async def run(self, before: Checks | None = None) -> None:
@@ -45,10 +53,18 @@ class Checks:
         series of targets that are no more end."""
         if before is not None:
             await self._carry(before)
-        async with asyncio.TaskGroup() as group:
-            for check in self._checks:
-                for target in check.targets:
-                    group.create_task(self._keep(check, target))
+        tasks = [
+            asyncio.ensure_future(self._keep(check, target))
+            for check in self._checks
+            for target in check.targets
+        ]
+        try:
+            # none ends by itself; the first that breaks breaks all, and is seen
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _carry(self, before: Checks) -> None:
         gone: set[Labels] = set()
@@ -76,5 +92,5 @@ class Checks:
         told = after(self.states[check.name, target], check, target, outcome)
         if told.changed:
             word = "check_up" if outcome.success else "check_down"
-            log.info(word, check=check.name, target=target, why=outcome.why)
+            self._tell(word, check.name, target, outcome.why)
         await self._sink.write(told.values, told.gone, int(self._world.clock.now() * 1000))

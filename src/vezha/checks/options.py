@@ -52,6 +52,11 @@ class Options:
         self._known: list[str] = []
         self._read_file = read_file
 
+    def elsewhere(self) -> Options:
+        """The same for another machine's use: its files are not here to be read."""
+        self._read_file = _not_here
+        return self
+
     def take(self, key: str) -> Any:
         """The value as it is; None where the key is absent."""
         self._known.append(key)
@@ -174,6 +179,10 @@ class Options:
                 else f"known are {', '.join(sorted(self._known))}"
             )
             raise CheckConfigError(f"{self.place}: unknown key {key}; {fix}")
+
+
+def _not_here(_path: str) -> bytes:
+    return b"read on the host that runs the check"
 
 
 def compiled(text: str, place: str) -> re.Pattern[str]:

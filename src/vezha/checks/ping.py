@@ -85,11 +85,10 @@ class PingProbe:
                 last = number == self.packets - 1
                 # the last packet has the rest of the time-out; the others must leave some
                 patience_s = None if last and not back else max(_BETWEEN_S, 1.0)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(patience_s):
-                        while not is_reply(await arrivals.get(), family, is_raw, number, token):
-                            continue
-                        back.append(clock.monotonic() - sent_s)
+                answered = _replied(arrivals, family, is_raw, number, token)
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(answered, patience_s)
+                    back.append(clock.monotonic() - sent_s)
                 if not last:
                     await asyncio.sleep(_BETWEEN_S)
         finally:
@@ -101,6 +100,13 @@ class PingProbe:
             report.set("probe_icmp_duration_seconds", rtt_s, phase="rtt")
         if loss > self.loss_max or not back:
             raise ProbeFailed(f"{len(back)} of {self.packets} packets came back")
+
+
+async def _replied(
+    arrivals: asyncio.Queue[bytes], family: int, is_raw: bool, number: int, token: bytes
+) -> None:
+    while not is_reply(await arrivals.get(), family, is_raw, number, token):
+        continue
 
 
 def _receive(channel: socket.socket, arrivals: asyncio.Queue[bytes]) -> None:
@@ -129,9 +135,9 @@ def open_socket(family: int) -> tuple[socket.socket, bool]:
 def echo(family: int, number: int, token: bytes, payload: bytes) -> bytes:
     """An echo request; the identifier is the token's first two bytes."""
     kind = _ECHO_6 if family == socket.AF_INET6 else _ECHO_4
-    identifier = int.from_bytes(token[:2])
+    identifier = int.from_bytes(token[:2], "big")
     unsummed = struct.pack("!BBHHH", kind, 0, 0, identifier, number) + payload
-    return unsummed[:2] + checksum(unsummed).to_bytes(2) + unsummed[4:]
+    return unsummed[:2] + checksum(unsummed).to_bytes(2, "big") + unsummed[4:]
 
 
 def checksum(data: bytes) -> int:

@@ -99,7 +99,7 @@ class PostgresqlProbe:
         body = struct.pack("!I", _VERSION_3) + b"\0".join(pairs) + b"\0\0"
         await connection.send(struct.pack("!I", len(body) + 4) + body)
         kind = await connection.exactly(1)
-        size = int.from_bytes(await connection.exactly(4)) - 4
+        size = int.from_bytes(await connection.exactly(4), "big") - 4
         if kind not in b"RENv" or size < 0:
             raise ProbeFailed(f"this is no PostgreSQL: it answered {kind!r}")
         body = await connection.exactly(size)

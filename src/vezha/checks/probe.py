@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Protocol
-
-import structlog
 
 from vezha.checks.connection import why
 from vezha.checks.errors import ProbeFailed
 from vezha.checks.outcome import Outcome, Report
 from vezha.world import World
 
-log = structlog.get_logger("vezha.checks")
+_log = logging.getLogger("vezha.checks")
 
 
 class Probe(Protocol):
@@ -34,9 +33,8 @@ async def run_probe(probe: Probe, target: str, timeout_s: float, world: World) -
     began_s = world.clock.monotonic()
     reason = ""
     try:
-        async with asyncio.timeout(timeout_s):
-            await probe.probe(target, report, world)
-    except TimeoutError:
+        await asyncio.wait_for(probe.probe(target, report, world), timeout_s)
+    except asyncio.TimeoutError:
         reason = f"no answer within {timeout_s:g} s"
     except ProbeFailed as error:
         reason = str(error)
@@ -44,6 +42,6 @@ async def run_probe(probe: Probe, target: str, timeout_s: float, world: World) -
         reason = why(error)
     except Exception:
         # ours; it must be seen and mended, yet not take the other checks down
-        log.exception("probe_broke", target=target)
+        _log.exception("probe_broke: %s", target)
         reason = "this check broke inside; the server's log has it"
     return Outcome(not reason, reason, world.clock.monotonic() - began_s, report)

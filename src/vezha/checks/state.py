@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from vezha.checks.config import Check
+from vezha.checks.check import Check
 from vezha.checks.outcome import Outcome
 from vezha.model.labels import Labels, labels_of, metric, with_labels
 

@@ -9,16 +9,21 @@ from typing import Annotated
 import typer
 
 from vezha.access.secret import make_secret
-from vezha.checks.config import Check, parse_checks
+from vezha.api.checks import Found, HostSeen, found_by, hosts_of, hosts_seen, rows_of, table_for
+from vezha.checks.check import Check
 from vezha.checks.errors import CheckConfigError
 from vezha.checks.heartbeat import HeartbeatProbe, token_hash
 from vezha.checks.outcome import Outcome
 from vezha.checks.probe import run_probe
 from vezha.cli.opened import JsonOption, StateOption, now_ms, settings_of
 from vezha.cli.table import show_json, show_table
-from vezha.model.labels import format_labels, get_label, metric, with_labels
+from vezha.ledger import Ledger
+from vezha.model.columns import Values
+from vezha.model.labels import Labels, format_labels, metric, with_labels
 from vezha.query import Engine
 from vezha.query.context import EngineOptions
+from vezha.server.checking import parse_file
+from vezha.server.settings import Settings
 from vezha.store.reader import StoreReader
 from vezha.world import World
 
@@ -26,52 +31,113 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 _EXIT_NO = 1
 _FILE = "checks.yml"
 _TOKEN_PREFIX = "vzh_"  # noqa: S105 - not a secret, but its mark
-_STATES = {None: "unknown", 1.0: "up", 0.0: "DOWN"}
 
 
-@app.command("list", help="The checks in force, each target with what the server last found.")
+@app.command("list", help="The checks in force, where each is looked at from, and its state.")
 def list_(state: StateOption = "state", json: JsonOption = False) -> None:
-    """State of a target: up, DOWN, or unknown while nothing was stored."""
+    """State of a target: up, DOWN, or unknown while nothing was stored, or its agent is gone."""
     settings = settings_of(state)
     checks = _load(settings.state.path / _FILE)
-    known: dict[tuple[str, str], float] = {}
+    found = Found()
     if settings.state.store.exists():
         source = StoreReader.open(str(settings.state.store))
         options = EngineOptions(lookback_ms=int(settings.query.lookback_s * 1000))
+        engine = Engine(source, None, options)
         try:
-            found = Engine(source, None, options).instant("vezha_check_up", now_ms())
+            found = found_by(lambda expr, at_ms: _vector(engine, expr, at_ms), now_ms())
         finally:
             source.close()
-        for labels, row in zip(found.labels, found.values, strict=True):
-            key = get_label(labels, "job"), get_label(labels, "instance")
-            known[key] = float(row[0])
-    rows = [
-        {
-            "name": check.name,
-            "type": check.kind,
-            "target": target,
-            "state": _STATES[known.get((check.name, target))],
-            "interval_s": check.interval_s,
-            "timeout_s": check.timeout_s,
-            "failures_before_down": check.failures_before_down,
-        }
-        for check in checks
-        for target in check.targets
-    ]
+    rows, unplaced = rows_of(checks, _hosts(settings), found)
     if json:
         show_json(rows)
         return
-    if not rows:
+    if not rows and not unplaced:
         typer.echo(f"There are no checks: write {settings.state.path / _FILE}.")
         return
     show_table(
-        ["NAME", "TYPE", "TARGET", "STATE", "EVERY"],
+        ["NAME", "TYPE", "TARGET", "FROM", "STATE", "EVERY", "DELIVERED"],
         [
-            [str(r["name"]), str(r["type"]), str(r["target"]), str(r["state"]),
-             f"{r['interval_s']:g}s"]
+            [r["name"], r["type"], r["target"], r["seen_from"] or "server",
+             "DOWN" if r["state"] == "down" else r["state"], f"{r['interval_s']:g}s",
+             r["delivered"] or "-"]
             for r in rows
         ],
     )  # fmt: skip
+    for name in unplaced:
+        typer.echo(f"{name}: no host fits its `from`, so nobody runs it.")
+    if any(r["delivered"] in ("no", "old") for r in rows):
+        typer.echo(
+            "\nDeliver to agents: `vezha check config`, then sign and publish what it writes."
+        )
+
+
+@app.command("config", help="Write the agents' part of checks.yml as a configuration to sign.")
+def config_(
+    state: StateOption = "state",
+    base: Annotated[str, typer.Option(help="A configuration to which the checks are added.")] = "",
+    out: Annotated[str, typer.Option("--out", "-o", help="The file; else it is printed.")] = "",
+) -> None:
+    """Which hosts run a check is resolved now and stands in it."""
+    from vezha.agent import toml
+    from vezha.agent.config import parse_config
+    from vezha.agent.limits import CONFIG_BYTES_MAX
+    from vezha.agent.remote_config import check_whole
+
+    settings = settings_of(state)
+    hosts = _hosts(settings)
+    tables: toml.Table = {}
+    for check in _load(settings.state.path / _FILE):
+        if check.seen_from:
+            names = hosts_of(check, hosts)
+            if not names:
+                raise CheckConfigError(
+                    f"check {check.name}: no host fits from: {check.seen_from}; `vezha fleet` lists "
+                    "hosts and their labels"
+                )
+            tables[check.name] = table_for(check, names)
+    if not tables:
+        raise CheckConfigError("no check in checks.yml has `from`, so agents have nothing to run")
+    table: toml.Table = {}
+    if base:
+        try:
+            text = Path(base).read_text()
+        except OSError as error:
+            raise CheckConfigError(f"{base} cannot be read: {error.strerror}") from None
+        parse_config(text, base)
+        table = toml.parse(text)
+    table["checks"] = tables
+    written = toml.dump(table)
+    check_whole(written.encode())
+    if len(written.encode()) > CONFIG_BYTES_MAX:
+        raise CheckConfigError(
+            f"the configuration would have {len(written.encode())} bytes, over {CONFIG_BYTES_MAX}: "
+            "write `from: '{}'` for checks of all hosts, or a change for each group"
+        )
+    if not out:
+        typer.echo(written, nl=False)
+        return
+    Path(out).write_text(written)
+    places = {name for table in tables.values() for name in table["hosts"]}  # type: ignore[index,call-overload,union-attr]
+    typer.echo(
+        f"{out}: {len(tables)} checks for {len(places)} hosts. Next: "
+        f"vezha release build draft --config {out} --version N, sign, publish, and a change."
+    )
+
+
+def _hosts(settings: Settings) -> dict[str, HostSeen]:
+    if not settings.ledger.url and not settings.state.ledger_file.exists():
+        return {}
+    ledger = Ledger.open(settings.ledger_url)
+    try:
+        with ledger.read() as connection:
+            return hosts_seen(connection)
+    finally:
+        ledger.close()
+
+
+def _vector(engine: Engine, expr: str, at_ms: int) -> tuple[list[Labels], Values]:
+    found = engine.instant(expr, at_ms)
+    return found.labels, found.filled()[:, 0]
 
 
 @app.command("run", help="Run one check now, from here, and show what it finds. Stores nothing.")
@@ -162,4 +228,4 @@ def _load(path: Path) -> list[Check]:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text"
         raise CheckConfigError(f"{path} cannot be read: {why}") from None
-    return parse_checks(text, lambda name: (path.parent / name).read_bytes(), str(path))
+    return parse_file(text, lambda name: (path.parent / name).read_bytes(), str(path))

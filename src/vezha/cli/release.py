@@ -204,9 +204,9 @@ def _given(kind: str, path: Path, name: str, version: str, spec: str) -> tuple[A
         raise TrustError("--version is missing: a signed version never changes its content")
     custom: dict[str, Any] = {}
     if kind == "config":
-        from vezha.agent.remote_config import check_signed
+        from vezha.agent.remote_config import check_whole
 
-        check_signed(content)
+        check_whole(content)
         file = "agent.toml"
     elif kind == "script":
         custom = tomllib.loads(_read(Path(spec)).decode()) if spec else {}

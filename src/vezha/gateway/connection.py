@@ -20,7 +20,7 @@ from vezha.wire.errors import ProtocolError
 from vezha.wire.frame import read_head
 from vezha.wire.limits import MESSAGE_BYTES_MAX
 from vezha.wire.ranges import Ranges
-from vezha.wire.schema import unpack_schema
+from vezha.wire.schema import FROM, tells_checks, unpack_schema
 from vezha.wire.server_session import ServerSession
 
 if TYPE_CHECKING:
@@ -184,8 +184,12 @@ class Connection(WSListener):
 
     def _layout(self, schema_id: int) -> object:
         gateway = self.gateway
+        sink = gateway.intake.sink
+        extra = self.extra
+        if tells_checks(sink.schema(schema_id)):
+            extra = labels_of({FROM: self.identity.host})
         try:
-            return gateway.intake.sink.layout(schema_id, self.extra)
+            return sink.layout(schema_id, extra)
         except gateway.refusals as error:
             gateway.series_refused(self.identity.host, str(error))
             return _OVER_LIMIT

@@ -17,6 +17,10 @@ class FrameSink(Protocol):
         """Whether the schema need not be announced again."""
         ...
 
+    def schema(self, schema_id: int) -> Sequence[Labels]:
+        """The series of a schema that is known."""
+        ...
+
     def put_schema(self, schema_id: int, series: Sequence[Labels]) -> None:
         """Learn a schema; durable with the next commit."""
         ...

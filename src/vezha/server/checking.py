@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
 from vezha.api.heartbeats import know_heartbeat
-from vezha.checks.config import Check, parse_checks
+from vezha.checks.check import Check
+from vezha.checks.config import parse_checks
 from vezha.checks.errors import CheckConfigError
 from vezha.checks.heartbeat import Beat, HeartbeatProbe
 from vezha.checks.loop import Checks
+from vezha.delivery.errors import SpecError
+from vezha.delivery.selector import parse_selector
 from vezha.ledger import Ledger
 from vezha.legacy.batch import batch_of
 from vezha.legacy.doors import Doors
@@ -59,6 +62,23 @@ class FeedSink:
             log.warning("check_unwritten", why=str(error))
 
 
+def tell_change(word: str, check: str, target: str, why: str) -> None:
+    """A target came up or went down."""
+    log.info(word, check=check, target=target, why=why)
+
+
+def parse_file(text: str, read_file: Callable[[str], bytes], where: str) -> list[Check]:
+    """The checks of `checks.yml`, their selectors looked at, too. Raises CheckConfigError."""
+    checks = parse_checks(text, read_file, where)
+    for check in checks:
+        try:
+            if check.seen_from:
+                parse_selector(check.seen_from)
+        except SpecError as error:
+            raise CheckConfigError(f"{where}: check {check.name}: from: {error}") from None
+    return checks
+
+
 def read_secret_file(world: World, folder: Path, path: str) -> bytes:
     """A secret's file; a relative path is meant from the folder of `checks.yml`."""
     return world.disk.read(str(folder / path))
@@ -91,7 +111,8 @@ async def keep_checking(
                     book.take(found)
                     log.info("checking", checks=len(found))
                     before = running
-                    running = Checks([c.with_beats(last_beat) for c in found], sink, world)
+                    here = [c.with_beats(last_beat) for c in found if not c.seen_from]
+                    running = Checks(here, sink, world, tell_change)
                     task = asyncio.create_task(running.run(before))
             await asyncio.sleep(SCRAPE_FILE_LOOK_S)
             if task is not None and task.done():
@@ -108,7 +129,7 @@ def _parsed(text: str, file: Path, world: World) -> list[Check]:
     def read(path: str) -> bytes:
         return read_secret_file(world, file.parent, path)
 
-    return parse_checks(text, read, str(file)) if text else []
+    return parse_file(text, read, str(file)) if text else []
 
 
 async def _end(task: asyncio.Task[None] | None) -> None:

@@ -53,6 +53,9 @@ class Mirror:
     def known_schema(self, schema_id: int) -> bool:
         return self.store.known_schema(schema_id)
 
+    def schema(self, schema_id: int) -> Sequence[Labels]:
+        return self.store.schema(schema_id)
+
     def put_schema(self, schema_id: int, series: Sequence[Labels]) -> None:
         self.store.put_schema(schema_id, series)
 

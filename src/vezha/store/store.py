@@ -23,7 +23,7 @@ import numpy as np
 import structlog
 
 from vezha.model.columns import Matcher, Refs, Selection, SeriesData, Times, Values
-from vezha.model.labels import INSTANCE, Labels, get_label
+from vezha.model.labels import INSTANCE, Labels, get_label, labels_of
 from vezha.store import wal as wal_format
 from vezha.store.catalog import Catalog, Delta, Known, pack_delta
 from vezha.store.errors import (
@@ -42,7 +42,7 @@ from vezha.store.head import (
     head_folder,
     release_folder,
 )
-from vezha.store.index import split_labels
+from vezha.store.index import HOST_LABELS, split_labels
 from vezha.store.limits import FROZEN_HEADS_MAX, FUTURE_MS_MAX
 from vezha.store.partition import Partitions
 from vezha.store.policy import Assignment
@@ -275,6 +275,10 @@ class Store:
         """Whether a schema was put."""
         return schema_id in self._schemas
 
+    def schema(self, schema_id: int) -> Sequence[Labels]:
+        """The series of a schema that was put."""
+        return self._schemas[schema_id]
+
     def put_schema(self, schema_id: int, series: Sequence[Labels]) -> None:
         """Learn a schema, the ordered series of a frame; durable at the next commit."""
         if schema_id not in self._schemas:
@@ -282,16 +286,17 @@ class Store:
             self._delta.schemas.append((schema_id, list(series)))
 
     def layout(self, schema_id: int, extra: Labels) -> Layout:
-        """The place of one schema's frames on one host; `extra` are the host's labels.
-
-        Raises UnknownSchema, and TooManySeries where the source would go over its limit.
-        """
-        found = self._layouts.get((schema_id, extra))
-        if found is not None:
+        """The place of one schema's frames on one host; `extra` are the host's labels, but in
+        schemas whose series name their hosts themselves. Raises UnknownSchema, TooManySeries."""
+        if (found := self._layouts.get((schema_id, extra))) is not None:
             return found
-        schema = self._schemas.get(schema_id)
-        if schema is None:
+        if (schema := self._schemas.get(schema_id)) is None:
             raise UnknownSchema(f"schema {schema_id:016x} was not announced")
+        if not any(name in HOST_LABELS for name, _ in extra):
+            refs = self.resolve([labels_of((*labels, *extra)) for labels in schema])
+            if int(refs.min()) >= 0:
+                return self._new_layout(schema_id, extra, refs)
+            raise TooManySeries("", "series_max", self.settings.series_max)
         host = self._host(extra)
         source = self._source_of(host)
         columns = self._schema_columns.get(schema_id)
@@ -302,18 +307,18 @@ class Store:
         refs = self._index.find(columns, hosts)
         new = int(np.count_nonzero(refs < 0))
         limits = self.settings
+        limit = "series_max" if self._index.count + new > limits.series_max else ""
         if int(self._source_series[source]) + new > limits.series_per_source_max:
+            limit = "series_per_source_max"
+        if limit:
             self.counts["refused_series"] += new
-            raise TooManySeries(
-                self._source_name(source), "series_per_source_max", limits.series_per_source_max
-            )
-        if self._index.count + new > limits.series_max:
-            self.counts["refused_series"] += new
-            raise TooManySeries("", "series_max", limits.series_max)
+            raise TooManySeries(self._source_name(source), limit, getattr(limits, limit))
         if new:
             refs = self._create(columns, hosts, refs)
-        number = len(self._layout_list)
-        layout = self._add_layout(number, schema_id, extra, refs)
+        return self._new_layout(schema_id, extra, refs)
+
+    def _new_layout(self, schema_id: int, extra: Labels, refs: Refs) -> Layout:
+        layout = self._add_layout(number := len(self._layout_list), schema_id, extra, refs)
         self._known.layout_refs.append(refs)
         self._delta.layouts.append((number, schema_id, extra, refs.tobytes()))
         return layout

@@ -43,6 +43,9 @@ class MemorySink:
     def known_schema(self, schema_id: int) -> bool:
         return schema_id in self._schemas
 
+    def schema(self, schema_id: int) -> Sequence[Labels]:
+        return self._schemas[schema_id]
+
     def put_schema(self, schema_id: int, series: Sequence[Labels]) -> None:
         self._schemas[schema_id] = tuple(series)
 

@@ -52,6 +52,7 @@ PAGES: dict[str, str] = {
     "/diary": "src/pages/Diary.tsx",
     "/diary/{week}": "src/pages/Diary.tsx",
     "/silences": "src/pages/Silences.tsx",
+    "/checks": "src/pages/Checks.tsx",
     "/rules": "src/pages/Rules.tsx",
     "/rules/{name}": "src/pages/Rules.tsx",
     "/explore": "src/pages/Explore.tsx",

@@ -3,6 +3,9 @@
 A schema is named by the first 8 bytes of the SHA-256 of its canonical bytes, so that equal
 schemas of different hosts are one, and a server that knows one never asks for it again. The
 labels `instance` and `job` are not in it: the server adds them, since it knows whose data it is.
+
+A schema of checks from outside is the exception: there `job` is the check and `instance` the target,
+in every series, whose names are a check's own; the server adds `from`, the host that looked.
 """
 
 from __future__ import annotations
@@ -24,6 +27,25 @@ from vezha.wire.limits import (
 )
 
 SERVER_LABELS = ("instance", "job")
+FROM = "from"
+"""The label that says which host a check looked from."""
+_CHECKS = ("probe_", "vezha_check_")
+
+
+def tells_checks(series: Sequence[Labels]) -> bool:
+    """Whether a schema is of checks. One that unpacks is so wholly, or not at all."""
+    return any(name == "job" for name, _ in series[0])
+
+
+def _check_owners(series: Sequence[Labels]) -> None:
+    """Nobody names another host's series as its own. Raises ProtocolError `bad_schema`."""
+    if not any(name in SERVER_LABELS for labels in series for name, _ in labels):
+        return
+    for labels in series:
+        told = dict(labels)
+        is_check = told[METRIC_NAME].startswith(_CHECKS) and FROM not in told
+        if not is_check or not all(name in told for name in SERVER_LABELS):
+            raise ProtocolError("bad_schema", "`instance` and `job` are set by the server")
 
 
 def canonical_bytes(series: Sequence[Labels]) -> bytes:
@@ -66,6 +88,7 @@ def unpack_schema(schema_id: int, packed: bytes) -> tuple[Labels, ...]:
     series = tuple(_checked(row) for row in rows)
     if len(set(series)) != len(series):
         raise ProtocolError("bad_schema", "a series stands twice")
+    _check_owners(series)
     return series
 
 
@@ -91,6 +114,4 @@ def _checked(row: Any) -> Labels:
         raise ProtocolError("bad_schema", "labels are not sorted by name, or one stands twice")
     if METRIC_NAME not in names:
         raise ProtocolError("bad_schema", "a series has no name")
-    if any(n in SERVER_LABELS for n in names):
-        raise ProtocolError("bad_schema", "`instance` and `job` are set by the server")
     return tuple(zip(names, values, strict=True))

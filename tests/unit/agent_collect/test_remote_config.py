@@ -91,6 +91,7 @@ def test_what_is_never_remote(key: str) -> None:
     text = {
         "pinned": 'pinned = ["labels"]',
         "scripts": "[scripts]\nenabled = true",
+        "plugins": "[plugins]\nenabled = true",
         "allow_plaintext_loopback": "allow_plaintext_loopback = true",
         "server": 'server = "a:1"',
     }.get(key, f'{key} = "x"')

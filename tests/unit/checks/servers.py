@@ -14,7 +14,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from vezha.checks.config import Check, parse_checks
+from vezha.checks.check import Check
+from vezha.checks.config import parse_checks
 from vezha.checks.outcome import Outcome
 from vezha.checks.probe import run_probe
 from vezha.world import World

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.checks.servers import read_file
 
-from vezha.checks.config import KINDS, parse_checks
+from vezha.checks.check import KINDS
+from vezha.checks.config import parse_checks
 from vezha.checks.errors import CheckConfigError
 from vezha.checks.options import Secret, host_port
 

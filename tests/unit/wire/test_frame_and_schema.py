@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from vezha.model.labels import labels_of, metric
 from vezha.wire.errors import ProtocolError
 from vezha.wire.frame import pack_frame, read_head, unpack_payload, values_of
-from vezha.wire.schema import canonical_bytes, pack_schema, schema_id_of, unpack_schema
+from vezha.wire.schema import (
+    canonical_bytes,
+    pack_schema,
+    schema_id_of,
+    tells_checks,
+    unpack_schema,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 any_float = st.integers(0, 2**64 - 1).map(lambda n: struct.unpack("<d", struct.pack("<Q", n))[0])
@@ -102,3 +108,21 @@ def test_a_schema_bomb_is_cut_off() -> None:
     bomb = zlib.compress(b"[" + b" " * (64 << 20))
     with pytest.raises(ProtocolError, match="too_large"):
         unpack_schema(1, bomb)
+
+
+def test_only_checks_name_what_they_look_at() -> None:
+    target = {"job": "shop", "instance": "https://shop.example/"}
+    checks = (
+        labels_of({"__name__": "probe_success", **target}),
+        labels_of({"__name__": "vezha_check_up", "type": "http", **target}),
+    )
+    assert tells_checks(unpack_schema(*pack_schema(checks)))
+    assert not tells_checks(SERIES)
+    for wrong in (
+        (*checks, labels_of({"__name__": "node_load1", **target})),
+        (*checks, labels_of({"__name__": "probe_success"})),
+        (labels_of({"__name__": "probe_success", "job": "shop"}),),
+        (labels_of({"__name__": "probe_success", "from": "db-1", **target}),),
+    ):
+        with pytest.raises(ProtocolError, match="set by the server"):
+            unpack_schema(*pack_schema(wrong))

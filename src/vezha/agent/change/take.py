@@ -18,9 +18,10 @@ from vezha.agent.build import of_file
 from vezha.agent.change.script_run import finished_again, record_of, run_script
 from vezha.agent.config import AgentConfig
 from vezha.agent.errors import AgentError
+from vezha.agent.identity import load_identity
 from vezha.agent.limits import FETCH_LATER_MAX, FETCH_LATER_S, STAGE_FREE_BYTES_MIN
 from vezha.agent.remote_config import FOLDER as CONFIGS
-from vezha.agent.remote_config import check_signed, load_effective, path_of
+from vezha.agent.remote_config import check_whole, load_effective, path_of
 from vezha.trust.agreement import agree
 from vezha.trust.artifact import Artifact
 from vezha.trust.errors import Refused
@@ -241,13 +242,14 @@ class Taker:
             self._parent.progress(directive, FINISHED, reason, **told)
             return {}
         if directive.kind == "config":
-            check_signed(content)
+            check_whole(content)
             disk.make_folder(f"{self._state}/{CONFIGS}")
             disk.write_whole(path_of(self._state, artifact.sha256), content)
             # also over what this host has of its own
             effective = load_effective(self._world, self._state, self._config, artifact.sha256)
             if effective.trouble:
                 raise Refused("bad_config", effective.trouble)
+            self._look_at_checks(effective.config)
             self._parent.progress(directive, STAGED)
             return {"sha256": artifact.sha256}
         build = of_file(content)
@@ -257,6 +259,15 @@ class Taker:
         disk.write_whole(f"{self._state}/launcher/slots/{self._slot}.pyz", content, 0o700)
         self._parent.progress(directive, STAGED)
         return {"sha256": artifact.sha256, "build": build.build, "slot": self._slot}
+
+    def _look_at_checks(self, config: AgentConfig) -> None:
+        """Whether this host can run the checks meant for it: its files, the programs it allows.
+        Raises ConfigError."""
+        if config.checks:
+            from vezha.agent.checking import checks_for
+
+            host = load_identity(self._world, self._state).host
+            checks_for(config.checks, host, config.plugins, self._world, self._state)
 
 
 def main() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 from vezha.agent.catalogue import Option
 from vezha.agent.collect.kernelfile import SharedFile
@@ -25,12 +26,15 @@ class Host:
         options: Mapping[str, Option] = NO_OPTIONS,
         shared: dict[str, SharedFile] | None = None,
         state: str = ".",
+        check_job: Mapping[str, Any] = NO_OPTIONS,
     ) -> None:
         self.world = world
         self.proc_folder = proc
         self.sys_folder = sys
         self.root_folder = root
         self.state_folder = state
+        self.check_job = check_job
+        """What the process that runs checks is told."""
         self._options = options
         self._shared = {} if shared is None else shared
 
@@ -44,6 +48,15 @@ class Host:
             options,
             self._shared,
             self.state_folder,
+            self.check_job,
+        )
+
+    @property
+    def has_checks(self) -> bool:
+        """Whether this host is to run checks from outside."""
+        return any(
+            self.check_job["host"] in one.get("hosts", ["*"]) or "*" in one.get("hosts", ["*"])
+            for one in self.check_job.get("checks", {}).values()
         )
 
     def proc(self, path: str) -> str:

@@ -26,7 +26,15 @@ class CollectorGroups:
     Raises `ConfigError` where a setting cannot work (an interval shorter than the tick).
     """
 
-    def __init__(self, config: AgentConfig, world: World) -> None:
+    def __init__(self, config: AgentConfig, world: World, host: str = "") -> None:
+        """*host* is this host's name as the server knows it; without one it runs no checks."""
+        plugins = config.plugins
+        check_job = {
+            "host": host,
+            "state": config.state,
+            "checks": dict(config.checks) if host else {},
+            "plugins": [plugins.enabled, list(plugins.allowed)],
+        }
         self._world = world
         # By ticks and, for a collector that hears of changes, its name.
         by_interval: dict[tuple[int, str], list[Runner]] = {}
@@ -41,7 +49,15 @@ class CollectorGroups:
             ticks = max(1, round(interval_s / config.tick_interval_s))
             # Files are shared within a group only: groups have threads of their own.
             group_host = self._hosts.setdefault(
-                ticks, Host(world, config.proc, config.sys, config.root, state=config.state)
+                ticks,
+                Host(
+                    world,
+                    config.proc,
+                    config.sys,
+                    config.root,
+                    state=config.state,
+                    check_job=check_job,
+                ),
             )
             options: dict[str, Option] = {**entry.options, **given.options}
             collector = collector_of(entry, group_host.with_options(options))
