@@ -11,6 +11,7 @@ import { duration, known, number, t } from '../i18n'
 import { quantity } from '../i18n/quantity'
 import { Drift } from '../parts/Drift'
 import { HostAbout } from '../parts/HostAbout'
+import { UnusualNow } from '../parts/Unusual'
 import { RangeMenu } from '../parts/RangeMenu'
 import { SeriesTable } from '../parts/SeriesTable'
 import { bind } from '../shell/keys'
@@ -144,6 +145,7 @@ export default function Host({ what: name }: { what: string }): JSX.Element {
           <Head name={name} facts={facts.value} />
           {view.value && <Charts view={view.value} />}
           <Drift host={name} />
+          {facts.value && <UnusualNow host={facts.value.name} />}
           {facts.value && <HostAbout facts={facts.value} onChange={(next) => (facts.value = next)} />}
         </>
       )}

@@ -9,6 +9,7 @@ import type { Incident as Row, IncidentDetail, TimelineEntry } from '../api/type
 import { clock, duration, known, language, moment, t } from '../i18n'
 import { IncidentCharts } from '../parts/IncidentCharts'
 import { Causes, Escalation, IncidentChecklists, MoreActs } from '../parts/IncidentMore'
+import { UnusualThen } from '../parts/Unusual'
 import { useNow } from '../parts/now'
 import { matchersOf } from '../parts/matchers'
 import { place } from '../parts/place'
@@ -184,6 +185,7 @@ function Blocks({ incident }: { incident: IncidentDetail }): JSX.Element {
         </dd>
       </div>
       <Causes incident={incident} />
+      <UnusualThen incident={incident} />
       <div>
         <dt>{t('incident.why')}</dt>
         <dd>

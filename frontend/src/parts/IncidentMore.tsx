@@ -5,7 +5,7 @@ import type { JSX } from 'preact'
 import { call, post } from '../api/client'
 import type { CausesView, CauseView, ChecklistsView, EscalationView, RunDetailView, RunsView } from '../api/schema'
 import type { IncidentDetail } from '../api/types'
-import { clock, duration, moment, number, t } from '../i18n'
+import { clock, duration, language, moment, number, t } from '../i18n'
 import { Icon } from '../shell/icons'
 import { complain, tell } from '../shell/notice'
 import { changePath, runPath } from '../state/paths'
@@ -19,7 +19,7 @@ const LIKELY = 0.5
 
 /** "Probably because": changes, with the reasons that speak for and against each. */
 export function Causes({ incident }: { incident: IncidentDetail }): JSX.Element | null {
-  const asked = useAsked<CausesView>(`/incidents/${incident.id}/causes`, EVERY_MS * 2)
+  const asked = useAsked<CausesView>(`/incidents/${incident.id}/causes?language=${language()}`, EVERY_MS * 2)
   const causes = asked.data?.causes ?? []
   const [first, ...others] = causes
   if (!first) return null

@@ -9,14 +9,19 @@ from typing import Annotated
 import typer
 
 from vezha.access.host import list_hosts
+from vezha.api.unusual import NOW_SPAN_S, span_of, view_of
 from vezha.cli.opened import JsonOption, StateOption, now_ms, opened_ledger
 from vezha.cli.table import show_json, show_table
 from vezha.forecast import views
 from vezha.forecast.book import Book
 from vezha.forecast.errors import WrongWindow
+from vezha.forecast.unusual import unusual
+from vezha.incidents.errors import NoSuchIncident
+from vezha.query import Engine
 from vezha.server.forecasting import FOLDER
 from vezha.server.reading import parse_duration
 from vezha.server.state import StateFolder
+from vezha.store.reader import StoreReader
 from vezha.world import World
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
@@ -184,3 +189,44 @@ def anomalies(
         typer.echo("Every load lies within its forecast.")
         return
     show_table(("Score", "Why"), [(_number(row.anomaly, 1), views.explained(row)) for row in rows])
+
+
+@app.command(
+    "unusual", help="What is unusual now, or was while an incident lasted, farthest first."
+)
+def unusual_(
+    host: Annotated[str, typer.Option(help="Of this host alone.")] = "",
+    incident: Annotated[int, typer.Option(help="On the hosts of this incident.")] = 0,
+    state: StateOption = "state",
+    json: JsonOption = False,
+) -> None:
+    """Half-widths of the usual range beyond 3, negative below it. Nobody is paged for them."""
+    with opened_ledger(state) as (settings, ledger):
+        end_ms = now_ms()
+        hosts, start_ms = [host] if host else [], end_ms - int(NOW_SPAN_S * 1000)
+        if incident:
+            span = span_of(ledger, incident, end_ms)
+            if span is None:
+                raise NoSuchIncident(f"there is no incident {incident}")
+            hosts, start_ms, end_ms = span
+    if not settings.state.store.exists() or (incident and not hosts):
+        rows = []
+    else:
+        source = StoreReader.open(str(settings.state.store))
+        try:
+            rows = unusual(Engine(source), hosts, start_ms, end_ms)
+        finally:
+            source.close()
+    if json:
+        show_json([view_of(one, "en") for one in rows])
+        return
+    if not rows:
+        typer.echo("Nothing is unusual." if not incident else "Nothing was unusual.")
+        return
+    show_table(
+        ["SCORE", "SINCE", "STATE", "WHAT"],
+        [
+            [f"{r.score:+.1f}", _when(r.since), "over" if r.is_over else "still", r.why("en")]
+            for r in rows
+        ],
+    )

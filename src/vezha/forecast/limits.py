@@ -58,3 +58,12 @@ FILE_GAP_STEPS = 2
 """Steps without a value over which free room is taken to have stayed."""
 CLOCK_BACK_STEPS_MAX = DAY_STEPS
 """A book that is farther ahead of the clock was written by a wrong one, and is begun anew."""
+UNUSUAL_MIN = 3.0
+"""From so many half-widths off on a load is called unusual; it ranks and explains, and pages nobody."""
+UNUSUAL_BEFORE_S = 1_800.0
+"""An incident lists what was unusual from so long before it began …"""
+UNUSUAL_SPAN_S = 6 * 3_600.0
+"""… for at most so long."""
+UNUSUAL_LISTED_MAX = 50
+UNUSUAL_HOSTS_MAX = 200
+"""Hosts of one incident that are looked at."""

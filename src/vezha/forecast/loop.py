@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
-from vezha.forecast.book import BOUNDS, Book, Standing, peak_least_of
+from vezha.forecast.book import BOUNDS, Book, Standing
 from vezha.forecast.fill import WITHIN_S, Filling, bridged, fill
 from vezha.forecast.history import Key
 from vezha.forecast.limits import (
@@ -30,10 +30,11 @@ from vezha.forecast.limits import (
     READ_STEPS_MAX,
     STEP_S,
     TICK_S,
+    UNUSUAL_MIN,
 )
 from vezha.forecast.reading import Read, read_files, read_loads
 from vezha.forecast.resource import BY_NAME, RESOURCES
-from vezha.forecast.score import anomaly
+from vezha.forecast.strange import Strange, judged
 from vezha.model.labels import Labels, labels_of
 from vezha.query import Engine, QueryError
 from vezha.world import World
@@ -56,7 +57,7 @@ class Forecaster:
         self._write = write
         self._at_once = READ_STEPS_MAX
         self._standing: tuple[list[Key], Standing] | None = None
-        self._anomalies: tuple[list[Key], F32] | None = None
+        self._anomalies: Strange | None = None
         self._filling: tuple[list[tuple[str, str, str]], Filling] | None = None
         self._tick = -1
         self._published_s = 0.0
@@ -201,7 +202,7 @@ class Forecaster:
             free = ring.window(ring.newest, FILE_STEPS, at["free"]).astype(np.float64)
             self._filling = names, fill(bridged(free), np.maximum(largest, 1.0), float(TICK_S))
 
-    def _strange(self, tick: int) -> tuple[list[Key], F32] | None:
+    def _strange(self, tick: int) -> Strange | None:
         try:
             read = read_loads(self._engine, (tick - 1) * TICK_S * 1000, TICK_S * 1000, 1)
         except QueryError as error:
@@ -220,9 +221,8 @@ class Forecaster:
         if not keys:
             return None
         step = (tick * TICK_S - 1) // STEP_S
-        mean, low, high = (part[:, 0] for part in self.book.said(keys, step, 1))
         actual = np.concatenate(values).astype(np.float32)
-        return keys, anomaly(actual, mean, low, high, 0.05 * peak_least_of(keys))
+        return judged(self.book, keys, actual, step)
 
     # saying --------------------------------------------------------------------------------------
 
@@ -246,8 +246,12 @@ class Forecaster:
             found[f"{name} {bound}"] = labels, column[:, 0].astype(np.float64)
         if self._anomalies is not None:
             name = "vezha_load_anomaly_score"
-            strange, scores = self._anomalies
-            found[name] = [_labels(name, key) for key in strange], scores.astype(np.float64)
+            strange = self._anomalies
+            found[name] = (
+                [_labels(name, key) for key in strange.keys],
+                strange.score.astype(np.float64),
+            )
+            found["unusual"] = _unusual_series(strange)
         found.update(self._filling_series())
         now_ms = int(now_s * 1000)
         for labels, values in found.values():
@@ -271,6 +275,22 @@ class Forecaster:
             ]
             told[f"within {span}"] = labels, filling.within[span]
         return told
+
+
+def _unusual_series(strange: Strange) -> tuple[list[Labels], Floats]:
+    """What an unusual load is and what would be usual: only of those that are far off, so few."""
+    name = "vezha_load_unusual"
+    labels: list[Labels] = []
+    values: list[float] = []
+    for i in np.flatnonzero(np.abs(strange.score) >= UNUSUAL_MIN).tolist():
+        for what, column in (
+            ("now", strange.now),
+            ("low", np.maximum(strange.low, 0.0)),
+            ("high", strange.high),
+        ):
+            labels.append(_labels(name, strange.keys[i], what=what, basis=strange.basis[i]))
+            values.append(float(column[i]))
+    return labels, np.array(values)
 
 
 def _joined(values: Floats, summed: bool) -> Floats:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vezha.forecast.book import Book, peak_least_of
+from vezha.forecast.book import Book
 from vezha.forecast.calm import calm_windows
 from vezha.forecast.errors import NoSuchLoad, WrongWindow
 from vezha.forecast.fill import WITHIN_S, bridged, fill
@@ -23,7 +23,7 @@ from vezha.forecast.limits import (
     TICK_S,
 )
 from vezha.forecast.resource import BY_NAME, RESOURCES
-from vezha.forecast.score import anomaly
+from vezha.forecast.strange import judged
 
 NOT_ENOUGH = "not enough history"
 CALM_DAYS = 7
@@ -122,7 +122,10 @@ def overview(book: Book, kind: str = "", names: Sequence[str] = ()) -> list[Load
     scores = standing.scores
     mean, low, high = (part[:, 0] for part in book.said(keys, end, 1))
     came = book.history(keys, end, RECENT_STEPS)
-    off = anomaly(came[:, -1], mean, low, high, 0.05 * peak_least_of(keys))
+    strange = judged(book, keys, came[:, -1], end)
+    off = strange.score
+    fallback = np.isnan(mean)
+    low, high = np.where(fallback, strange.low, low), np.where(fallback, strange.high, high)
     # of what was not forecast (the first quarter of an hour after a start) the next is shown
     ahead = book.said(keys, end + 1, 1)
     mean, low, high = (
@@ -271,8 +274,8 @@ def explained(row: LoadRow) -> str:
         return f"{row.resource} of {row.name}: {row.state}."
     side = "above" if row.anomaly > 0 else "below"
     return (
-        f"{row.resource} of {row.name} is {amount(row.now, row.unit)}, {side} the "
-        f"{amount(row.low, row.unit)} to {amount(row.high, row.unit)} that were forecast."
+        f"{row.resource} of {row.name} is {amount(row.now, row.unit)}, {side} the usual "
+        f"{amount(row.low, row.unit)} to {amount(row.high, row.unit)}."
     )
 
 

@@ -53,6 +53,7 @@ from vezha.api import (
     rules_rehearsal,
     scenarios,
     signals,
+    unusual,
 )
 from vezha.api.app import OWN_ROUTES, make_app
 from vezha.api.fleet import Fleet
@@ -105,6 +106,7 @@ ROUTES: tuple[Route, ...] = (
     *heartbeats.ROUTES,
     *checks.ROUTES,
     *load.ROUTES,
+    *unusual.ROUTES,
     *alertmanager.ROUTES,
     *alertmanager_silences.ROUTES,
     *changes.ROUTES,
