@@ -18,6 +18,7 @@ PACKAGES: Mapping[str, str] = {
     "postgres": "postgresql",
     "promtool": "prometheus",
     "redis-server": "redis-server",
+    "mariadbd": "mariadb-server",
     "amtool": "prometheus-alertmanager",
 }
 """The program's name, and the Debian package that brings it."""

@@ -1,19 +1,30 @@
-"""Domain expiry by WHOIS (RFC 3912): a line sent to port 43, text read back.
+"""Domain expiry: by RDAP (RFC 9082, 9083) where a server for it is known, else by WHOIS (RFC 3912).
 
-Without a `server` the one for the domain is asked of whois.iana.org, whose answer names it (`whois:` or
+Which RDAP server knows a domain stands in IANA's bootstrap file (RFC 9224), which the operator keeps
+beside `checks.yml` (`rdap_bootstrap`), or is said (`rdap`). An answer is JSON with an event `expiration`.
+
+WHOIS is a line sent to port 43, text read back. Without a `server` the one for the domain is asked of whois.iana.org, whose answer names it (`whois:` or
 `refer:`). The text of registries differs; a date is taken from the first line whose name is one of the
 usual ones. What cannot be read is a failed probe and no figure: never a date that was guessed.
 """
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
-from vezha.checks.connection import connected
+from vezha.checks.connection import TlsOptions, connected
 from vezha.checks.errors import CheckConfigError, ProbeFailed
-from vezha.checks.limits import ANSWER_BYTES_MAX, DOMAIN_AGAIN_S, DOMAIN_ASKED_S
+from vezha.checks.http import HttpProbe
+from vezha.checks.limits import (
+    ANSWER_BYTES_MAX,
+    DOMAIN_AGAIN_S,
+    DOMAIN_ASKED_S,
+    RDAP_BOOTSTRAP_BYTES_MAX,
+)
 from vezha.checks.options import Options, host_port
 from vezha.checks.outcome import Report
 from vezha.world import World
@@ -38,6 +49,9 @@ class DomainProbe:
     """A check of type `domain`. Targets are registered names: `example.org`."""
 
     server: str = ""
+    rdap: tuple[tuple[str, str], ...] = ()
+    """Endings of names (`org`; empty: any) and the URL of the RDAP server that knows them."""
+    tls: TlsOptions = field(default_factory=TlsOptions)
     known: dict[str, tuple[float, float, str]] = field(default_factory=dict, compare=False)
     """By target: when it was asked, what it said, and why it failed; registries ask for patience."""
 
@@ -47,7 +61,10 @@ class DomainProbe:
         server = options.text("server")
         if server:
             host_port(server, PORT, f"{options.place}: server")
-        return cls(server)
+        rdap = (*_said(options), *_bootstrap(options))
+        if server and rdap:
+            raise options.wrong("server", "is of WHOIS, yet RDAP is set; keep one of them")
+        return cls(server, rdap, TlsOptions.taken(options))
 
     def check_target(self, target: str, place: str) -> None:
         """A target is a domain's name, in its ASCII form."""
@@ -70,6 +87,9 @@ class DomainProbe:
         report.set("vezha_check_domain_expiry_timestamp_seconds", expiry)
 
     async def _asked(self, target: str, report: Report, world: World) -> float:
+        base = rdap_base(self.rdap, target)
+        if base:
+            return await self._asked_rdap(base, target, report, world)
         server = self.server
         if not server:
             referral = _REFERRAL.search(await _ask(ROOT, target.rpartition(".")[2], report, world))
@@ -77,6 +97,80 @@ class DomainProbe:
                 raise ProbeFailed(f"{ROOT} knows no WHOIS server for {target}; set `server`")
             server = referral[1]
         return expiry_of(await _ask(server, target, report, world), target)
+
+    async def _asked_rdap(self, base: str, target: str, report: Report, world: World) -> float:
+        accept = (("Accept", "application/rdap+json"),)
+        asking = HttpProbe(headers=accept, tls=self.tls)
+        answer, url = await asking.answered(f"{base}domain/{target}", report, world)
+        if answer.status == 404:
+            raise ProbeFailed(f"{target} is not registered, says {url}")
+        if answer.status != 200:
+            raise ProbeFailed(f"{url} answers with status {answer.status}")
+        return rdap_expiry(answer.body, target)
+
+
+def rdap_base(known: Sequence[tuple[str, str]], domain: str) -> str:
+    """The URL of the RDAP server whose ending of the name is the longest; empty: none is known."""
+    fits = [(len(end), url) for end, url in known if not end or domain.endswith(f".{end}")]
+    return max(fits, default=(0, ""), key=lambda one: one[0])[1]
+
+
+def rdap_expiry(body: bytes, domain: str) -> float:
+    """When the registration ends, in seconds since the epoch, by RFC 9083, section 4.5. Raises
+    ProbeFailed."""
+    try:
+        told = json.loads(body)
+    except ValueError:
+        raise ProbeFailed(f"RDAP answers of {domain} with what is no JSON") from None
+    if not isinstance(told, dict) or told.get("objectClassName") != "domain":
+        raise ProbeFailed(f"RDAP answers with no domain of {domain}")
+    name = str(told.get("ldhName", domain)).rstrip(".").lower()
+    if name != domain:
+        raise ProbeFailed(f"RDAP answers of {name[:80]}, not of {domain}")
+    events = told.get("events")
+    for event in events if isinstance(events, list) else ():
+        if isinstance(event, dict) and event.get("eventAction") == "expiration":
+            when = _moment(str(event.get("eventDate", "")))
+            if when is None:
+                raise ProbeFailed(f"RDAP tells the end of {domain} as {event.get('eventDate')!r}")
+            return when.timestamp()
+    raise ProbeFailed(f"RDAP tells no end of {domain}")
+
+
+def read_bootstrap(content: bytes) -> tuple[tuple[str, str], ...]:
+    """Endings and URLs of a file as IANA publishes it (RFC 9224); of several URLs the first that is
+    HTTPS. Raises ValueError."""
+    services = json.loads(content)["services"]
+    found = []
+    for entry in services:
+        ends, urls = entry[0], entry[1]
+        url = next((u for u in urls if u.startswith("https:")), urls[0])
+        found += [(str(end).strip(".").lower(), _slashed(str(url))) for end in ends]
+    return tuple(found)
+
+
+def _slashed(url: str) -> str:
+    return url if url.endswith("/") else f"{url}/"
+
+
+def _said(options: Options) -> tuple[tuple[str, str], ...]:
+    url = options.text("rdap")
+    if not url:
+        return ()
+    HttpProbe().check_target(url, f"{options.place}: rdap")
+    return (("", _slashed(url)),)
+
+
+def _bootstrap(options: Options) -> tuple[tuple[str, str], ...]:
+    content = options.content("rdap_bootstrap", RDAP_BOOTSTRAP_BYTES_MAX)
+    if not content:
+        return ()
+    try:
+        return read_bootstrap(content)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, StopIteration):
+        raise options.wrong(
+            "rdap_bootstrap", "is no bootstrap file; get IANA's dns.json (RFC 9224)"
+        ) from None
 
 
 async def _ask(server: str, line: str, report: Report, world: World) -> str:

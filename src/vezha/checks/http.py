@@ -103,6 +103,12 @@ class HttpProbe:
 
     async def probe(self, target: str, report: Report, world: World) -> None:
         """Ask, follow redirects, judge. Raises ProbeFailed, OSError."""
+        answer, url = await self.answered(target, report, world)
+        self._judge(answer, url, report)
+
+    async def answered(self, target: str, report: Report, world: World) -> tuple[HttpAnswer, str]:
+        """The answer after all redirects, whatever its status, and the URL that gave it. Raises
+        ProbeFailed, OSError."""
         for phase in _PHASES:
             report.set("probe_http_duration_seconds", 0.0, phase=phase)
         url, method, body = target, self.method, self.body
@@ -121,7 +127,7 @@ class HttpProbe:
             if answer.status == 303 or (answer.status in (301, 302) and method == "POST"):
                 method, body = "GET", ""
         report.set("probe_http_redirects", float(hops))
-        self._judge(answer, url, report)
+        return answer, url
 
     async def _ask(
         self, url: str, method: str, body: str, own: bool, report: Report, world: World

@@ -42,6 +42,10 @@ CHAIN_MAX = 16
 """Certificates of one chain that are read."""
 CERTIFICATE_NAME_PARTS_MAX = 32
 """Parts of a certificate's name that are shown."""
+RDAP_BOOTSTRAP_BYTES_MAX = 4 << 20
+"""IANA's file of RDAP servers."""
+MYSQL_ROWS_MAX = 1_000
+"""Rows of one answer."""
 AGENT_TARGETS_MAX = 200
 """Targets that one agent checks."""
 AGENT_PROBES_IN_FLIGHT_MAX = 20

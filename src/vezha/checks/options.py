@@ -169,6 +169,19 @@ class Options:
             why = error.strerror if isinstance(error, OSError) else "not text"
             raise self.wrong(name, f"{path} cannot be read: {why}") from None
 
+    def content(self, key: str, bytes_max: int) -> bytes:
+        """The content of the file that *key* names; empty where it is not set, or is elsewhere."""
+        path = self.text(key)
+        if not path or self._read_file is _not_here:
+            return b""
+        try:
+            found = self._read_file(path)
+        except OSError as error:
+            raise self.wrong(key, f"{path} cannot be read: {error.strerror}") from None
+        if len(found) > bytes_max:
+            raise self.wrong(key, f"{path} is over {bytes_max} bytes")
+        return found
+
     def done(self) -> None:
         """Refuse what nobody took."""
         for key in self._raw:
