@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import os
 import sqlite3
 import threading
 import zlib
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,6 +26,7 @@ import structlog
 
 from vezha.store.errors import StoreCorrupt
 from vezha.store.limits import DAY_MS, SQL_VALUES_MAX
+from vezha.store.listing import Listing
 
 log = structlog.get_logger(__name__)
 FORMAT = 1
@@ -81,6 +82,12 @@ def day_number(name: str) -> int | None:
     except ValueError:
         return None
     return int(date.timestamp()) // 86_400
+
+
+def days_in(names: Sequence[str]) -> list[int]:
+    """Numbers of the days whose files are among *names*, ascending."""
+    numbers = [day_number(name) for name in names]
+    return sorted(n for n in numbers if n is not None)
 
 
 class DayFile:
@@ -162,6 +169,19 @@ class DayFile:
                     return self._directory  # or the writer is just making the file
                 self._version = version
             return self._directory
+
+    def glance(self) -> Directory | None:
+        """The directory, if it is known and no one is busy with the file: waits for nobody."""
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            (version,) = self._db.execute("PRAGMA data_version").fetchone()
+            known = version + (self._db.total_changes << 32) == self._version
+        except sqlite3.Error:
+            return None
+        finally:
+            self._lock.release()
+        return self._directory if known else None
 
     def _load_directory(self) -> None:
         # one statement sees one state of the file: the epoch and the tiles belong together
@@ -257,16 +277,18 @@ class Days:
         self._readonly = readonly
         self._files: dict[int, DayFile] = {}
         self._lock = threading.Lock()
+        self._listing = Listing(folder)
+        self._days: tuple[tuple[str, ...], list[int]] = ((), [])
         if not readonly:
             Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def days(self) -> list[int]:
         """Numbers of the days that there are, ascending."""
-        try:
-            numbers = [day_number(name) for name in os.listdir(self._folder)]  # noqa: PTH208 - each query asks
-        except FileNotFoundError:
-            return []
-        return sorted(n for n in numbers if n is not None)
+        names = self._listing.names()
+        known = self._days  # replaced as a whole
+        if known[0] is not names:
+            known = self._days = (names, days_in(names))
+        return list(known[1])
 
     def path(self, day: int) -> str:
         """The file of a day, there or not."""
@@ -275,15 +297,28 @@ class Days:
     def between(self, first: int, last: int) -> list[DayFile]:
         """Files of the days first..last that exist. One that is no database is left out."""
         files: list[DayFile] = []
-        there = set(self.days())
-        for day in sorted(d for d in there if first <= d <= last):
+        there = self.days()
+        for day in there[bisect_left(there, first) : bisect_right(there, last)]:
             file = self.file(day)
             if file is not None:
                 files.append(file)
         with self._lock:
-            for gone in [d for d in self._files if d not in there]:
-                self._files.pop(gone).close()
+            if len(self._files) > len(there) or not self._files.keys() <= set(there):
+                for gone in [d for d in self._files if d not in there]:
+                    self._files.pop(gone).close()
         return files
+
+    def glance(self, first: int, last: int) -> dict[int, Directory] | None:
+        """Directories of the days first..last, if all are known; waits for nobody."""
+        there = self.days()
+        found: dict[int, Directory] = {}
+        for day in there[bisect_left(there, first) : bisect_right(there, last)]:
+            file = self._files.get(day)
+            directory = None if file is None else file.glance()
+            if directory is None:
+                return None
+            found[day] = directory
+        return found
 
     def file(self, day: int) -> DayFile | None:
         """The file of a day; made by the writer, None where a reader finds none."""

@@ -157,21 +157,27 @@ class Gathering:
         positions = np.concatenate([b.positions for b in self._blocks])
         size = np.concatenate([b.size for b in self._blocks])
         series = rank[positions]
-        order = np.argsort(series, kind="stable")
         offsets = np.zeros(len(present) + 1, np.int64)
         np.cumsum(np.bincount(series, size, len(present)).astype(np.int64), out=offsets[1:])
-        total = int(offsets[-1])
-        if total >= LONG_RUN_SAMPLES * len(order):
-            ts, columns = self._copied(order)
-        else:
-            ts, columns = self._taken(order, size, total)
-        ts, columns, offsets = _ordered(ts, columns, offsets)
+        # pieces by their first times; where they do not overlap, whichever came first is all one
+        firsts = np.concatenate([b.ts[b.ts_at] for b in self._blocks])
+        ts, columns = self._assembled(np.lexsort((firsts, series)), size, int(offsets[-1]))
+        if len(_wrong_places(ts, offsets)):
+            order = np.argsort(series, kind="stable")
+            ts, columns = self._assembled(order, size, int(offsets[-1]))
+            ts, columns, offsets = _ordered(ts, columns, offsets)
         data = SeriesData(labels, ts, columns[0], offsets)
         if self._planes:
             data.rolled = {
                 NAMES[plane]: column for plane, column in zip(self._planes, columns, strict=True)
             }
         return data
+
+    def _assembled(self, order: I64, size: I64, total: int) -> tuple[Times, list[Values]]:
+        """The pieces one after another."""
+        if total >= LONG_RUN_SAMPLES * len(order):
+            return self._copied(order)
+        return self._taken(order, size, total)
 
     def _copied(self, order: I64) -> tuple[Times, list[Values]]:
         ts: list[Times] = []
@@ -206,11 +212,17 @@ class Gathering:
         return ts, [np.concatenate(parts)[from_] for parts in columns]
 
 
-def _ordered(ts: Times, columns: list[Values], offsets: I64) -> tuple[Times, list[Values], I64]:
-    """Times strictly increasing within each series; the first of equals stays."""
+def _wrong_places(ts: Times, offsets: I64) -> I64:
+    """Where a series' next time is not later."""
     wrong = ts[1:] <= ts[:-1]
     wrong[offsets[1:-1] - 1] = False
-    places = np.flatnonzero(wrong)
+    places: I64 = np.flatnonzero(wrong)
+    return places
+
+
+def _ordered(ts: Times, columns: list[Values], offsets: I64) -> tuple[Times, list[Values], I64]:
+    """Times strictly increasing within each series; the first of equals stays."""
+    places = _wrong_places(ts, offsets)
     if not len(places):
         return ts, columns, offsets
     series_of = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))

@@ -30,6 +30,7 @@ from vezha.store.limits import (
     SLAB_BYTES,
     SLAB_BYTES_FIRST,
 )
+from vezha.store.listing import Listing
 from vezha.store.slab import LOOSE, Block, Slab, block_bytes
 from vezha.wire.ranges import Ranges
 
@@ -209,20 +210,23 @@ class HeadSet:
     """Slabs in other processes' folders, mapped as they come and dropped as they go."""
 
     def __init__(self, folders: tuple[str, ...]) -> None:
-        self._folders = folders
         self._slabs: dict[str, Slab] = {}
+        self._listings = [Listing(folder) for folder in folders]
 
     def slabs(self) -> list[Slab]:
         """Every slab there is now, oldest generation first."""
         found: dict[str, Slab] = {}
-        for folder in self._folders:
-            for path in _slab_paths(folder):
-                if path not in found:
+        named: list[tuple[str, str]] = []
+        for listing in self._listings:
+            for name in listing.names():
+                path = f"{listing.folder}/{name}"
+                if name.endswith(".slab") and path not in found:
                     slab = self._slabs.get(path) or Slab.attach(path)
                     if slab is not None:
                         found[path] = slab
+                        named.append((name, path))
         self._slabs = found
-        return [found[p] for p in sorted(found, key=lambda p: Path(p).name)]
+        return [found[path] for _, path in sorted(named)]
 
 
 _OWNER = "owner"

@@ -10,6 +10,7 @@ import contextlib
 import sqlite3
 import threading
 import zlib
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -18,8 +19,9 @@ import numpy.typing as npt
 import structlog
 
 from vezha.store.days import CELL as TILE_CELL
-from vezha.store.days import MAX_TS, MIN_TS, Directory, day_name, day_number, parts_of
+from vezha.store.days import MAX_TS, MIN_TS, Directory, day_name, days_in, parts_of
 from vezha.store.limits import DAY_MS, TILE_SPAN_MS
+from vezha.store.listing import Listing
 from vezha.store.rollup import LAST, TIERS_MS, Fingerprint, RollUp, fingerprints, strip_of
 
 log = structlog.get_logger(__name__)
@@ -203,6 +205,8 @@ class Rolled:
         self._readonly = readonly
         self._files: dict[tuple[int, int], RolledFile] = {}
         self._lock = threading.Lock()
+        self._listings = {tier: Listing(self.folder(tier)) for tier in TIERS_MS}
+        self._days: dict[int, tuple[tuple[str, ...], list[int]]] = {}
 
     def folder(self, tier_ms: int) -> str:
         """Where a tier's files lie."""
@@ -210,20 +214,19 @@ class Rolled:
 
     def days(self, tier_ms: int) -> list[int]:
         """Numbers of the days that a tier has, ascending."""
-        try:
-            names = [p.name for p in Path(self.folder(tier_ms)).iterdir()]
-        except FileNotFoundError:
-            return []
-        return sorted(n for n in map(day_number, names) if n is not None)
+        names = self._listings[tier_ms].names()
+        known = self._days.get(tier_ms)
+        if known is None or known[0] is not names:
+            known = self._days[tier_ms] = (names, days_in(names))
+        return list(known[1])
 
     def there(self, first: int, last: int, tiers_ms: Sequence[int]) -> dict[int, list[int]]:
         """Days in first..last that have roll-ups, and of which of the tiers, in their order."""
         found: dict[int, list[int]] = {}
         for tier in tiers_ms:
             days = self.days(tier)
-            for day in days:
-                if first <= day <= last:
-                    found.setdefault(day, []).append(tier)
+            for day in days[bisect_left(days, first) : bisect_right(days, last)]:
+                found.setdefault(day, []).append(tier)
             with self._lock:
                 for gone in [k for k in self._files if k[0] == tier and k[1] not in days]:
                     self._files.pop(gone).close()

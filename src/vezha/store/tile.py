@@ -121,16 +121,13 @@ class GroupTimes:
     regular: bool
     first: int
     last: int
+    whole: Times
 
     def table(self, columns: int) -> Times:
-        """The first *columns* times of each group, int64[G, columns], padded."""
-        if len(self.each) == 1:
-            return self.each[0][None, :columns]
-        table = np.zeros((len(self.each), columns), np.int64)
-        for g, times in enumerate(self.each):
-            short = times[:columns]
-            table[g, : len(short)] = short
-        return table
+        """The first *columns* times of each group, int64[G, columns], padded; not to be changed."""
+        if columns <= self.whole.shape[1]:
+            return self.whole[:, :columns]
+        return np.pad(self.whole, ((0, 0), (0, columns - self.whole.shape[1])), mode="edge")
 
     def until(self, edges: Times) -> I64:
         """How many times of each group are at or before each edge: int64[G, edges]."""
@@ -154,21 +151,21 @@ def _unpacked_times(packed: bytes, groups: int, columns: int) -> GroupTimes:
     delta_starts, at = _joined(body, at, groups)
     steps, at = _joined(body, at, groups)
     starts = np.cumsum(delta_starts)
-    times: list[Times] = []
     if ((counts < 1) | (counts > columns)).any():
         raise StoreCorrupt("a tile's group is too long")
-    for start, count, step in zip(starts.tolist(), counts.tolist(), steps.tolist(), strict=True):
-        if count == 1 or step:
-            times.append(start + step * np.arange(count, dtype=np.int64))
-        else:
-            gaps, at = _joined(body, at, count - 1)
-            times.append(start + np.concatenate(([0], np.cumsum(gaps))))
+    longest = int(counts.max())
+    table = starts[:, None] + steps[:, None] * np.arange(longest, dtype=np.int64)
+    for group in np.flatnonzero((counts > 1) & (steps == 0)).tolist():
+        count = int(counts[group])
+        gaps, at = _joined(body, at, count - 1)
+        table[group, 1:count] = starts[group] + np.cumsum(gaps)
+    times = [table[group, :count] for group, count in enumerate(counts.tolist())]
     if at != len(body):
         raise StoreCorrupt("a tile's times do not fit")
     lasts = np.array([t[-1] for t in times], np.int64)
     even = bool(((steps > 0) | (counts == 1)).all())
     low, high = int(starts.min()), int(lasts.max())
-    return GroupTimes(times, starts, lasts, steps, counts, even, low, high)
+    return GroupTimes(times, starts, lasts, steps, counts, even, low, high, table)
 
 
 def encode(refs: Refs, groups: npt.NDArray[np.int64], times: TimeTable, values: Values) -> bytes:
