@@ -22,7 +22,7 @@ from vezha.store.index import SeriesIndex
 from vezha.store.tombstone import Tombstone
 from vezha.wire.ranges import Ranges
 
-FORMAT = 1
+FORMAT = 2
 _SCHEMA = """
 BEGIN;
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS tombstone (
   id INTEGER PRIMARY KEY AUTOINCREMENT, start_ms INTEGER NOT NULL, end_ms INTEGER NOT NULL,
   refs BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS progress (origin INTEGER PRIMARY KEY, ranges BLOB NOT NULL);
-INSERT OR IGNORE INTO meta VALUES ('format', 1);
+INSERT OR IGNORE INTO meta VALUES ('format', 2);
 COMMIT;
 """
 
@@ -201,6 +201,18 @@ class Catalog:
         with self._lock:
             rows = self._db.execute("SELECT id, schema, host FROM layout ORDER BY id").fetchall()
         return [(i, s & ((1 << 64) - 1), _decode_labels(h)) for i, s, h in rows]
+
+    def is_unchanged(self) -> bool:
+        """Whether surely nothing changed since `refresh`; waits for nobody."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            (version,) = self._db.execute("PRAGMA data_version").fetchone()
+        except sqlite3.Error:
+            return False
+        finally:
+            self._lock.release()
+        return bool(version == self._version)
 
     def refresh(self, known: Known) -> bool:
         """Bring *known* up to date; False if nothing changed since this object last looked."""

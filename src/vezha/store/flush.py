@@ -1,7 +1,7 @@
 """From head to tiles: the samples of a generation, cut into tiles by hour, hosts and columns.
 
-Pure: slabs in, tiles out. A tile's cell is a block of columns x a block of hosts (see `index`),
-whatever schemas the hosts have; its hosts may have different times (each is a group of the
+Pure: slabs in, tiles out. A tile's cell is most often a block of columns x a block of hosts (see
+`index`), whatever schemas the hosts have; its hosts may have different times (each is a group of the
 tile), as long as their numbers of samples are alike, since rows are padded to the longest.
 Times may come in any order; of equal times of a series the first stays.
 """
@@ -17,9 +17,9 @@ import numpy.typing as npt
 from vezha.model.columns import Refs, Times, Values
 from vezha.store import slab as slab_words
 from vezha.store.days import NewTile
-from vezha.store.index import SeriesIndex
+from vezha.store.index import WIDE, SeriesIndex
 from vezha.store.limits import (
-    COLUMNS_PER_TILE,
+    ALONE_SAMPLES_MAX,
     DAY_MS,
     HOSTS_PER_TILE,
     SPARSE_DAY_SAMPLES_MAX,
@@ -84,20 +84,46 @@ def cut_tiles(
             places.setdefault((hour, host_block), []).append(frames)
     cut.tiles.extend(_tiles_of_places(index, places, assignment))
     places = {}
-    for entries in rosters.values():
+    joining = _begun_alone(rosters, loose)
+    together: list[tuple[Refs, Times, Values]] = []
+    for layout, entries in rosters.items():
         refs = entries[0][0].roster(entries[0][1])
         ts, values = _rows_in_order(entries, cut)
+        if layout in joining:
+            together.append((np.tile(refs, len(ts)), np.repeat(ts, len(refs)), values.ravel()))
+            continue
         for host_block, columns in _host_blocks(index, refs):
             mine = values[:, columns]
             for hour, part in _hours(ts, oldest_ms):
                 frames = _Frames(ts[part], refs[columns], mine[part])
                 places.setdefault((hour, host_block), []).append(frames)
     cut.tiles.extend(_tiles_of_places(index, places, assignment))
+    loose = together + loose  # of equal times the roster's stays, as in reading
     if loose:
         refs, ts, values = (np.concatenate([part[i] for part in loose]) for i in range(3))
         cut.tiles.extend(tiles_of_samples(index, refs, ts, values, oldest_ms, cut, assignment))
     cut.samples = sum(t.samples for t in cut.tiles)
     return cut
+
+
+def _begun_alone(
+    rosters: dict[int, list[tuple[Slab, I64]]], loose: list[tuple[Refs, Times, Values]]
+) -> set[int]:
+    """Rosters of few samples whose series came alone at first: one tile for both, not two."""
+    if not rosters or not loose:
+        return set()
+    alone = np.unique(np.concatenate([refs for refs, _, _ in loose]))
+    named = {layout: slab.roster(entry) for layout, ((slab, entry), *_) in rosters.items()}
+    every, counts = np.unique(np.concatenate(list(named.values())), return_counts=True)
+    shared = every[counts > 1]  # with another roster: which of them came first must stay so
+    found: set[int] = set()
+    for layout, refs in named.items():
+        rows = sum(int(entry[slab_words.COUNT]) for _, entry in rosters[layout])
+        if rows * len(refs) > ALONE_SAMPLES_MAX or np.isin(refs, shared).any():
+            continue
+        if np.isin(refs, alone).any():
+            found.add(layout)
+    return found
 
 
 def _tiles_of_places(
@@ -112,13 +138,20 @@ def _tiles_of_places(
 
 def _host_blocks(index: SeriesIndex, refs: Refs) -> Iterator[tuple[int, slice | I64]]:
     """Blocks of hosts that series are of, and which of the series."""
-    blocks = index.host_of[refs] // HOSTS_PER_TILE
+    blocks = _neighbourhoods(index, refs)
     for block in np.unique(blocks).tolist():
         mine = np.flatnonzero(blocks == block)
         if mine[-1] - mine[0] == len(mine) - 1:
             yield block, slice(int(mine[0]), int(mine[-1]) + 1)
         else:
             yield block, mine
+
+
+def _neighbourhoods(index: SeriesIndex, refs: Refs) -> I64:
+    """Series of one number are worked on together: those of a block of hosts, or of a strip of
+    wide tiles."""
+    cells = index.cell_of[refs]
+    return np.where(cells >> 32 >= WIDE, cells >> 32, index.host_of[refs] // HOSTS_PER_TILE)
 
 
 def _rows_in_order(entries: list[tuple[Slab, I64]], cut: Cut) -> tuple[Times, Values]:
@@ -197,17 +230,16 @@ def rows_to_tiles(
     values: Values,
     assignment: Assignment | None = None,
 ) -> Iterator[NewTile]:
-    """Cut rows of one hour and one block of hosts by their policies and columns.
+    """Cut rows of one hour by their policies and cells.
 
     `refs`, `groups` int64[R]; `times[g]` int64[T_g]; `values` float64[R, longest], padded.
     """
-    blocks = index.column_of[refs].astype(np.int64) // COLUMNS_PER_TILE
-    if assignment:
-        blocks |= assignment.of(refs).astype(np.int64) << 32
-    order = np.lexsort((refs, groups, blocks))
-    blocks = blocks[order]
-    starts = np.flatnonzero(np.diff(blocks, prepend=-1)).tolist()
-    host_block = int(index.host_of[refs[0]]) // HOSTS_PER_TILE
+    cells = index.cell_of[refs]
+    policies = assignment.of(refs) if assignment else np.zeros(len(refs), np.int64)
+    order = np.lexsort((refs, groups, cells, policies))
+    cells, policies = cells[order], policies[order]
+    change = (np.diff(cells, prepend=-1) != 0) | (np.diff(policies, prepend=-1) != 0)
+    starts = np.flatnonzero(change).tolist()
     tables: dict[bytes, tuple[TimeTable, I64, int, int]] = {}
     lengths = np.array([len(t) for t in times], np.int64)
     for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
@@ -222,13 +254,13 @@ def rows_to_tiles(
         table, local, low, high = tables[key]
         longest = max(len(t) for t in table.times)
         yield NewTile(
-            cell=((int(blocks[start]) & 0xFFFFFFFF) << 32) | host_block,
+            cell=int(cells[start]),
             hour=hour,
             min_ts=low,
             max_ts=high,
             samples=int(lengths[mine].sum()),
             data=encode(refs[rows], local, table, values[rows, :longest]),
-            policy=int(blocks[start]) >> 32,
+            policy=int(policies[start]),
         )
 
 
@@ -283,7 +315,7 @@ def tiles_of_sorted(
     starts = np.flatnonzero((np.diff(refs, prepend=-1) != 0) | (np.diff(hours, prepend=-1) != 0))
     counts = np.diff(starts, append=len(refs))
     row_refs, row_hours = refs[starts], hours[starts]
-    host_blocks = index.host_of[row_refs].astype(np.int64) // HOSTS_PER_TILE
+    host_blocks = _neighbourhoods(index, row_refs)
     # rows of like length share a tile: powers of 1.25
     lengths = np.floor(np.log(counts) / np.log(_PAD_RATIO)).astype(np.int64)
     order = np.lexsort((row_refs, lengths, host_blocks, row_hours))

@@ -28,7 +28,6 @@ from vezha.store.merge import (
 )
 from vezha.store.partition import Partition
 from vezha.store.policy import digest
-from vezha.store.reading import cells_of
 from vezha.store.refile import refile
 from vezha.store.rolled import ID, STRIP
 from vezha.store.rolling import due_chunks, due_joins, join, make
@@ -346,7 +345,7 @@ class Flusher:
 
     def unroll(self, refs: Refs, low_ms: int, high_ms: int) -> None:
         """Samples are deleted: take away the roll-ups that have them, to be made anew."""
-        strips = np.unique(strip_of(cells_of(self._store._index, refs)))
+        strips = np.unique(strip_of(self._store._index.cell_of[refs]))
         for partition in self._partitions.all():
             kept = set(partition.days.days())
             for tier in TIERS_MS:

@@ -8,6 +8,12 @@ times at most. Pairs are numbered as they come: that number is the series' refer
 references to pairs lead two int32 arrays; back, two sorted arrays and a small dictionary of the
 newest.
 
+A third array names the cell of each series: whose samples lie together in a tile. That is a block
+of columns x a block of hosts, but for the series that brought its column: the first of it, and of
+pods and containers the only one ever. Those lie with the others that came about then, whatever
+their hosts, or each would fill a corner of a tile of its own. Cells follow from the order of the
+series alone, so that every process that reads the catalog finds the same.
+
 Safe for readers on several threads while one writer adds: everything only grows.
 """
 
@@ -22,10 +28,18 @@ import numpy.typing as npt
 
 from vezha.model.columns import Matcher, Refs
 from vezha.model.labels import Labels, get_label
-from vezha.store.limits import MATCH_CACHE_ENTRIES
+from vezha.store.limits import (
+    COLUMNS_PER_TILE,
+    HOSTS_PER_TILE,
+    MATCH_CACHE_ENTRIES,
+    SERIES_PER_WIDE_TILE,
+    WIDE_TILES_PER_STRIP,
+)
 from vezha.store.matching import ValueTest, value_test
 
 HOST_LABELS = frozenset(("instance", "job"))
+WIDE = 1 << 30
+"""Blocks of columns from here on are those of series that brought their columns."""
 _TAIL_MIN = 4_096
 Mask = npt.NDArray[np.bool_]
 I32 = npt.NDArray[np.int32]
@@ -227,6 +241,8 @@ class SeriesIndex:
         self.count = 0
         self._column = np.empty(1_024, np.int32)
         self._host = np.empty(1_024, np.int32)
+        self._cell = np.empty(1_024, np.int64)
+        self._brought = np.zeros(1_024, np.bool_)
         self._by_column = _Grouped()
         self._by_host = _Grouped()
         self._keys: npt.NDArray[np.int64] = np.empty(0, np.int64)
@@ -245,6 +261,11 @@ class SeriesIndex:
         """int32[count]: the host of each reference."""
         return self._host[: self.count]
 
+    @property
+    def cell_of(self) -> Refs:
+        """int64[count]: the cell of each reference, (block of columns) << 32 | (block of hosts)."""
+        return self._cell[: self.count]
+
     def has_label(self, name: str) -> bool:
         """Whether a label of that name is known."""
         return self.columns.has_label(name) or self.hosts.has_label(name)
@@ -262,14 +283,30 @@ class SeriesIndex:
             room = max(first + count, 2 * len(self._column))
             self._column = np.resize(self._column, room)
             self._host = np.resize(self._host, room)
+            self._cell = np.resize(self._cell, room)
         self._column[first : first + count] = columns
         self._host[first : first + count] = hosts
+        self._cell[first : first + count] = self._cells(columns, hosts)
         self.count = first + count
         keys = (columns.astype(np.int64) << 32) | hosts
         self._newest.update(zip(keys.tolist(), range(first, first + count), strict=True))
         if len(self._newest) > max(16 * _TAIL_MIN, len(self._keys) // 4):
             self._settle()
         return first
+
+    def _cells(self, columns: I32, hosts: I32) -> Refs:
+        """Cells of pairs that come now, in this order."""
+        wide = columns.astype(np.int64)
+        cells: Refs = (wide // COLUMNS_PER_TILE << 32) | hosts // HOSTS_PER_TILE
+        known, first = np.unique(columns, return_index=True)
+        if len(known) and known[-1] >= len(self._brought):
+            more = max(int(known[-1]) + 1, 2 * len(self._brought)) - len(self._brought)
+            self._brought = np.concatenate([self._brought, np.zeros(more, np.bool_)])
+        brought = first[~self._brought[known]]
+        self._brought[known] = True
+        tile, strip = wide[brought] // SERIES_PER_WIDE_TILE, WIDE_TILES_PER_STRIP
+        cells[brought] = (WIDE + tile // strip << 32) | tile % strip
+        return cells
 
     def _settle(self) -> None:
         keys = (self.column_of.astype(np.int64) << 32) | self.host_of

@@ -5,6 +5,11 @@ from __future__ import annotations
 HOSTS_PER_TILE = 32
 COLUMNS_PER_TILE = 4
 """Shape of a tile; see ADR 0002 for how it was measured."""
+SERIES_PER_WIDE_TILE = 128
+WIDE_TILES_PER_STRIP = 8
+"""The same of series that brought their columns, see `index`; roll-ups of so many lie together."""
+ALONE_SAMPLES_MAX = 65_536
+"""Samples of a roster that become tiles together with those of its series that came alone."""
 TILE_SPAN_MS = 3_600_000
 """No tile crosses a multiple of this, but those of sparse series: what merging aims at first."""
 SPARSE_DAY_SAMPLES_MAX = 8_192

@@ -24,9 +24,7 @@ from vezha.store.gather import Gathering
 from vezha.store.gather_tile import Wanted, gather_tile
 from vezha.store.index import Match, SeriesIndex
 from vezha.store.limits import (
-    COLUMNS_PER_TILE,
     DAY_MS,
-    HOSTS_PER_TILE,
     PLAN_CACHE_ENTRIES,
     ROSTER_LAYOUTS_KNOWN_MAX,
     TILE_SPAN_MS,
@@ -55,13 +53,6 @@ I64 = npt.NDArray[np.int64]
 BULK_BLOCKS_MIN = 64
 BULK_ROWS_MAX = 64
 """From so many blocks with so few rows each, one sort is cheaper than a loop over blocks."""
-
-
-def cells_of(index: SeriesIndex, refs: Refs) -> I64:
-    """The cell (block of columns x block of hosts) of each series, int64."""
-    columns = index.column_of[refs].astype(np.int64) // COLUMNS_PER_TILE
-    hosts = index.host_of[refs].astype(np.int64) // HOSTS_PER_TILE
-    return (columns << 32) | hosts
 
 
 @dataclass(slots=True)
@@ -139,7 +130,7 @@ class Reading:
                     cells, wanted = plan.cells, plan.wanted
                 else:
                     wanted = Wanted(match.refs)
-                    cells = np.unique(cells_of(self._index, match.refs))
+                    cells = np.unique(self._index.cell_of[match.refs])
                 plan = _Plan(match, match.refs, match.series_seen, cells, wanted, layouts, seen)
                 self._plans[matchers] = plan
                 while len(self._plans) > PLAN_CACHE_ENTRIES:
@@ -242,7 +233,7 @@ class Reading:
             # only series whose newest sample may be in a tile: the live ones are in the head
             behind = newest.ts <= int(near[:, MAX_TS].max())
             if behind.any():
-                cells = np.unique(cells_of(self._index, plan.refs[behind]))
+                cells = np.unique(self._index.cell_of[plan.refs[behind]])
                 opened += [tile for tile, _ in self._tiles(cells, day, start, end, looking=looking)]
         tiles = newest_in_tiles(newest, positions_of, opened, start, end)
         found = newest.found
@@ -460,7 +451,7 @@ class Reading:
             if seen.all():
                 break
             # only where unseen series may be; most are in the head, or in the first tiles looked at
-            cells = np.unique(cells_of(self._index, plan.refs[~seen]))
+            cells = np.unique(self._index.cell_of[plan.refs[~seen]])
             for tile, _ in self._tiles(cells, day, start - 1, end):
                 positions = plan.wanted.positions(tile.refs)
                 rows = np.flatnonzero(positions >= 0)
@@ -564,4 +555,4 @@ def _gather_block(
         gathering.add_rows(places, ts[low:high], values[low:high, columns].T)
 
 
-__all__ = ["Reading", "TileCache", "cells_of"]
+__all__ = ["Reading", "TileCache"]

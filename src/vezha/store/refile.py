@@ -19,7 +19,6 @@ from vezha.store.index import SeriesIndex
 from vezha.store.merge import joined
 from vezha.store.partition import Partitions
 from vezha.store.policy import Assignment
-from vezha.store.reading import cells_of
 from vezha.store.tile import decode
 
 log = structlog.get_logger(__name__)
@@ -38,7 +37,7 @@ def refile(
     the policies that got something. `names[i]` is the partition of policy i."""
     directory = file.directory()
     foreign = np.flatnonzero(assignment.all() != here)
-    candidates = directory[np.isin(directory[:, CELL], np.unique(cells_of(index, foreign)))]
+    candidates = directory[np.isin(directory[:, CELL], np.unique(index.cell_of[foreign]))]
     moved: set[int] = set()
     for number, flush in candidates[:, [_ID, FLUSH]].tolist():
         blob = file.fetch([number]).get(number)

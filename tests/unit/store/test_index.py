@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vezha.model.columns import Matcher, MatchOp
 from vezha.model.labels import Labels, get_label, labels_of
-from vezha.store.index import SeriesIndex, split_labels
+from vezha.store.index import WIDE, SeriesIndex, split_labels
 from vezha.store.matching import value_test
 
 _values = st.sampled_from(["", "a", "b", "ab", "a.b", "c"])
@@ -126,3 +126,20 @@ def test_matches_grow_while_another_thread_adds() -> None:
         i for i, (_, v, r, _) in enumerate(keys) if v in ("v2", "v3", "v4") and r in ("r0", "r1")
     ]
     assert match.refs.tolist() == wanted
+
+
+def test_series_that_bring_their_column_lie_together_and_others_by_their_hosts() -> None:
+    index = SeriesIndex()
+    columns = [index.columns.add((("pod", f"p{i}"),)) for i in range(300)]
+    hosts = [index.hosts.add((("instance", f"h{i}"),)) for i in range(40)]
+    pairs = [(column, hosts[column % 3]) for column in columns] + [(7, h) for h in hosts[3:]]
+    for part in (pairs[:100], pairs[100:]):
+        index.append(*(np.array([p[i] for p in part], np.int32) for i in (0, 1)))
+    brought, others = index.cell_of[:300], index.cell_of[300:]
+    assert [len(set(brought[i : i + 128].tolist())) for i in (0, 128, 256)] == [1, 1, 1]
+    assert len(set(brought.tolist())) == 3
+    assert (brought >> 32 >= WIDE).all()
+    assert others.tolist() == [1 << 32 | h // 32 for h in hosts[3:]]
+    again = SeriesIndex()
+    again.append(*(np.array([p[i] for p in pairs], np.int32) for i in (0, 1)))
+    assert (again.cell_of == index.cell_of).all()

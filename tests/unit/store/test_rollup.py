@@ -61,6 +61,12 @@ QUERIES = [
 
 
 def _fill(store: Store, start_ms: int, hours: int, gap_ms: int, seed: int = 1) -> None:
+    # the series that bring their columns lie by themselves: here they are another host's
+    store.resolve([metric("load", instance="first"), metric("load_total", instance="first")])
+    _fill_only(store, start_ms, hours, gap_ms, seed)
+
+
+def _fill_only(store: Store, start_ms: int, hours: int, gap_ms: int, seed: int = 1) -> None:
     random = np.random.default_rng(seed)
     refs = store.resolve([metric("load", instance=f"db-{i}") for i in range(3)])
     for ref in refs.tolist():
@@ -127,6 +133,13 @@ def test_queries_answer_as_from_samples(bench: Bench, step_ms: int) -> None:
     _rolled(bench)
     assert _used(bench.store) == {"3600 s": 1}
     _same(bench, step_ms)
+
+
+def test_series_that_brought_their_columns_are_rolled_up_by_themselves(bench: Bench) -> None:
+    _fill_only(bench.store, START_MS, 30, 10_000)
+    bench.store.compact()
+    assert _used(bench.store) == {"3600 s": 2}
+    _same(bench, 3_600_000)
 
 
 def test_late_samples_are_seen_at_once_and_rolled_up_later(bench: Bench) -> None:
