@@ -37,6 +37,8 @@ WORKER_NICENESS = 10
 """Ingest, detection and pages come before heavy queries."""
 QUERIES_WAITING_MAX = 64
 """Queries that may wait for a thread before new ones are refused with 503."""
+ANSWER_PART_MAX = 8
+"""Answers larger than one part in so many of the memory for answers are not kept."""
 QUERY_TIMEOUT_S = 30.0
 """Longest time for one query, waiting included."""
 QUERY_SLOW_S = 1.0

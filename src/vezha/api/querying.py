@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import structlog
 
 from vezha.api import limits
+from vezha.api.answers import Answers
 from vezha.api.errors import ApiError
 from vezha.api.metrics import ApiMetrics
 from vezha.api.packing import Packed
@@ -30,6 +31,7 @@ from vezha.model.columns import SampleSource, TooManySamples, Values
 from vezha.model.labels import Labels
 from vezha.query.engine import Engine
 from vezha.query.errors import LimitExceeded, ParseError, QueryCancelled, QueryError, QueryTimeout
+from vezha.query.remembered import Remembered
 from vezha.world import World
 
 _log = structlog.get_logger("vezha.api.query")
@@ -64,8 +66,10 @@ class Querying:
         waiting_max: int = limits.QUERIES_WAITING_MAX,
         workers: Workers | None = None,
         slow_s: float = limits.QUERY_SLOW_S,
+        remembered: Remembered | None = None,
     ) -> None:
-        """Without *workers* everything is evaluated in this process."""
+        """Without *workers* everything is evaluated in this process, without *remembered* all of
+        it anew."""
         self.engine = engine
         options = replace(engine.options, lookback_ms=int(limits.RECENT_S * 1000))
         self._recent = Engine(source, engine.limits, options)
@@ -78,6 +82,10 @@ class Querying:
         self._heavy = _Lane(workers.count, waiting_max, "heavy") if workers else self._light
         self._workers = workers
         self._known_heavy: OrderedDict[Hashable, None] = OrderedDict()
+        self._remembered = remembered
+        self._answers: Answers | None = None
+        if remembered is not None:
+            self._answers = Answers(engine, remembered.marks, remembered.bytes_max)
         self._light_limits = replace(
             engine.limits,
             samples_max=min(limits.LIGHT_SAMPLES_MAX, engine.limits.samples_max),
@@ -94,9 +102,16 @@ class Querying:
     ) -> Packed:
         """The answer to a query. Raises `ApiError`, see `run`."""
         text, workers = question.text, self._workers
+        known = None if self._answers is None else self._answers.at_once(question)
+        if known is not None:
+            self._note(text, "remembered", 0.0)
+            return known
         if workers is None:
             return await self.run(
-                lambda cancelled: answer(self.engine, question, cancelled),
+                lambda cancelled: self._kept(
+                    question,
+                    lambda: answer(self.engine, question, cancelled, None, self._remembered),
+                ),
                 text, timeout_s=timeout_s, gone=gone,
             )  # fmt: skip
         limit_s = min(timeout_s or self.timeout_s, self.timeout_s)
@@ -113,14 +128,32 @@ class Querying:
                 self._known_heavy.popitem(last=False)
         left_s = limit_s - (self._world.clock.monotonic() - began_s)
         return await self.run(
-            lambda cancelled: workers.ask(question, cancelled),
+            lambda cancelled: self._kept(question, lambda: workers.ask(question, cancelled)),
             text, timeout_s=max(0.001, left_s), gone=gone, heavy=True,
         )  # fmt: skip
+
+    def _kept(self, question: Question, find: Callable[[], Packed]) -> Packed:
+        """The answer that is kept, or the one that is found now and kept."""
+        answers = self._answers
+        if answers is None:
+            return find()
+        known = answers.refresh(question)
+        if known is not None:
+            return known
+        begun = answers.begin(question)
+        packed = find()
+        answers.keep(question, packed, begun)
+        return packed
 
     def _try_light(self, question: Question, cancelled: Callable[[], bool]) -> Packed | None:
         """The answer, or None where it would cost too much to find it here."""
         try:
-            return answer(self.engine, question, cancelled, self._light_limits)
+            return self._kept(
+                question,
+                lambda: answer(
+                    self.engine, question, cancelled, self._light_limits, self._remembered
+                ),
+            )
         except (LimitExceeded, QueryTimeout):
             return None
 

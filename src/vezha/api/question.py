@@ -15,6 +15,7 @@ from vezha.query import Engine, Result, ResultKind
 from vezha.query.encode import encode_result
 from vezha.query.limits import QueryLimits
 from vezha.query.native_source import with_histograms
+from vezha.query.remembered import Remembered
 
 TRUNCATED = "results truncated due to limit"
 
@@ -39,6 +40,11 @@ class Question:
         steps = (self.end_ms - self.start_ms) // self.step_ms if self.step_ms else 0
         return (self.text, self.step_ms, steps)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether an earlier answer may do: nobody asks how it was found, or otherwise."""
+        return not (self.stats or self.explain or self.lookback_ms)
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:
@@ -58,13 +64,20 @@ def answer(
     question: Question,
     cancelled: Callable[[], bool],
     limits: QueryLimits | None = None,
+    remembered: Remembered | None = None,
 ) -> Packed:
-    """The whole answer as JSON. Raises `QueryError`."""
+    """The whole answer as JSON; steps that are *remembered* are not evaluated again. Raises
+    `QueryError`."""
     if question.lookback_ms:
         options = replace(engine.options, lookback_ms=question.lookback_ms)
         engine = Engine(engine.source, engine.limits, options)
     asked = question
-    if asked.step_ms:
+    if asked.step_ms and remembered is not None and asked.is_plain:
+        result = remembered.range(
+            asked.text, asked.start_ms, asked.end_ms, asked.step_ms,
+            cancelled=cancelled, limits=limits,
+        )  # fmt: skip
+    elif asked.step_ms:
         result = engine.range(
             asked.text, asked.start_ms, asked.end_ms, asked.step_ms,
             cancelled=cancelled, explain=asked.explain, limits=limits,

@@ -24,13 +24,14 @@ from vezha.api.question import Listing, Question, answer, listed
 from vezha.model.columns import TooManySamples
 from vezha.query import Engine
 from vezha.query.errors import QueryError
+from vezha.query.remembered import Remembered
 
 _log = structlog.get_logger("vezha.api.worker")
 FAILED = "failed"
 """The kind of an error that is ours."""
 
 
-def serve(connection: Connection, engine: Engine) -> None:
+def serve(connection: Connection, engine: Engine, remembered: Remembered | None = None) -> None:
     """Answer until this process is ended."""
     jobs: queue.SimpleQueue[tuple[int, Question | Listing]] = queue.SimpleQueue()
     unwanted = [0]
@@ -49,16 +50,20 @@ def serve(connection: Connection, engine: Engine) -> None:
     threading.Thread(target=receive, name="receive", daemon=True).start()
     while True:
         number, wish = jobs.get()
-        connection.send(_answered(engine, number, wish, unwanted))
+        connection.send(_answered(engine, number, wish, unwanted, remembered))
 
 
 def _answered(
-    engine: Engine, number: int, wish: Question | Listing, unwanted: list[int]
+    engine: Engine,
+    number: int,
+    wish: Question | Listing,
+    unwanted: list[int],
+    remembered: Remembered | None,
 ) -> tuple[Any, ...]:
     try:
         packed: Packed
         if isinstance(wish, Question):
-            packed = answer(engine, wish, lambda: unwanted[0] >= number)
+            packed = answer(engine, wish, lambda: unwanted[0] >= number, remembered=remembered)
         else:
             packed = listed(engine.source, wish)
     except (QueryError, TooManySamples) as error:

@@ -34,6 +34,8 @@ METRIC_TEXT_ANSWERS = 16
 """Answers whose label sets are kept as JSON."""
 METRIC_TEXT_SERIES = 50_000
 """Label sets in all of them: about 150 bytes each."""
+REMEMBERED_PART_MAX = 8
+"""Answers larger than one part in so many of the memory for answers are not remembered."""
 
 
 @dataclass(frozen=True, slots=True)

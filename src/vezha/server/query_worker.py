@@ -34,7 +34,8 @@ def main(given: Sequence[str]) -> None:
     except EOFError:
         return
     source = reading.joined(reading.reader(), World())
-    serve(connection, Engine(source, reading.limits, reading.options))
+    engine = Engine(source, reading.limits, reading.options)
+    serve(connection, engine, reading.remembered(engine, source))
 
 
 if __name__ == "__main__":

@@ -239,6 +239,14 @@ class QuerySettings:
         default=128 << 20,
         metadata=_about("Memory for unpacked samples, per process that queries.", unit="bytes"),
     )
+    answers_bytes_max: int = field(
+        default=32 << 20,
+        metadata=_about(
+            "Memory for answers that are remembered, per process that queries; 0 evaluates every "
+            "query anew.",
+            unit="bytes",
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ from typing import Any
 
 from vezha.model.columns import SampleSource
 from vezha.query.context import EngineOptions
+from vezha.query.engine import Engine
 from vezha.query.limits import QueryLimits
+from vezha.query.remembered import Remembered
 from vezha.server.settings import Settings
 from vezha.store.joined import JoinedSource, Near
 from vezha.store.reader import StoreReader
@@ -26,6 +28,7 @@ class Reading:
     timeout_s: float
     lookback_s: float
     cache_bytes_max: int
+    answers_bytes_max: int
     query_url: str = ""
     token: str = ""
     kept_s: float = 0.0
@@ -38,8 +41,8 @@ class Reading:
         shortest_s = min([retention.samples_s, *kept_s])  # since then everything is here
         return Reading(
             str(settings.state.store), query.samples_max, query.bytes_max, query.timeout_s,
-            query.lookback_s, query.cache_bytes_max, remote.query_url, remote.token,
-            remote.kept_s or shortest_s,
+            query.lookback_s, query.cache_bytes_max, query.answers_bytes_max,
+            remote.query_url, remote.token, remote.kept_s or shortest_s,
         )  # fmt: skip
 
     def message(self) -> dict[str, Any]:
@@ -61,6 +64,13 @@ class Reading:
     def reader(self) -> StoreReader:
         """A view of the store's files."""
         return StoreReader.open(self.store, StoreSettings(cache_bytes_max=self.cache_bytes_max))
+
+    def remembered(self, engine: Engine, source: SampleSource) -> Remembered | None:
+        """Memory for the answers of *engine*; None where the operator wants none, or where a
+        remote engine answers, too, which cannot tell what changed."""
+        if not self.answers_bytes_max or not isinstance(source, StoreReader):
+            return None
+        return Remembered(engine, source, self.answers_bytes_max)
 
     def joined(self, near: Near, world: World) -> SampleSource:
         """*near*, with the remote engine behind it where one is set."""

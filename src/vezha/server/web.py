@@ -271,6 +271,7 @@ def create_app(settings: Settings, parts: Parts) -> tuple[Starlette, Services]:
     querying = Querying(
         engine, parts.source, parts.world, services.metrics,
         timeout_s=settings.query.timeout_s, workers=workers, slow_s=settings.query.slow_s,
+        remembered=reading.remembered(engine, parts.source),
     )  # fmt: skip
     services.querying = querying
     if parts.doors is not None and parts.doors.described is not None:

@@ -12,6 +12,7 @@ from vezha.model.labels import Labels
 from vezha.store.cardinality import Cardinality, cardinality
 from vezha.store.catalog import Catalog, Known
 from vezha.store.head import HeadSet
+from vezha.store.mark import Mark, Watch
 from vezha.store.partition import Partitions
 from vezha.store.reading import Reading
 from vezha.store.settings import StoreSettings
@@ -40,6 +41,11 @@ class StoreReader:
             self._partitions,
             settings,
             self._known.tombstones,
+        )
+        self._watch = Watch(
+            lambda: [] if self._head is None else self._head.slabs(),
+            self._partitions,
+            self._known,
         )
 
     @staticmethod
@@ -97,6 +103,27 @@ class StoreReader:
         if not self._refresh():
             return []
         return self._reading.label_values(name, matchers, start_ms, end_ms)
+
+    def mark(self, start_ms: int, end_ms: int) -> Mark | None:
+        """What there is of (start, end] now; None where there is no store yet."""
+        return self._watch.mark(start_ms, end_ms) if self._refresh() else None
+
+    def since(self, mark: Mark, start_ms: int, end_ms: int) -> tuple[Mark, int | None]:
+        """A mark of (start, end] now; and from what time on samples of *mark*'s span may have
+        changed since it was made, None: none has."""
+        self._refresh()
+        return self._watch.since(mark, start_ms, end_ms)
+
+    def still(self, mark: Mark) -> bool:
+        """Whether surely nothing of *mark*'s span changed; waits for nobody."""
+        if self._catalog is None or not self._lock.acquire(blocking=False):
+            return False
+        try:
+            if self._catalog is None or not self._catalog.is_unchanged():
+                return False
+        finally:
+            self._lock.release()
+        return self._watch.still(mark)
 
     def cardinality(self, count: int) -> Cardinality:
         """The sources, metrics and labels with the most series, *count* of each."""

@@ -73,7 +73,7 @@ def pool() -> Iterator[Callable[..., Workers]]:
 
 
 def hello(path: str) -> dict[str, Any]:
-    return Reading(path, 50_000_000, 4_000_000_000, 30.0, 300.0, 128 << 20).message()
+    return Reading(path, 50_000_000, 4_000_000_000, 30.0, 300.0, 128 << 20, 32 << 20).message()
 
 
 def test_a_worker_answers_as_this_process_would_and_is_used_again(
