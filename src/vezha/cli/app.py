@@ -89,6 +89,8 @@ def _is_present(noun: str) -> bool:
 
 
 def _hold_lifeline() -> None:
+    # A contour prints nothing for people; without this structlog loads rich into each of them.
+    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
     from vezha.server import lifeline
 
     lifeline.take(os.environ)
