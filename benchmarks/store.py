@@ -1,6 +1,6 @@
 """The store side by side with Prometheus and VictoriaMetrics, on the same data, in one run.
 
-    python benchmarks/store.py [--hosts 1000] [--seconds 120] [--only ingest,size,kill,query,start]
+    python -m benchmarks.store [--only ingest,query,start,kill,size,memory] [--baseline]
 
 Everything listens on 127.0.0.1; what is measured runs on one core, what feeds it on the other. CPU
 is the kernel's account of the process, all threads, merges included. Ratios are the result; the
@@ -10,6 +10,7 @@ absolute figures move with the machine. A peer that is not installed is left out
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import os
@@ -19,87 +20,45 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import cramjam
-import httpx
 import numpy as np
 from benchmarks.peers import (
     Peer,
     cpu_seconds,
     folder_bytes,
-    free_port,
     pin,
     prometheus,
     rss_mb,
     victoria_metrics,
 )
-from benchmarks.store_data import PER_HOST, generated, host_schema, recorded
+from benchmarks.remote_write import Bodies, Engine, vezha
+from benchmarks.store_data import PER_HOST, host_schema, recorded
+from benchmarks.store_goals import goals
+from benchmarks.store_queries import measure, prepare
+from benchmarks.store_scene import (
+    FEEDER_CORE,
+    SERVER_CORE,
+    Scene,
+    Table,
+    in_process,
+    open_store,
+    requests_of,
+)
 
 from vezha.gateway.intake import values_of
 from vezha.legacy.remote_write import RemoteWrite, unpack_array
 from vezha.legacy.series import SeriesTable
-from vezha.model.labels import Labels, labels_of, metric
-from vezha.query import Engine
-from vezha.store import Store, StoreSettings
+from vezha.model.labels import labels_of, metric
+from vezha.query import Engine as QueryEngine
 from vezha.store.remote_encode import label_bytes, write_request
 from vezha.wire.frame import pack_frame, read_head
 from vezha.wire.schema import pack_schema
-from vezha.world import World
 
-SERVER_CORE, FEEDER_CORE = 0, 1
-Answers = dict[str, dict[str, dict[str, float]]]
-"""Milliseconds (and series) by query and who was asked."""
-RUNS = 11
-
-
-@dataclass
-class Table:
-    """Rows that are printed, and kept for the baseline file."""
-
-    title: str
-    columns: list[str]
-    rows: list[list[str]] = field(default_factory=list)
-
-    def show(self) -> None:
-        widths = [
-            max(len(str(r[i])) for r in [self.columns, *self.rows])
-            for i in range(len(self.columns))
-        ]
-        print(f"\n{self.title}")
-        for row in [self.columns, ["-" * w for w in widths], *self.rows]:
-            print("  " + "  ".join(str(c).ljust(w) for c, w in zip(row, widths, strict=True)))
-        sys.stdout.flush()
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What all parts share."""
-
-    hosts: int
-    seconds: int
-    start_ms: int
-    folder: Path
-
-    def extra(self, host: int) -> Labels:
-        return labels_of({"instance": f"host-{host:04d}", "job": "bench", "rack": f"r{host % 10}"})
-
-    def series(self) -> list[Labels]:
-        """All series, host by host."""
-        schema = host_schema()
-        return [labels_of((*s, *self.extra(h))) for h in range(self.hosts) for s in schema]
-
-    def values(self) -> Iterator[tuple[int, np.ndarray[Any, np.dtype[np.float64]]]]:
-        for second, values in enumerate(generated(self.hosts, self.seconds, 7)):
-            yield self.start_ms + 1000 * second, values
-
-
-def open_store(folder: Path, window_s: float = 120.0) -> Store:
-    """A store as the server opens it."""
-    return Store.open(str(folder), World(), StoreSettings(window_s=window_s))
+BASELINE = Path(__file__).parent / "data" / "store.json"
 
 
 # ingest --------------------------------------------------------------------------------------------
@@ -153,23 +112,6 @@ def ingest_native(scene: Scene, folder: Path) -> dict[str, float]:
     }
 
 
-def requests_of(scene: Scene) -> list[bytes]:
-    """Remote-write bodies: each second of 100 hosts, one sample a series, as scrapes give them."""
-    encoded = [label_bytes(labels) for labels in scene.series()]
-    bodies = []
-    hosts_per_request = min(100, scene.hosts)
-    width = hosts_per_request * PER_HOST
-    for ts_ms, values in scene.values():
-        flat = values.ravel()
-        for first in range(0, len(flat), width):
-            refs = np.arange(first, min(first + width, len(flat)), dtype=np.int64)
-            body, _ = write_request(
-                refs, np.full(len(refs), ts_ms, np.int64), flat[refs], encoded.__getitem__
-            )
-            bodies.append(bytes(cramjam.snappy.compress_raw(body)))
-    return bodies
-
-
 def ingest_remote_write(scene: Scene, folder: Path, bodies: list[bytes]) -> dict[str, float]:
     """The same data by remote write 1.0: unpacked, decoded, stored, committed; one core."""
     pin(SERVER_CORE)
@@ -194,13 +136,6 @@ def ingest_remote_write(scene: Scene, folder: Path, bodies: list[bytes]) -> dict
     flushed = time.process_time() - cpu
     store.close()
     return {"samples": samples, "cpu_s": used, "cpu_with_flush_s": flushed}
-
-
-def in_process(target: Callable[..., dict[str, float]], *args: Any) -> dict[str, float]:
-    """Run *target* in a fresh process; what it returns."""
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        return pool.apply(target, args)
 
 
 def feed_peer(peer: Peer, bodies: list[bytes], samples: int) -> dict[str, float]:
@@ -337,41 +272,38 @@ def settled_bytes(peer: Peer) -> int:
     return folder_bytes(peer.folder)
 
 
-def part_size(scene: Scene, peers: list[Peer]) -> dict[str, Any]:
-    """Bytes per sample on disk, generated and recorded."""
-    table = Table(
-        "Bytes per sample on disk, index included",
-        ["who", "generated", "recorded, one host"],
-    )
+def generated_size(scene: Scene, peers: list[Peer]) -> dict[str, list[float]]:
+    """Bytes per sample of the generated data, which is all that there is so far."""
     samples = scene.hosts * PER_HOST * scene.seconds
-    ours = tile_bytes(scene.folder / "native") / samples
-    out: dict[str, Any] = {"Vezha": [ours]}
+    sizes = {"Vezha": [tile_bytes(scene.folder / "native") / samples]}
+    return sizes | {peer.name: [settled_bytes(peer) / samples] for peer in peers}
+
+
+def recorded_size(scene: Scene, sizes: dict[str, list[float]]) -> None:
+    """The same of the recorded data, added to *sizes*, in peers of their own."""
     data = recorded()
-    cells = {"Vezha": [f"{ours:.2f}", "no recording"]}
-    if data is not None:
-        got = in_process(write_recorded, scene, scene.folder / "recorded")
-        real = tile_bytes(scene.folder / "recorded") / got["samples"]
-        out["Vezha"].append(real)
-        cells["Vezha"][1] = f"{real:.2f}"
-    for peer in peers:
-        size = settled_bytes(peer) / samples
-        out[peer.name] = [size]
-        cells[peer.name] = [f"{size:.2f}", "no recording"]
-        if data is not None:
-            fresh = {"Prometheus": prometheus, "VictoriaMetrics": victoria_metrics}[peer.name](
-                scene.folder / f"recorded-{peer.name}"
-            )
-            assert fresh is not None
-            fresh.start()
+    if data is None:
+        return
+    got = in_process(write_recorded, scene, scene.folder / "recorded")
+    sizes["Vezha"].append(tile_bytes(scene.folder / "recorded") / got["samples"])
+    for make in (victoria_metrics, prometheus):
+        peer = make(scene.folder / f"recorded-{make.__name__}")
+        if peer is not None:
+            peer.start()
             for body in recorded_bodies(scene):
-                fresh.write(body)
-            real = settled_bytes(fresh) / data.values.size
-            fresh.stop()
-            out[peer.name].append(real)
-            cells[peer.name][1] = f"{real:.2f}"
-    table.rows = [[who, *row] for who, row in cells.items()]
+                peer.write(body)
+            sizes[peer.name].append(settled_bytes(peer) / data.values.size)
+            peer.stop()
+
+
+def show_sizes(sizes: dict[str, list[float]]) -> None:
+    """The table of sizes."""
+    table = Table(
+        "Bytes per sample on disk, index included", ["who", "generated", "recorded, one host"]
+    )
+    for who, found in sizes.items():
+        table.rows.append([who, f"{found[0]:.2f}", f"{found[1]:.2f}" if found[1:] else "-"])
     table.show()
-    return out
 
 
 # kill -9 -------------------------------------------------------------------------------------------
@@ -407,7 +339,7 @@ def kill_ours(scene: Scene, run: int) -> tuple[int, int]:
     writer.join()
     acked = len(note.read_text().splitlines())
     store = open_store(folder)
-    result = Engine(store).instant("sum(count_over_time(bench_kill[2h]))", base_ms + 3_600_000)
+    result = QueryEngine(store).instant("sum(count_over_time(bench_kill[2h]))", base_ms + 3_600_000)
     there = int(result.values[0][0])
     store.close()
     return acked * 1000, max(0, acked * 1000 - there)
@@ -461,275 +393,12 @@ def part_kill(scene: Scene) -> dict[str, Any]:
     return out
 
 
-# queries -------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Ours:
-    """A real server on our data, asked over HTTP like the peers."""
-
-    url: str
-    process: subprocess.Popen[bytes]
-    client: httpx.Client
-
-
-def start_ours(state: Path) -> Ours:
-    """`vezha up` without an agent, and a token to ask with."""
-    port, channel = free_port(), free_port()
-    vezha = [sys.executable, "-m", "vezha"]
-    process = subprocess.Popen(
-        [
-            *vezha, "up", "--no-agent", "--state", str(state),
-            "--set", f"web.listen=127.0.0.1:{port}",
-            "--set", f"channel.listen=127.0.0.1:{channel}",
-            "--set", "rules.builtin=false",
-        ],
-        stdout=subprocess.DEVNULL,
-    )  # fmt: skip
-    url = f"http://127.0.0.1:{port}"
-    for _ in range(600):
-        try:
-            if httpx.get(f"{url}/healthz", trust_env=False).status_code == 200:
-                break
-        except httpx.HTTPError:
-            time.sleep(0.05)
-    made = subprocess.run(
-        [*vezha, "token", "create", f"bench-{port}", "--role", "viewer", "--state", str(state), "--json"],
-        check=True, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    token = json.loads(made.stdout)["token"]
-    headers = {"Authorization": f"Bearer {token}"}
-    return Ours(url, process, httpx.Client(headers=headers, timeout=120, trust_env=False))
-
-
-def queries(scene: Scene) -> list[tuple[str, str, int, int]]:
-    """Name, PromQL, span in seconds (0: instant), step."""
-    span = scene.seconds
-    return [
-        ("q1 one raw series", 'bench_noisy_0{instance="host-0001",device="d0"}', span, 1),
-        ("q2 average of all hosts, 15 s", 'avg(bench_noisy_1{device="d1"})', span, 15),
-        (
-            "q3 rate summed by label, 15 s",
-            'sum by (rack) (rate(bench_counter_0_total{cpu="0"}[1m]))',
-            span,
-            15,
-        ),
-        ("q4 top 10 now", 'topk(10, bench_noisy_2{device="d2"})', 0, 1),
-        ("q5 100 series of one host", '{instance="host-0002",job="bench"}', span, 1),
-        ("24 h x all hosts, 5 min", "avg by (rack) (bench_day)", 86_400, 300),
-        ("30 d, 1 h", "max by (rack) (max_over_time(bench_month[1h]))", 30 * 86_400, 3_600),
-        ("high churn, 15 s", "sum(bench_churn)", span, 15),
-    ]
-
-
-def history(scene: Scene) -> Iterator[tuple[list[Labels], int, Any]]:
-    """Series, time and values of older data, in the order of time: 30 days at 5 minutes, a day at
-    15 s, and churning series (each lives 10 s)."""
-    random = np.random.default_rng(3)
-    month = [
-        metric("bench_month", instance=f"host-{h:04d}", rack=f"r{h % 10}")
-        for h in range(scene.hosts)
-    ]
-    day = [
-        metric("bench_day", instance=f"host-{h:04d}", rack=f"r{h % 10}") for h in range(scene.hosts)
-    ]
-    end_ms = scene.start_ms
-    for ts_ms in range(end_ms - 30 * 86_400_000, end_ms - 86_400_000, 300_000):
-        yield month, ts_ms, np.round(random.random(scene.hosts) * 100, 2)
-    for ts_ms in range(end_ms - 86_400_000, end_ms, 15_000):
-        yield day, ts_ms, np.round(random.random(scene.hosts) * 100, 2)
-        if (ts_ms - end_ms) % 300_000 == 0:
-            yield month, ts_ms, np.round(random.random(scene.hosts) * 100, 2)
-
-
-def churn(scene: Scene) -> Iterator[tuple[list[Labels], int, Any]]:
-    """200 series at a time, another 200 every 10 s."""
-    for second in range(scene.seconds):
-        names = [metric("bench_churn", pod=f"p{second // 10}-{i}") for i in range(200)]
-        yield names, scene.start_ms + 1000 * second, np.full(200, float(second))
-
-
-def fill_history(scene: Scene, folder: Path) -> dict[str, float]:
-    """The history into the native store."""
-    store = open_store(folder)
-    cpu = time.process_time()
-    samples = 0
-    gathered: list[tuple[Any, Any, Any]] = []
-
-    def put() -> None:
-        if gathered:
-            store.write(*(np.concatenate([g[i] for g in gathered]) for i in range(3)))
-            store.commit(store.seal())
-            gathered.clear()
-
-    refs_of: dict[int, Any] = {}
-    for part in (history(scene), churn(scene)):
-        for series, ts_ms, values in part:
-            key = id(series) if part is not None and len(series) == scene.hosts else -1
-            refs = refs_of.get(key)
-            if refs is None:
-                refs = store.resolve(series)
-                if key >= 0:
-                    refs_of[key] = refs
-            gathered.append((refs, np.full(len(refs), ts_ms, np.int64), values))
-            samples += len(refs)
-            if len(gathered) == 200:
-                put()
-        put()
-        refs_of.clear()
-    store.flush()
-    store.compact()  # what the background does within hours; peers are asked to merge too
-    store.close()
-    return {"samples": samples, "cpu_s": time.process_time() - cpu}
-
-
-def feed_history(scene: Scene, peer: Peer, part: Iterator[tuple[list[Labels], int, Any]]) -> None:
-    """The history into a peer, some times per request."""
-    encoded: dict[Labels, bytes] = {}
-    known: dict[int, list[bytes]] = {}
-    gathered: list[tuple[list[bytes], int, Any]] = []
-
-    def send() -> None:
-        rows: list[bytes] = []
-        refs, stamps, values = [], [], []
-        numbers: dict[bytes, int] = {}
-        for labels, ts_ms, column in gathered:
-            for raw in labels:
-                if raw not in numbers:
-                    numbers[raw] = len(rows)
-                    rows.append(raw)
-            refs.append(np.array([numbers[raw] for raw in labels], np.int64))
-            stamps.append(np.full(len(labels), ts_ms, np.int64))
-            values.append(column)
-        if refs:
-            body, _ = write_request(
-                np.concatenate(refs),
-                np.concatenate(stamps),
-                np.concatenate(values),
-                rows.__getitem__,
-            )
-            peer.write(bytes(cramjam.snappy.compress_raw(body)))
-        gathered.clear()
-
-    for series, ts_ms, column in part:
-        labels = known.get(id(series)) if len(series) == scene.hosts else None
-        if labels is None:
-            labels = [encoded.setdefault(s, label_bytes(s)) for s in series]
-            if len(series) == scene.hosts:
-                known[id(series)] = labels
-        gathered.append((labels, ts_ms, column))
-        if len(gathered) == 40:
-            send()
-    send()
-
-
-def ask(
-    client: httpx.Client, url: str, scene: Scene, query: str, span: int, step: int
-) -> tuple[float, int]:
-    """Milliseconds until the whole answer is here, and how many series it has."""
-    end = scene.start_ms / 1000 + scene.seconds - 1
-    start = end - span + 1
-    if span >= 6 * 3600:  # on whole steps, as Grafana and our pages ask for long spans
-        end -= end % step
-        start = end - span
-    began = time.perf_counter()
-    if span:
-        range_ = {"query": query, "start": str(start), "end": str(end), "step": str(step)}
-        answer = client.get(f"{url}/api/v1/query_range", params=range_)
-    else:
-        answer = client.get(f"{url}/api/v1/query", params={"query": query, "time": str(end)})
-    took = (time.perf_counter() - began) * 1000
-    if answer.status_code != 200:
-        raise RuntimeError(f"{url}: {answer.text[:300]}")
-    return took, len(answer.json()["data"]["result"])
-
-
-def part_query(scene: Scene, peers: list[Peer]) -> dict[str, Any]:
-    """Median latencies over HTTP, with JSON."""
-    state = scene.folder / "state"
-    state.mkdir(exist_ok=True)
-    (scene.folder / "native").rename(state / "store")
-    in_process(fill_history, scene, state / "store")
-    for peer in peers:
-        # Prometheus takes only what is newer than its head: it gets the history in a fresh one
-        if peer.name == "Prometheus":
-            peer.stop()
-            fresh = prometheus(scene.folder / "prometheus-query")
-            assert fresh is not None
-            peer.argv, peer.url, peer.folder = fresh.argv, fresh.url, fresh.folder
-            peer.start(SERVER_CORE)
-            feed_history(scene, peer, history(scene))
-            for body in requests_of(scene):
-                peer.write(body)
-        else:
-            feed_history(scene, peer, history(scene))
-        feed_history(scene, peer, churn(scene))
-        if peer.name == "VictoriaMetrics":
-            peer.client.get(f"{peer.url}/internal/force_flush")
-            peer.client.get(f"{peer.url}/internal/force_merge")
-            time.sleep(3.0)
-    pin(SERVER_CORE)
-    ours = start_ours(state)
-    pin(FEEDER_CORE)
-    names = ["Vezha", *(p.name for p in peers)]
-    asked = [(ours.client, ours.url), *((p.client, p.url) for p in peers)]
-    cached: Answers = {}
-    try:
-        out = ask_all(scene, dict(zip(names, asked, strict=True)))
-        for peer in peers:
-            if peer.name == "VictoriaMetrics":
-                cached = ask_cached(scene, peer)
-    finally:
-        ours.process.terminate()
-        ours.process.wait(30)
-    title = f"Queries over HTTP with JSON, ms: median of {RUNS} after the first (first; series)"
-    table = Table(
-        title, ["query", *names, *(f"{who}, answers cached" for who in names[1:2] if cached)]
-    )
-    for name, cells in out.items():
-        found = [*cells.values(), *cached.get(name, {}).values()]
-        shown = [f"{c['median']:.1f} ({c['first']:.0f}; {c['series']:.0f})" for c in found]
-        table.rows.append([name, *shown])
-    table.show()
-    return {"queries": out, "cached": cached}
-
-
-def ask_all(scene: Scene, asked: dict[str, tuple[httpx.Client, str]]) -> Answers:
-    """Each query, of everybody in turn, so that what else the machine does hits all alike."""
-    out: Answers = {}
-    for name, query, span, step in queries(scene):
-        times: dict[str, list[float]] = {who: [] for who in asked}
-        series = dict.fromkeys(asked, 0)
-        for _ in range(RUNS + 1):
-            for who, (client, url) in asked.items():
-                took, series[who] = ask(client, url, scene, query, span, step)
-                times[who].append(took)
-        out[name] = {
-            who: {
-                "first": took[0],
-                "median": statistics.median(took[1:]),
-                "best": min(took[1:]),
-                "series": float(series[who]),
-            }
-            for who, took in times.items()
-        }
-    return out
-
-
-def ask_cached(scene: Scene, peer: Peer) -> Answers:
-    """The same of VictoriaMetrics as it comes: with its cache of answers, which no other has."""
-    peer.stop()
-    peer.argv = [word for word in peer.argv if word != "-search.disableCache"]
-    peer.start(SERVER_CORE)
-    return ask_all(scene, {peer.name: (peer.client, peer.url)})
-
-
 # start ---------------------------------------------------------------------------------------------
 
 _FIRST_ANSWER = """
 import sys, time
 began = time.perf_counter()
-from vezha.query import Engine
+from vezha.query import Engine as QueryEngine
 from vezha.store import Store, StoreSettings
 from vezha.world import World
 imported = time.perf_counter()
@@ -762,17 +431,75 @@ def part_start(scene: Scene, peers: list[Peer]) -> dict[str, Any]:
     return out
 
 
+# memory --------------------------------------------------------------------------------------------
+
+
+def part_memory(scene: Scene, seconds: int) -> dict[str, Any]:
+    """100,000 series once a second by remote write, into all at the same time."""
+    bodies = Bodies(1000, 30)
+    seen: dict[str, list[float]] = {}
+    parts: dict[str, dict[str, float]] = {}
+    late = 0.0
+    folder = scene.folder / "memory"
+    folder.mkdir()
+    started = []
+    with ThreadPoolExecutor(10) as senders:
+        try:
+            started.append(vezha(folder / "vezha", None))
+            for peer in peers_in(folder):
+                peer.start()
+                started.append(Engine(peer.name, peer.url, peer.pid, peer.client))
+            began = time.perf_counter()
+            for second in range(seconds):
+                made = bodies.of(second, int(time.time() * 1000))
+                list(senders.map(lambda p: p[0].write(p[1]), itertools.product(started, made)))
+                if second >= seconds // 2 and second % 2 == 0:
+                    for engine in started:
+                        parts[engine.name] = engine.memory_mb()
+                        seen.setdefault(engine.name, []).append(sum(parts[engine.name].values()))
+                late = max(late, time.perf_counter() - began - second - 1)
+                time.sleep(max(0.0, began + second + 1 - time.perf_counter()))
+        finally:
+            for engine in started:
+                engine.stop()
+    title = f"Memory, 100,000 series once a second for {seconds} s, MB; at most {late:.1f} s late"
+    table = Table(title, ["who", "median", "most", "parts at the end"])
+    for who, sums in seen.items():
+        shown = ", ".join(f"{name} {size:.0f}" for name, size in sorted(parts[who].items()))
+        table.rows.append([who, f"{statistics.median(sums):.0f}", f"{max(sums):.0f}", shown])
+    table.show()
+    return {who: statistics.median(sums) for who, sums in seen.items()} | {"late_s": late}
+
+
+# all together --------------------------------------------------------------------------------------
+
+
+class OutOfTime(Exception):
+    """The time for the whole run is over."""
+
+
+def _time_is_up(_signal: int, _frame: object) -> None:
+    raise OutOfTime
+
+
 def main() -> None:
+    """Run, print each part, then the goals."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--hosts", type=int, default=1000)
     parser.add_argument("--seconds", type=int, default=120)
-    parser.add_argument("--only", default="ingest,size,kill,query,start")
+    parser.add_argument("--memory-seconds", type=int, default=130)
+    parser.add_argument("--only", default="ingest,query,start,kill,size,memory")
+    parser.add_argument("--minutes", type=float, default=9.5, help="stop by then, whatever is left")
     parser.add_argument("--json", type=Path, help="write all figures there too")
+    parser.add_argument("--baseline", action="store_true", help=f"write them to {BASELINE}")
     given = parser.parse_args()
     parts = set(given.only.split(","))
-    print(f"load before: {os.getloadavg()[0]:.1f}")
-    figures: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory(prefix="vezha-bench-") as folder:
+    signal.signal(signal.SIGALRM, _time_is_up)
+    signal.setitimer(signal.ITIMER_REAL, given.minutes * 60)
+    load = os.getloadavg()
+    print(f"load before: {load[0]:.1f}; at most {given.minutes:g} minutes", flush=True)
+    figures: dict[str, Any] = {"hosts": given.hosts, "seconds": given.seconds, "load": [load[0]]}
+    with tempfile.TemporaryDirectory(prefix="vezha-bench-", ignore_cleanup_errors=True) as folder:
         # a whole minute, some time ago, so that all of it is the past for everybody
         start_ms = int(time.time() // 60 - given.seconds // 60 - 5) * 60_000
         scene = Scene(given.hosts, given.seconds, start_ms, Path(folder))
@@ -781,19 +508,34 @@ def main() -> None:
             if parts & {"ingest", "size", "query", "start"}:
                 figures["ingest"], peers = part_ingest(scene)
             if "size" in parts:
-                figures["size"] = part_size(scene, peers)
-            if "kill" in parts:
-                figures["kill"] = part_kill(scene)
+                figures["size"] = generated_size(scene, peers)
             if parts & {"query", "start"}:
-                figures["query"] = part_query(scene, peers)
+                state = prepare(scene, peers)
+                if "query" in parts:
+                    figures["query"] = measure(scene, peers, state)
             if "start" in parts:
                 figures["start"] = part_start(scene, peers)
-        finally:
             for peer in peers:
                 peer.stop()
-    print(f"\nload after: {os.getloadavg()[0]:.1f}")
-    if given.json:
-        given.json.write_text(json.dumps(figures, indent=1))
+            if "kill" in parts:
+                figures["kill"] = part_kill(scene)
+            if "memory" in parts:
+                figures["memory"] = part_memory(scene, given.memory_seconds)
+            if "size" in parts:
+                recorded_size(scene, figures["size"])
+                show_sizes(figures["size"])
+        except OutOfTime:
+            print(f"\n{given.minutes:g} minutes are over: what is left was not run", flush=True)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            for peer in peers:
+                peer.stop()
+    load = os.getloadavg()
+    figures["load"].append(load[0])
+    print(f"\nload after: {load[0]:.1f}")
+    goals(figures).show()
+    for path in [given.json] * (given.json is not None) + [BASELINE] * given.baseline:
+        path.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":
