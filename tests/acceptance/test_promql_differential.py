@@ -41,6 +41,8 @@ from vezha.query.memory import MemorySource
 PROMETHEUS, PROMTOOL = shutil.which("prometheus"), shutil.which("promtool")
 START_S = 1_700_000_000
 SECONDS = 600
+PATIENCE_S = 300.0
+"""How long the peer may take for anything: the machine may be busy with other tests."""
 
 pytestmark = [
     pytest.mark.acceptance,
@@ -157,7 +159,7 @@ def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
     text.write_text(open_metrics(data))
     subprocess.run(
         [PROMTOOL, "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder / "tsdb")],
-        check=True, capture_output=True, timeout=60,
+        check=True, capture_output=True, timeout=PATIENCE_S,
     )  # fmt: skip
     config = folder / "prometheus.yml"
     config.write_text("global: {scrape_interval: 1h}\n")
@@ -166,29 +168,29 @@ def peer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Peer]:
         [
             PROMETHEUS, f"--config.file={config}", f"--storage.tsdb.path={folder / 'tsdb'}",
             "--storage.tsdb.retention.time=100y", "--web.listen-address=127.0.0.1:0",
-            "--log.format=json",
+            "--log.format=json", f"--query.timeout={PATIENCE_S:.0f}s",
         ],
         stdout=log, stderr=subprocess.STDOUT,
     )  # fmt: skip
     try:
-        with httpx.Client(base_url=_address(process, folder / "log"), timeout=30) as client:
+        with httpx.Client(base_url=_address(process, folder / "log"), timeout=PATIENCE_S) as client:
             yield Peer(client, data)
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=PATIENCE_S)
         log.close()
 
 
 def _address(process: subprocess.Popen[bytes], log: Path) -> str:
     """Wait until it listens; the log tells where. Port 0 is reported as such, so ask the kernel."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()[-2_000:]
         port = _listening_port(process.pid)
         if port:
             url = f"http://127.0.0.1:{port}"
             try:
-                if httpx.get(f"{url}/-/ready", timeout=1).status_code == 200:
+                if httpx.get(f"{url}/-/ready", timeout=PATIENCE_S).status_code == 200:
                     return url
             except httpx.HTTPError:
                 pass
