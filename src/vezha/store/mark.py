@@ -65,6 +65,7 @@ class Watch:
         known: Known,
     ) -> None:
         self._known = known
+        self._named: dict[str, I64] = {}
         self._slabs = slabs
         self._days = days
         self._rolled = rolled
@@ -108,13 +109,34 @@ class Watch:
     def _look(self, start_ms: int, end_ms: int) -> tuple[Mark, Seen]:
         known = self._names()
         seen = Slab.snapshot(self._slabs())  # before the days, as in reading
-        unnamed = min((_unnamed(slab, rows, *known) for slab, rows in seen), default=_FAR)
+        unnamed = min((self._unnamed(slab, rows, *known) for slab, rows in seen), default=_FAR)
+        if len(self._named) > len(seen):
+            paths = {slab.path for slab, _ in seen}
+            self._named = {path: rows for path, rows in list(self._named.items()) if path in paths}
         head = {slab.path: (rows[:, slab_words.COUNT].copy(), _lowest(rows)) for slab, rows in seen}
         files = self._days.between(day_of(start_ms), day_of(end_ms))
         days = {file.day: file.directory() for file in files}
         rolled = self._rolled_days(start_ms, end_ms)
         stones = _spans(self._tombstones)
         return Mark(start_ms, end_ms, head, days, rolled, stones, known, unnamed), seen
+
+    def _unnamed(self, slab: Slab, rows: Directory, series: int, layouts: int) -> int:
+        """The lowest time of blocks with series beyond these; rows looked at once are known."""
+        layout, count = rows[:, slab_words.LAYOUT], rows[:, slab_words.COUNT]
+        named = np.zeros(len(rows), np.int64)
+        known = self._named.get(slab.path)
+        if known is not None:
+            named[: len(known)] = known[: len(named)]
+        unnamed = (layout >= layouts) & (count > 0)
+        for i in np.flatnonzero((layout <= LOOSE) & (count > named)).tolist():
+            loose = layout[i] == LOOSE
+            refs = slab.loose(rows[i])[0][named[i] :] if loose else slab.roster(rows[i])
+            if int(refs.max()) < series:
+                named[i] = count[i] if loose else _FAR
+            else:
+                unnamed[i] = True
+        self._named[slab.path] = named
+        return _lowest(rows[unnamed])
 
     def _names(self) -> tuple[int, int]:
         return self._known.index.count, len(self._known.layout_refs)
@@ -130,17 +152,6 @@ def _spans(stones: Sequence[Tombstone]) -> tuple[tuple[int, int, int], ...]:
 def _lowest(rows: Directory) -> int:
     some = rows[rows[:, slab_words.COUNT] > 0, slab_words.LOWEST]
     return int(some.min()) if len(some) else _FAR
-
-
-def _unnamed(slab: Slab, rows: Directory, series: int, layouts: int) -> int:
-    """The lowest time of blocks with series beyond these."""
-    rows = rows[rows[:, slab_words.COUNT] > 0]
-    layout = rows[:, slab_words.LAYOUT]
-    unnamed = layout >= layouts
-    for i in np.flatnonzero(layout <= LOOSE).tolist():
-        refs = slab.loose(rows[i])[0] if layout[i] == LOOSE else slab.roster(rows[i])
-        unnamed[i] = int(refs.max()) >= series
-    return _lowest(rows[unnamed])
 
 
 def _head_changes(mark: Mark, seen: Seen) -> list[tuple[int, int]]:
