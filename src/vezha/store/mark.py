@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from vezha.store import slab as slab_words
 from vezha.store.catalog import Known
-from vezha.store.days import MAX_TS, MIN_TS, Days, Directory, day_of
+from vezha.store.days import MAX_TS, MIN_TS, Directory, day_of
 from vezha.store.limits import DAY_MS
-from vezha.store.rolled import Rolled
+from vezha.store.partition import Partitions
 from vezha.store.rollup import TIERS_MS
 from vezha.store.slab import LOOSE, Slab
 from vezha.store.tombstone import Tombstone
@@ -28,6 +28,8 @@ I64 = npt.NDArray[np.int64]
 _ID = 0
 _FAR = int(np.iinfo(np.int64).max)
 Seen = list[tuple[Slab, Directory]]
+Place = tuple[str, int]
+"""A partition and a day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,8 @@ class Mark:
     start_ms: int
     end_ms: int
     head: dict[str, tuple[I64, int]]
-    days: dict[int, Directory]
-    rolled: dict[int, list[int]]
+    days: dict[Place, Directory]
+    rolled: dict[Place, list[int]]
     stones: tuple[tuple[int, int, int], ...]
     known: tuple[int, int]
     unnamed: int
@@ -49,8 +51,8 @@ class Mark:
     def of(self, start_ms: int, end_ms: int) -> Mark:
         """The same of a part of its span."""
         first, last = day_of(start_ms), day_of(end_ms)
-        days = {day: rows for day, rows in self.days.items() if first <= day <= last}
-        rolled = {day: tiers for day, tiers in self.rolled.items() if first <= day <= last}
+        days = {at: rows for at, rows in self.days.items() if first <= at[1] <= last}
+        rolled = {at: tiers for at, tiers in self.rolled.items() if first <= at[1] <= last}
         return replace(self, start_ms=start_ms, end_ms=end_ms, days=days, rolled=rolled)
 
 
@@ -60,15 +62,13 @@ class Watch:
     def __init__(
         self,
         slabs: Callable[[], list[Slab]],
-        days: Days,
-        rolled: Rolled,
+        partitions: Partitions,
         known: Known,
     ) -> None:
         self._known = known
         self._named: dict[str, I64] = {}
         self._slabs = slabs
-        self._days = days
-        self._rolled = rolled
+        self._partitions = partitions
         self._tombstones = known.tombstones
 
     def mark(self, start_ms: int, end_ms: int) -> Mark:
@@ -90,10 +90,15 @@ class Watch:
     def still(self, mark: Mark) -> bool:
         """Whether surely nothing of *mark*'s span changed since. Never waits and reads no files
         but in passing, so it may say no where `since` finds nothing."""
-        days = self._days.glance(day_of(mark.start_ms), day_of(mark.end_ms))
-        if days is None or days.keys() != mark.days.keys():
+        days: dict[Place, Directory] = {}
+        for part in self._partitions.all():
+            found = part.days.glance(day_of(mark.start_ms), day_of(mark.end_ms))
+            if found is None:
+                return False
+            days.update({(part.name, day): rows for day, rows in found.items()})
+        if days.keys() != mark.days.keys():
             return False
-        if any(directory is not mark.days[day] for day, directory in days.items()):
+        if any(rows is not mark.days[at] for at, rows in days.items()):
             return False
         if self._names() != mark.known and mark.unnamed <= mark.end_ms:
             return False
@@ -114,8 +119,11 @@ class Watch:
             paths = {slab.path for slab, _ in seen}
             self._named = {path: rows for path, rows in list(self._named.items()) if path in paths}
         head = {slab.path: (rows[:, slab_words.COUNT].copy(), _lowest(rows)) for slab, rows in seen}
-        files = self._days.between(day_of(start_ms), day_of(end_ms))
-        days = {file.day: file.directory() for file in files}
+        days = {
+            (part.name, file.day): file.directory()
+            for part in self._partitions.all()
+            for file in part.days.between(day_of(start_ms), day_of(end_ms))
+        }
         rolled = self._rolled_days(start_ms, end_ms)
         stones = _spans(self._tombstones)
         return Mark(start_ms, end_ms, head, days, rolled, stones, known, unnamed), seen
@@ -141,8 +149,12 @@ class Watch:
     def _names(self) -> tuple[int, int]:
         return self._known.index.count, len(self._known.layout_refs)
 
-    def _rolled_days(self, start_ms: int, end_ms: int) -> dict[int, list[int]]:
-        return self._rolled.there(day_of(start_ms), day_of(end_ms), TIERS_MS)
+    def _rolled_days(self, start_ms: int, end_ms: int) -> dict[Place, list[int]]:
+        return {
+            (part.name, day): tiers
+            for part in self._partitions.all()
+            for day, tiers in part.rolled.there(day_of(start_ms), day_of(end_ms), TIERS_MS).items()
+        }
 
 
 def _spans(stones: Sequence[Tombstone]) -> tuple[tuple[int, int, int], ...]:
@@ -189,12 +201,12 @@ def _day_changes(mark: Mark, fresh: Mark) -> list[tuple[int, int]]:
     first, last = day_of(mark.start_ms), day_of(mark.end_ms)
     none: Directory = np.empty((0, 7), np.int64)
     changes: list[tuple[int, int]] = []
-    for day in mark.days.keys() | {d for d in fresh.days if first <= d <= last}:
-        old, new = mark.days.get(day, none), fresh.days.get(day, none)
+    for at in mark.days.keys() | {at for at in fresh.days if first <= at[1] <= last}:
+        old, new = mark.days.get(at, none), fresh.days.get(at, none)
         if old is new:
             continue
-        if day not in mark.days or day not in fresh.days:
-            changes.append((day * DAY_MS, (day + 1) * DAY_MS))
+        if at not in mark.days or at not in fresh.days:
+            changes.append((at[1] * DAY_MS, (at[1] + 1) * DAY_MS))
         for rows, others in ((old, new), (new, old)):
             only = rows[~np.isin(rows[:, _ID], others[:, _ID])]
             if len(only):
@@ -208,12 +220,11 @@ def _other_changes(mark: Mark, fresh: Mark) -> list[tuple[int, int]]:
     if fresh.known != mark.known:
         changes.append((mark.unnamed, _FAR))
     first, last = day_of(mark.start_ms), day_of(mark.end_ms)
-    if mark.rolled != fresh.rolled:
-        changes += [
-            (day * DAY_MS, (day + 1) * DAY_MS)
-            for day in range(first, last + 1)
-            if mark.rolled.get(day) != fresh.rolled.get(day)
-        ]
+    changes += [
+        (at[1] * DAY_MS, (at[1] + 1) * DAY_MS)
+        for at in mark.rolled.keys() | fresh.rolled.keys()
+        if first <= at[1] <= last and mark.rolled.get(at) != fresh.rolled.get(at)
+    ]
     return changes
 
 
