@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +21,9 @@ import vezha
 from vezha.access import SYSTEM, Role, Subject, SubjectKind
 from vezha.access.certificate import fingerprint
 from vezha.access.enrolment import create_enrolment
-from vezha.agent import launcher as launcher_module
 from vezha.agent.build import of_file
 from vezha.agent.enrol import enrol
+from vezha.agent.launcher_file import launcher_bytes
 from vezha.agent.zipapp import build_bytes
 from vezha.ledger import Ledger
 from vezha.ledger.tables import directive, host, progress, running
@@ -100,8 +101,8 @@ class Publisher:
     def direct(
         self, name: str, artifact: Artifact | None, kind: str = "", run: str = "", **detail: Any
     ) -> int:
-        """Have a host run that; the generation."""
-        self.generation += 1
+        """Have a host run that; the generation, which is newer than every rollout's."""
+        self.generation = max(self.generation + 1, int(self.world.clock.now() * 1000))
         kind = kind or {"agent": "release"}.get(artifact.kind, artifact.kind) if artifact else kind
         ledger = self.ledger()
         try:
@@ -188,12 +189,15 @@ class LaunchedAgent:
         enrol(world, str(self.folder), server, invitation.token, print_, self.name)
         (self.folder / "agent.toml").write_text(settings)
         (self.folder / "vezha-agent.pyz").write_bytes(content)
-        shutil.copy(str(launcher_module.__file__), self.folder / "vezha-launcher.py")
+        with zipfile.ZipFile(self.folder / "vezha-agent.pyz") as archive:
+            launcher = launcher_bytes((n, archive.read(n)) for n in archive.namelist())
+        assert launcher is not None
+        (self.folder / "vezha-launcher.pyz").write_bytes(launcher)
 
     def start(self) -> None:
         log = (self.folder / "agent.log").open("ab")
         words = ["--state", str(self.folder), "--factory", str(self.folder / "vezha-agent.pyz")]
-        launcher = str(self.folder / "vezha-launcher.py")
+        launcher = str(self.folder / "vezha-launcher.pyz")
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-S", launcher, *words],
             stdin=subprocess.DEVNULL,

@@ -1,6 +1,6 @@
 """What the launcher stands on, for the type checker: a running agent, and the machine.
 
-The launcher is one file, so it never imports this one when it runs.
+The launcher's one file does not carry this one, which it never imports when it runs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ Json = dict[str, Any]
 
 
 class Running(Protocol):
-    """What the launcher needs of a running agent; `launcher.Child` is it."""
+    """What the launcher needs of a running agent; `launcher.child` has it."""
 
     pid: int
     is_ready: bool
@@ -25,7 +25,7 @@ class Running(Protocol):
 
 
 class Ground(Protocol):
-    """What the launcher stands on; `launcher.Machine` is it."""
+    """What the launcher stands on; `launcher.machine` has it."""
 
     def now_ms(self) -> int: ...
     def monotonic(self) -> float: ...

@@ -23,6 +23,7 @@ from vezha import __version__
 from vezha.agent.errors import AgentError
 from vezha.agent.identity import FILE as IDENTITY_FILE
 from vezha.agent.identity import load_identity
+from vezha.agent.launcher_file import launcher_bytes
 from vezha.agent.limits import INSTALL_START_S, INSTALL_TOOL_TIMEOUT_S
 from vezha.world import World
 
@@ -30,8 +31,7 @@ SERVICE = "vezha-agent"
 USER = "vezha-agent"
 FOLDER = "/var/lib/vezha-agent"
 NAME = "vezha-agent.pyz"
-LAUNCHER = "vezha-launcher.py"
-_LAUNCHER_INSIDE = "vezha/agent/launcher.py"
+LAUNCHER = "vezha-launcher.pyz"
 _UNIT = "etc/systemd/system/vezha-agent.service"
 _CODE = "usr/local/lib/vezha-agent"
 _SHELLS = ("/usr/sbin/nologin", "/sbin/nologin", "/bin/false")
@@ -204,13 +204,14 @@ def _put_launcher(source: str, path: str) -> None:
     """The launcher, out of the agent's file: only an installation by hand ever changes it."""
     try:
         with zipfile.ZipFile(source) as archive:
-            content = archive.read(_LAUNCHER_INSIDE)
+            names = sorted(archive.namelist())
+            content = launcher_bytes((name, archive.read(name)) for name in names)
+        if content is None:
+            raise AgentError(f"{source} has no launcher in it: run install from {NAME}")
         with open(f"{path}.new", "wb") as file:
             file.write(content)
         os.chmod(f"{path}.new", 0o755)  # noqa: S103  nothing secret, and who runs it must read it
         os.replace(f"{path}.new", path)
-    except KeyError:
-        raise AgentError(f"{source} has no launcher in it: run install from {NAME}") from None
     except OSError as error:
         raise AgentError(f"{path} cannot be written: {error.strerror}") from None
 

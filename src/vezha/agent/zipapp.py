@@ -13,13 +13,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-import stat
-import zipfile
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
 import vezha
+from vezha.agent.archive import pack
 from vezha.agent.errors import BuildError
 
 PARTS = ("agent", "checks", "model", "trust", "wire", "world")
@@ -41,9 +40,6 @@ CARRIED = {
     "h11": ("h11/",),
 }
 """Packages that are not ours, and which of their modules go in."""
-SHEBANG = b"#!/usr/bin/env python3\n"
-_TIME = (2020, 1, 1, 0, 0, 0)
-_MODE = stat.S_IFREG | 0o644
 _MAIN = """import sys
 
 if sys.version_info < (3, 10):
@@ -125,19 +121,7 @@ def _source(path: Path) -> bytes:
 
 def build_bytes(package: Path | None = None) -> bytes:
     """The whole file."""
-    import io
-
-    buffer = io.BytesIO()
-    buffer.write(SHEBANG)
-    package = package or Path(vezha.__file__).parent
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for name, content in members(package):
-            entry = zipfile.ZipInfo(name, _TIME)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.create_system = 3  # Unix, also when built elsewhere
-            entry.external_attr = _MODE << 16
-            archive.writestr(entry, content)
-    return buffer.getvalue()
+    return pack(members(package or Path(vezha.__file__).parent))
 
 
 def build(path: Path, package: Path | None = None) -> int:

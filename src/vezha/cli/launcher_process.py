@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from vezha.agent.launcher import main
+from vezha.agent.launcher.run import main
 from vezha.server import lifeline
 
 _SHOWN = ("vezha", "agent")

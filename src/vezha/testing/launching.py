@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from vezha.agent.launcher import FACTORY, Json, Launcher
+from vezha.agent.launcher.keeper import Launcher
+from vezha.agent.launcher.limits import FACTORY, PROBE_NO, PROBE_SLOW, Json
 
 TURN_S = 0.5
 WATCH_S = 10.0
@@ -83,10 +84,10 @@ class TwinAgent:
 class TwinProbe:
     """A probe that knows its answer at once."""
 
-    answers: bool
+    code: int
 
     def poll(self) -> int | None:
-        return 0 if self.answers else 1
+        return self.code
 
     def kill(self) -> None:
         """It has ended."""
@@ -108,6 +109,8 @@ class TwinMachine:
     """Number of the step before which everything is killed."""
     steps: list[str] = field(default_factory=list)
     server_answers: bool = True
+    server_slow: bool = False
+    """Whether the server sends agents away, and stores nothing."""
     connected: bool = True
     free: int = 1 << 30
     is_full: bool = False
@@ -171,7 +174,9 @@ class TwinMachine:
         return made
 
     def probe(self, probe: Json) -> TwinProbe:
-        return TwinProbe(self.server_answers)
+        if not self.server_answers:
+            return TwinProbe(PROBE_NO)
+        return TwinProbe(PROBE_SLOW if self.server_slow else 0)
 
     def wait(self, channels: list[Any], timeout_s: float) -> None:
         self.pass_time(timeout_s)
@@ -208,7 +213,7 @@ class TwinMachine:
                 "pid": agent.pid,
                 "monotonic_s": self._now_s,
                 "connected": self.connected,
-                "acked": self.connected,
+                "acked": self.connected and not self.server_slow,
                 "gap": agent.behaviour == "gap",
                 "failing": ["disk"] if agent.behaviour == "collector" else [],
             }

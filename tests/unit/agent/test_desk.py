@@ -192,7 +192,9 @@ class Line:
 class Scene:
     """A desk without its child process."""
 
-    def __init__(self, folder: Path, is_launched: bool = True, scripts: bool = False) -> None:
+    def __init__(
+        self, folder: Path, is_launched: bool = True, scripts: bool = False, left_out: str = ""
+    ) -> None:
         folder.mkdir(exist_ok=True)
         (folder / "launcher").mkdir(exist_ok=True)
         (folder / "agent.toml").write_text(f"[scripts]\nenabled = {str(scripts).lower()}\n")
@@ -202,7 +204,7 @@ class Scene:
         self.said: list[str] = []
         self.desk = Desk(
             World(), Line(), self.said.append, state=str(folder), config_path="",
-            effective=load_effective(World(), str(folder), "", ""), build=Build("b", "1"),
+            effective=load_effective(World(), str(folder), "", left_out), build=Build("b", "1"),
             by=Launched("factory", "f", "", False, self.theirs) if is_launched else None,
             probe={"host": "h", "port": 1}, failing=lambda: ["old"], facts=lambda: {"os": "x"},
         )  # fmt: skip
@@ -279,6 +281,40 @@ def test_back_to_what_the_host_had(scene: Scene) -> None:
     scene.want(Directive("release", 4, "", "", 0), Directive("config", 4, "", "", 0))
     request = json.loads((scene.folder / "launcher/request.json").read_text())
     assert request["pair"] == {"slot": "factory", "sha256": "f0", "config": ""}
+
+
+def test_what_runs_already_is_neither_fetched_nor_started(scene: Scene) -> None:
+    scene.launcher({
+        "factory": "f0", "trial": None, "current": {"slot": "a", "sha256": SHA, "config": OTHER},
+    })  # fmt: skip
+    scene.want(release(4), config(5, OTHER))
+    request = json.loads((scene.folder / "launcher/request.json").read_text())
+    assert (request["as_is"], request["pair"]) == (
+        True, {"slot": "a", "sha256": SHA, "config": OTHER},
+    )  # fmt: skip
+    assert scene.jobs == []
+    # one of the two is another: both are taken
+    (scene.folder / "launcher/request.json").unlink()
+    scene.staged = {
+        "release": {"slot": "b", "sha256": OTHER, "build": "b3"},
+        "config": {"sha256": OTHER},
+    }
+    scene.want(release(6, OTHER), config(7, OTHER))
+    request = json.loads((scene.folder / "launcher/request.json").read_text())
+    assert (request["as_is"], request["pair"]["slot"]) == (False, "b")
+
+
+def test_a_configuration_that_was_left_out_is_fetched_again(tmp_path: Path) -> None:
+    scene = Scene(tmp_path / "a", left_out=OTHER)
+    scene.launcher({
+        "factory": "f0", "trial": None, "current": {"slot": "a", "sha256": SHA, "config": OTHER},
+    })  # fmt: skip
+    scene.staged = {"config": {"sha256": OTHER}}
+    scene.want(config(5, OTHER))
+    request = json.loads((scene.folder / "launcher/request.json").read_text())
+    assert request["as_is"] is False
+    assert len(scene.jobs) == 1
+    scene.close()
 
 
 def test_what_broke_off_is_taken_up_again(scene: Scene) -> None:

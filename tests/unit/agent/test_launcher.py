@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +14,23 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-import vezha.agent.launcher as launcher_module
-from vezha.agent.launcher import (
+import vezha
+from vezha.agent.launcher.keeper import Launcher
+from vezha.agent.launcher.limits import (
     AWAY_MAX_S,
+    COST_WAIT_MAX_S,
+    CPU_SPAN_S,
     FACTORY,
+    PROBE_NO,
+    PROBE_SLOW,
     QUICK_ENDS_MAX,
-    Launcher,
-    fresh_state,
-    judge,
-    refusal,
+    RETURN_MAX_S,
 )
+from vezha.agent.launcher.probe import meaning
+from vezha.agent.launcher.state import fresh_state, refusal
+from vezha.agent.launcher.verdict import ANSWERS, AWAY, SLOW, Seen, judge
+from vezha.agent.launcher_file import launcher_bytes
+from vezha.agent.zipapp import members
 from vezha.testing.launching import (
     BAD,
     BEHAVIOURS,
@@ -35,19 +44,35 @@ from vezha.testing.launching import (
 )
 
 
-def test_it_is_one_file_of_the_standard_library() -> None:
-    path = Path(launcher_module.__file__)
-    tree = ast.parse(path.read_text(), feature_version=(3, 10))
-    for_types = [n for n in tree.body if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n)]
-    tree.body = [node for node in tree.body if node not in for_types]
-    for node in ast.walk(tree):
-        names = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names = [node.module or ""]
-        for name in names:
-            assert name.split(".")[0] in sys.stdlib_module_names, name
+def test_its_file_carries_only_itself_and_the_standard_library(tmp_path: Path) -> None:
+    content = launcher_bytes(members(Path(vezha.__file__).parent))
+    assert content is not None
+    assert content == launcher_bytes(reversed(members(Path(vezha.__file__).parent)))
+    path = tmp_path / "vezha-launcher.pyz"
+    path.write_bytes(content)
+    with zipfile.ZipFile(path) as archive:
+        sources = {name: archive.read(name).decode() for name in archive.namelist()}
+    own = {n.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for n in sources}
+    for source in sources.values():
+        tree = ast.parse(source, feature_version=(3, 10))
+        for_types = [
+            n for n in tree.body if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n)
+        ]
+        tree.body = [node for node in tree.body if node not in for_types]
+        for node in ast.walk(tree):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            for name in names:
+                assert name in own or name.split(".")[0] in sys.stdlib_module_names, name
+    # and it runs as it is installed
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "usage: --state FOLDER" in done.stderr
 
 
 @pytest.mark.parametrize("behaviour", sorted(BEHAVIOURS))
@@ -301,36 +326,112 @@ def test_a_request_that_is_none(wrong: dict[str, Any]) -> None:
     assert state["current"]["slot"] == FACTORY
 
 
+TRIAL = {"watch_s": 10.0, "build": "", "failing": [], "pair": {"config": ""}}
+PROOF = {"build": "", "config": "", "failing": [], "connected": True, "acked": True, "gap": False}
+LITTLE = (0.01, 0.02)
+
+
 def test_the_watch_is_waited_for() -> None:
-    trial = {"watch_s": 10.0, "build": "", "failing": [], "pair": {"config": ""}}
-    proof = {
-        "build": "",
-        "config": "",
-        "failing": [],
-        "connected": True,
-        "acked": True,
-        "gap": False,
-    }
-    assert judge(trial, proof, 9.9, (0.01, 0.02), 1, None, 0.0)[0] == "wait"
-    assert judge(trial, proof, 10.0, (0.01, 0.02), 1, None, 0.0)[0] == "pass"
-    assert judge(trial, {**proof, "acked": False}, 10.0, (0.01, 0.02), 1, True, 0.0)[0] == "wait"
-    assert (
-        judge(trial, {**proof, "acked": False}, 21.0, (0.01, 0.02), 1, True, 0.0)[1]
-        == "no_telemetry"
-    )
-    told = {**proof, "connected": False, "sent_away": True}
-    assert judge(trial, told, 60.0, (0.01, 0.02), 1, True, 0.0)[0] == "wait"
+    unheard = {**PROOF, "acked": False}
+    assert judge(TRIAL, PROOF, Seen(9.9, LITTLE))[0] == "wait"
+    assert judge(TRIAL, PROOF, Seen(10.0, LITTLE))[0] == "pass"
+    assert judge(TRIAL, unheard, Seen(10.0, LITTLE, server=ANSWERS))[0] == "wait"
+    assert judge(TRIAL, unheard, Seen(21.0, LITTLE, server=ANSWERS))[1] == "no_telemetry"
+
+
+def test_nothing_passes_before_its_cost_is_known() -> None:
+    short = {**TRIAL, "watch_s": 2.0}
+    assert judge(short, PROOF, Seen(2.5, LITTLE))[0] == "wait"
+    assert judge(short, PROOF, Seen(CPU_SPAN_S, LITTLE))[0] == "pass"
+    # a host that does not tell costs is not waited for without end
+    assert judge(short, PROOF, Seen(CPU_SPAN_S))[0] == "wait"
+    assert judge(short, PROOF, Seen(COST_WAIT_MAX_S))[0] == "pass"
+
+
+def test_what_eats_a_core_is_blamed_on_the_core_and_not_on_a_collector_that_it_starved() -> None:
+    starved = {**PROOF, "failing": ["disk"]}
+    assert judge(TRIAL, starved, Seen(2.0, (0.99, 0.99)))[0] == "wait"
+    assert judge(TRIAL, starved, Seen(CPU_SPAN_S, (0.99, 0.99)))[1] == "cpu"
+    assert judge(TRIAL, starved, Seen(CPU_SPAN_S, LITTLE))[1] == "collector"
+    assert judge(TRIAL, starved, Seen(COST_WAIT_MAX_S))[1] == "collector"
+
+
+@pytest.mark.parametrize("server", [AWAY, SLOW])
+def test_a_server_with_trouble_is_waited_for_and_told_apart(server: str) -> None:
+    unheard = {**PROOF, "acked": False}
+    late_s = 10.0 + AWAY_MAX_S
+    assert judge(TRIAL, unheard, Seen(late_s - 1, LITTLE, 1, server, late_s - 1))[0] == "wait"
+    reason = judge(TRIAL, unheard, Seen(late_s, LITTLE, 1, server, late_s))[1]
+    assert reason == {AWAY: "server_away", SLOW: "slowed_down"}[server]
+    # the agent itself was told to come later
+    told = {**PROOF, "connected": False, "sent_away": True}
+    assert judge(TRIAL, told, Seen(60.0, LITTLE, 1, ANSWERS))[0] == "wait"
+    assert judge(TRIAL, told, Seen(late_s, LITTLE, 1, ANSWERS))[1] == "slowed_down"
+
+
+def test_when_the_server_is_well_again_agents_need_a_while_to_come_back() -> None:
+    absent = {**PROOF, "connected": False}
+    assert judge(TRIAL, absent, Seen(50.0, LITTLE, 1, ANSWERS, bad_s=20.0))[0] == "wait"
+    late = Seen(20.0 + RETURN_MAX_S, LITTLE, 1, ANSWERS, bad_s=20.0)
+    assert judge(TRIAL, absent, late)[1] == "not_connected"
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(200, 0), (404, 0), (401, 0), (429, PROBE_SLOW), (503, PROBE_SLOW), (502, PROBE_NO)],
+)
+def test_what_an_answer_means(status: int, code: int) -> None:
+    assert meaning(status) == code
+
+
+def test_a_server_that_slows_down_extends_the_watch_and_is_not_blamed() -> None:
+    machine, launcher = offered()
+    machine.server_slow = True
+    launcher = run(machine, launcher, 120.0)
+    assert machine.files["state.json"]["trial"] is not None
+    machine.server_slow = False
+    run(machine, launcher, 10.0)
+    assert outcome(machine) == "proven"
+    machine, launcher = offered()
+    machine.server_slow = True
+    run(machine, launcher, AWAY_MAX_S + 60.0)
+    assert outcome(machine) == "back: slowed_down, not quarantined"
+
+
+def test_what_runs_already_is_proven_without_a_start() -> None:
+    machine, launcher = offered()
+    settled(machine, launcher)
+    machine.steps.clear()
+    machine.offer("b", "f1", "good", 2)
+    request = machine.files["request.json"]
+    request.update(pair=dict(machine.files["state.json"]["current"]), as_is=True)
+    state = settled(machine, launcher, 3.0)
+    last = state["events"][-1]
+    assert (last["step"], last["generation"]) == ("proven", 2)
+    assert state["generations"]["release"] == 2
+    assert not [step for step in machine.steps if "agent" in step]
+    assert machine.gaps_s == 0.0
+
+
+def test_a_damaged_part_of_what_runs_is_delivered_and_tried_again() -> None:
+    machine, launcher = offered()
+    settled(machine, launcher)
+    machine.steps.clear()
+    machine.offer("a", "f1", "good", 2)
+    machine.files["request.json"]["pair"] = dict(machine.files["state.json"]["current"])
+    state = settled(machine, launcher)
+    assert state["events"][-1]["step"] == "proven"
+    assert "start the agent in a" in machine.steps
 
 
 def test_on_a_busy_host_it_counts_what_a_process_wants() -> None:
-    trial = {"watch_s": 10.0, "build": "", "failing": [], "pair": {"config": ""}}
     for cpu, verdict in (
         ((0.6, 0.6), "fail"),  # half a core is too much anywhere
         ((0.15, 0.99), "fail"),  # it would take a whole one if it could get it
         ((0.01, 0.99), "wait"),  # it only waits, as everybody there
         ((0.3, 0.5), "wait"),
     ):
-        assert judge(trial, None, 5.0, cpu, 1, None, 0.0)[0] == verdict
+        assert judge(TRIAL, None, Seen(5.0, cpu))[0] == verdict
 
 
 class Delivery(RuleBasedStateMachine):

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from vezha.agent import launcher as launcher_module
+from vezha.agent.launcher.machine import own_command
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/stat").exists(), reason="finds processes in /proc"
@@ -68,10 +67,7 @@ class Host:
 
     def start(self) -> None:
         words = ["--state", str(self.folder), "--factory", str(self.factory)]
-        launcher = str(launcher_module.__file__)
-        self.process = subprocess.Popen(
-            [sys.executable, "-I", "-S", launcher, *words], stderr=subprocess.DEVNULL
-        )
+        self.process = subprocess.Popen([*own_command(), *words], stderr=subprocess.DEVNULL)
 
     def offer(self, text: str, generation: int = 1) -> str:
         slots = self.folder / "launcher/slots"

@@ -62,7 +62,7 @@ def source(tmp_path: Path) -> str:
     path = tmp_path / "vezha-agent.pyz"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("__main__.py", "")
-        archive.writestr("vezha/agent/launcher.py", "# the launcher\n")
+        archive.writestr("vezha/agent/launcher/run.py", "# the launcher\n")
     return str(path)
 
 
@@ -82,10 +82,12 @@ def test_a_service(machine: Machine, source: str, tmp_path: Path) -> None:
     assert install(machine.system(), str(folder), source, enrol) == 0
     assert load_identity(World(), str(folder)).host == "db-1"
     text = machine.unit.read_text()
-    launcher = machine.code.with_name("vezha-launcher.py")
+    launcher = machine.code.with_name("vezha-launcher.pyz")
     started = f"/usr/bin/python3 -I -S {launcher} --state {folder} --factory {machine.code}"
     assert f"ExecStart={started}\n" in text
-    assert launcher.read_text() == "# the launcher\n"
+    with zipfile.ZipFile(launcher) as archive:
+        assert archive.read("vezha/agent/launcher/run.py") == b"# the launcher\n"
+        assert archive.namelist() == ["__main__.py", "vezha/agent/launcher/run.py"]
     for setting in ("Restart=always", "ProtectSystem=strict", "NoNewPrivileges=yes"):
         assert f"\n{setting}\n" in text
     assert f"ReadWritePaths={folder}\n" in text
@@ -126,7 +128,7 @@ def test_by_hand(
     assert not machine.unit.exists()
     assert not [words for words in machine.ran if words[0] == "systemctl"]
     factory = f"{folder}/vezha-agent.pyz"
-    launcher = f"{folder}/vezha-launcher.py"
+    launcher = f"{folder}/vezha-launcher.pyz"
     assert f"{launcher} --state {folder} --factory {factory}" in machine.said[-1]
     assert os.stat(folder).st_mode & 0o077 == 0
     assert (folder / "vezha-agent.pyz").exists()
@@ -170,6 +172,6 @@ def test_a_service_is_removed_by_root_only(machine: Machine, source: str, tmp_pa
 def test_odd_folders_in_the_unit() -> None:
     text = unit_text("/usr/bin/python3", "/a b/x.pyz", "/srv/100%/agent", "vezha-agent")
     assert (
-        '-I -S "/a b/vezha-launcher.py" --state /srv/100%%/agent --factory "/a b/x.pyz"\n' in text
+        '-I -S "/a b/vezha-launcher.pyz" --state /srv/100%%/agent --factory "/a b/x.pyz"\n' in text
     )
     assert "User=vezha-agent\n" in text

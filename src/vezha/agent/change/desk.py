@@ -11,7 +11,7 @@ import contextlib
 import json
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vezha.agent.build import Build
@@ -237,6 +237,12 @@ class Desk:
 
     def _take(self, take: list[Directive], launcher: Mapping[str, Any]) -> None:
         current = launcher.get("current", {})
+        if not self._effective.trouble and runs_already(take, current):
+            # told to stay as it is (the usual end of a way back): nothing is fetched or started
+            self._ask_launcher(take, None, current)
+            for directive in take:
+                self._note(directive)
+            return
         slot = "b" if current.get("slot") == "a" else "a"
         job = {
             "directives": [d.as_json() for d in take],
@@ -309,12 +315,14 @@ class Desk:
         return json.dumps(told).encode() + b"\n" + chunk.data
 
     def _ask_launcher(
-        self, take: list[Directive], staged: Mapping[str, Any], current: Mapping[str, Any]
+        self, take: list[Directive], staged: Mapping[str, Any] | None, current: Mapping[str, Any]
     ) -> None:
-        """Ask for the switch. The launcher decides, and writes what it did."""
+        """Ask for the switch, or (without *staged*) for what runs to be taken as what is meant. The
+        launcher decides, and writes what it did."""
         pair = {key: current[key] for key in ("slot", "sha256", "config")}
         build = self._build.build
-        for directive in take:
+        for directive in take if staged is not None else ():
+            assert staged is not None
             if directive.kind == "config":
                 pair["config"] = "" if directive.is_own else staged["config"]["sha256"]
             elif directive.is_own:
@@ -334,6 +342,7 @@ class Desk:
             "pair": pair,
             "build": build,
             "watch_s": watch_s,
+            "as_is": staged is None,
             "forced": any(d.detail.get("forced") is True for d in take),
             "failing": self._failing(),
             "probe": self._probe,
@@ -343,6 +352,22 @@ class Desk:
         )
         assert self._by is not None
         self._by.nudge()
+
+
+def runs_already(take: Sequence[Directive], current: Mapping[str, Any]) -> bool:
+    """Whether the launcher's *current* pair is what all of *take* want."""
+    for directive in take:
+        if directive.run or not current:
+            return False
+        if directive.kind == "config":
+            same = current.get("config") == ("" if directive.is_own else directive.sha256)
+        elif directive.is_own:
+            same = current.get("slot") == "factory"
+        else:
+            same = current.get("sha256") == directive.sha256
+        if not same:
+            return False
+    return True
 
 
 def child_command() -> list[str]:
