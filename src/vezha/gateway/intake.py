@@ -19,6 +19,7 @@ import structlog
 from vezha.gateway.admission import window_for
 from vezha.gateway.limits import ACKS_PER_SLICE, COMMIT_INTERVAL_S, COMMIT_RETRY_S
 from vezha.gateway.sink import FrameSink
+from vezha.gateway.strain import COMMITS, SLOW
 from vezha.model.columns import Times, Values
 from vezha.model.stages import BOUNDS_S, SENT, STORED, Stages
 from vezha.wire.frame import CODEC_RAW, FrameHead, unpack_payload
@@ -68,7 +69,10 @@ class Intake:
         wall_ms: Callable[[], int],
         interval_s: float = COMMIT_INTERVAL_S,
         on_written: Callable[[], None] | None = None,
+        on_strain: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """*on_strain* is told why agents have to wait (`vezha.gateway.strain`)."""
+        self._on_strain = on_strain
         self.sink = sink
         self.counters = Counters()
         self.window = WINDOW_FRAMES_DEFAULT
@@ -142,6 +146,7 @@ class Intake:
             except OSError as error:
                 # Not acknowledged, so nothing is lost: the agents hold their windows and wait.
                 self.counters.commit_failures += 1
+                self._on_strain(COMMITS)
                 self.window = window_for(WINDOW_FRAMES_DEFAULT, 0.0, failing=True)
                 log.error("commit_failed", error=str(error), retry_s=COMMIT_RETRY_S)
                 await asyncio.sleep(COMMIT_RETRY_S)
@@ -149,6 +154,8 @@ class Intake:
         self.counters.commits += 1
         self.counters.commit_s += self.last_commit_s
         self.window = window_for(WINDOW_FRAMES_DEFAULT, self.last_commit_s, failing=False)
+        if self.window < WINDOW_FRAMES_DEFAULT:
+            self._on_strain(SLOW)
         for tell in waiting:
             tell()
         now_ms = self._wall_ms()

@@ -28,6 +28,8 @@ COMPLETENESS_STEP_S = 60
 WINDOW_SLOW_COMMIT_S = 1.0
 WINDOW_SLOW = 16
 WINDOW_FAILING = 4
+STRAIN_KEPT_S = 15.0
+"""For how long after the last sign the gateway counts as slowing agents down."""
 COMMIT_RETRY_S = 1.0
 """How long to wait after a failed commit (a full disk) before the same batch is tried again."""
 WAITING_USUAL_FRAMES = 4

@@ -34,10 +34,12 @@ from vezha.gateway.limits import (
     READ_BUFFER_BYTES,
     ROWS_ONE_BY_ONE_MAX,
     SILENCE_LOOK_S,
+    STRAIN_KEPT_S,
     STREAMS_PER_AGENT_MAX,
     UPGRADE_TIMEOUT_S,
 )
 from vezha.gateway.sink import EnrolmentRefused, FrameSink, Identities, SeriesRefused
+from vezha.gateway.strain import CONNECTS, LEDGER, REASONS, Strain
 from vezha.model.columns import Times
 from vezha.wire import message as m
 from vezha.wire.agent_session import Phase
@@ -82,9 +84,11 @@ class Gateway:
         self._disk = world.disk
         self._agent_file = agent_file
         self.identities = identities
-        self.intake = Intake(sink, self.wall_ms, on_written=on_written)
-        self.fleet = Fleet(started_s=world.clock.monotonic())
+        self.strain = Strain()
+        """Whether agents are slowed down, and why."""
         self._clock = world.clock
+        self.intake = Intake(sink, self.wall_ms, on_written=on_written, on_strain=self._strained)
+        self.fleet = Fleet(started_s=world.clock.monotonic())
         self._series = FleetSeries()
         self._ca_pem = ca_pem
         self._on_written = on_written
@@ -149,6 +153,8 @@ class Gateway:
         path = request.path.decode("latin-1").partition("?")[0]
         if path == "/healthz":
             return _answer(200, b"ok\n")
+        if path == "/readyz":
+            return self._say_ready()
         if path == AGENT_FILE_PATH:
             return self._give_agent_file()
         if path not in (AGENT_PATH, ENROL_PATH):
@@ -156,6 +162,7 @@ class Gateway:
         wait_s = self._admission.ask(self._clock.monotonic())
         if wait_s:
             self.intake.counters.refuse("busy")
+            self._strained(CONNECTS)
             return _answer(503, b"busy\n", {"Retry-After": f"{wait_s:.1f}"})
         scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not credential:
@@ -178,6 +185,22 @@ class Gateway:
             listener = Connection(self, identity)
         response = WSUpgradeResponse.create_101_response({"Sec-WebSocket-Protocol": SUBPROTOCOL})
         return WSUpgradeResponseWithListener(response, listener)
+
+    def _say_ready(self) -> Any:
+        """Whether what an agent sends now is stored soon. A launcher asks, before it blames its
+        trial for what did not arrive."""
+        why = self.slowed()
+        if not why:
+            return _answer(200, b"ready\n")
+        text = "; ".join(REASONS[reason] for reason in why)
+        return _answer(503, f"{text}\n".encode(), {"Retry-After": f"{STRAIN_KEPT_S:.0f}"})
+
+    def slowed(self) -> list[str]:
+        """Why agents are slowed down now (`strain.REASONS`)."""
+        return self.strain.reasons(self._clock.monotonic())
+
+    def _strained(self, reason: str) -> None:
+        self.strain.note(reason, self._clock.monotonic())
 
     def _give_agent_file(self) -> Any:
         """The agent's one file, for a new host: nothing secret, and small; its hash stands in the
@@ -285,6 +308,8 @@ class Gateway:
     def refused(self, connection: Connection, error: ProtocolError) -> None:
         """A connection broke the protocol, or is sent away."""
         self.intake.counters.refuse(error.code)
+        if error.code == "busy":
+            self._strained(LEDGER)
         if error.code not in ("stopping", "fenced"):
             log.warning(
                 "agent_refused", host=connection.identity.host, code=error.code, text=error.text

@@ -25,6 +25,7 @@ from vezha.alerting import Alerting, AlertingSettings
 from vezha.alerting.tripwire import message_wires
 from vezha.gateway.feed import Feed
 from vezha.gateway.listener import Gateway
+from vezha.gateway.strain import REASONS
 from vezha.ledger import Ledger
 from vezha.model.columns import Values
 from vezha.model.labels import Labels, labels_of, metric
@@ -401,6 +402,9 @@ class DataContour:
         for role, ends_s in self._changes.expiries_s.items():
             left_s = ends_s - self._world.clock.now()
             own["vezha_trust_expires_seconds", labels_of({"role": role})] = left_s
+        slowed = self._gateway.slowed()
+        for reason in REASONS:
+            own["vezha_gateway_slowed", labels_of({"reason": reason})] = float(reason in slowed)
         for code, count in counters.refused.items():
             own["vezha_gateway_refused_total", labels_of({"code": code})] = count
         for name, value in self._store.stats().items():

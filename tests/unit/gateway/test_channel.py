@@ -18,9 +18,12 @@ from vezha.agent.enrol import enrol
 from vezha.agent.errors import AgentError
 from vezha.agent.identity import Identity as AgentIdentity
 from vezha.agent.identity import load_identity
+from vezha.agent.launcher.limits import PROBE_SLOW
+from vezha.agent.launcher.probe import probe_main
 from vezha.agent.link import Link
 from vezha.agent.spool import Spool
 from vezha.gateway.admission import Admission
+from vezha.gateway.limits import STRAIN_KEPT_S
 from vezha.gateway.listener import Gateway
 from vezha.gateway.sink import EnrolmentRefused, Identity, SeriesRefused
 from vezha.model.labels import Labels, metric
@@ -309,6 +312,51 @@ def test_a_storm_is_admitted_at_its_pace(tmp_path: Path) -> None:
     assert any("503" in line for h in hosts for line in h.said)
     for host in hosts:
         host.stop()
+    server.stop()
+
+
+def probed(server: Server) -> int:
+    """What a launcher's probe says of that server."""
+    return probe_main({"host": "127.0.0.1", "port": server.port, "plaintext": True})
+
+
+@pytest.mark.usefixtures("quick_backoff")
+def test_who_is_told_to_come_later_can_tell_that_from_a_server_that_is_well(tmp_path: Path) -> None:
+    server = Server(MemorySink())
+    server.start()
+    assert probed(server) == 0
+    assert server.call(lambda g: g.slowed()) == []
+    server.stop()
+    # our own gateway turns agents away
+    server.admission = Admission(per_s=0.01, burst=0.5)
+    server.start()
+    host = Host(server, tmp_path / "spool")
+    host.start()
+    wait_for(lambda: host.link.sent_away)
+    assert probed(server) == PROBE_SLOW
+    assert server.call(lambda g: g.slowed()) == ["connects"]
+    host.stop()
+    server.stop()
+    with pytest.raises(OSError):
+        probed(server)
+
+
+@pytest.mark.usefixtures("quick_backoff")
+def test_a_server_that_cannot_store_says_so(tmp_path: Path) -> None:
+    sink = MemorySink()
+    server = Server(sink)
+    server.start()
+    host = Host(server, tmp_path / "spool")
+    host.start()
+    sink.fail_commits = 1
+    host.sample(1)
+    wait_for(lambda: probed(server) == PROBE_SLOW)
+    assert server.call(lambda g: g.slowed()) == ["commits"]
+    # a while after it stores again it is forgotten
+    wait_for(lambda: sink.fail_commits == 0 and len(sink.frames) == 1)
+    late_s = time.monotonic() + STRAIN_KEPT_S + 1.0
+    assert server.call(lambda g: g.strain.reasons(late_s)) == []
+    host.stop()
     server.stop()
 
 
