@@ -23,7 +23,7 @@ from vezha.alerting.rule import AlertRule
 from vezha.alerting.rulefile import BUILTIN_FOLDER, find_rule_files, load_rule_files
 from vezha.api.reference import actions_table, routes_table
 from vezha.cli.app import present_nouns
-from vezha.delivery import attempt, change, drift, gate, reason, rollout
+from vezha.delivery import attempt, back, change, drift, gate, reason, rollout
 from vezha.delivery.plan import EXCLUDED
 from vezha.server import doors, web
 from vezha.server.reading import PREFIX
@@ -225,6 +225,7 @@ def changes_page() -> str:
         ("gates", kinds[kinds.index("| Kind") :].rstrip() + "\n"),
         ("rollout-states", f"```mermaid\n{rollout.diagram()}```\n"),
         ("attempt-states", f"```mermaid\n{attempt.diagram()}```\n"),
+        ("claims", back.table_as_markdown()),
         ("reasons", reason.table_as_markdown()),
     ):
         text = between(text, name, table)

@@ -41,6 +41,8 @@ class View:
     approval: str = ""
     metadata: str = ""
     """Why the signed metadata keeps changes from going on."""
+    excused: str = ""
+    """Which hosts went back too often for what is not the version's fault."""
     pace: Pace = field(default=Pace(1.0, ""))
     judgements: Sequence[tuple[Gate, Judgement]] = ()
 
@@ -118,6 +120,8 @@ def _holds(view: View) -> Decision | None:
         return Decision(Event.HOLD, "control_plane", view.control_plane)
     if view.metadata:
         return Decision(Event.HOLD, "metadata", view.metadata)
+    if view.excused:
+        return Decision(Event.HOLD, "excused", view.excused)
     if view.approval and view.phase is Phase.OPENING:
         return Decision(Event.HOLD, "approval", view.approval)
     if view.window and view.phase is not Phase.BAKING:
@@ -159,17 +163,18 @@ def asked(view: View) -> list[tuple[Gate, Judgement]]:
 
 def control_plane_fault(
     *, untouched: int, untouched_silent: int, share: float, least: int, settling: bool,
-    throttled: bool = False,
+    strain: str = "",
 ) -> str:  # fmt: skip
     """Why what is seen now may be our own fault, in a sentence; empty where it is not.
 
     *untouched* are hosts that the rollout has not given anything; when many of them fall silent
-    too, the network or we are at fault, not the release. *settling* says that we just started.
+    too, the network or we are at fault, not the release. *settling* says that we just started,
+    *strain* why our server keeps agents waiting.
     """
     if settling:
         return "the server has just started, and agents are still coming back"
-    if throttled:
-        return "the server slows agents down"
+    if strain:
+        return strain
     if untouched_silent >= least and untouched_silent > share * untouched:
         return (
             f"{untouched_silent} of {untouched} hosts that did not get it are silent, too: the "

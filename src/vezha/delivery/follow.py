@@ -6,6 +6,7 @@ of several writers the later number may be committed first; a step told twice ch
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection, or_, select
@@ -14,7 +15,7 @@ from vezha.delivery.attempt import BAD, Act, State, act_of, step
 from vezha.delivery.back import give_back
 from vezha.delivery.change import DIRECTIVE_KINDS, Kind
 from vezha.delivery.limits import PROGRESS_OVERLAP_ROWS, PROGRESS_PER_STEP_MAX, SENTENCE_CHARS_MAX
-from vezha.delivery.reason import EXCUSED, sentence
+from vezha.delivery.reason import EXCUSED, SERVER_SIDED, sentence
 from vezha.delivery.rollout import State as RolloutState
 from vezha.delivery.rows import (
     Move,
@@ -24,6 +25,7 @@ from vezha.delivery.rows import (
     read_cursor,
     write_cursor,
 )
+from vezha.delivery.spec import Policy
 from vezha.ledger import AnyRow
 from vezha.ledger.tables import attempt, change, progress, rollout
 
@@ -45,8 +47,14 @@ def run_of(kind: Kind, rollout_id: int) -> str:
     return f"r{rollout_id}" if kind is Kind.SCRIPT else ""
 
 
-def follow(connection: Connection, now_ms: int) -> tuple[int, int]:
-    """Take in what was told: how many rows were new, and how many steps they made."""
+def follow(
+    connection: Connection,
+    policy_of: Callable[[Connection, int], Policy],
+    fault_ms: int,
+    now_ms: int,
+) -> tuple[int, int]:
+    """Take in what was told: how many rows were new, and how many steps they made. *policy_of*
+    gives the policy of a plan, *fault_ms* is when last something was our own fault."""
     after = read_cursor(connection, CURSOR)
     rows = connection.execute(
         select(progress)
@@ -59,14 +67,14 @@ def follow(connection: Connection, now_ms: int) -> tuple[int, int]:
         return 0, 0
     known = _read_known(connection, rows)
     moves: list[Move] = []
-    back: dict[tuple[int, str, str], list[AnyRow]] = {}
+    back: dict[tuple[int, int, str, str], list[AnyRow]] = {}
     for row in rows:
         for found in known.get((row.host_id, row.generation), ()):
             if found.kind != row.kind:
                 continue
             if row.step == "quarantined" and row.id > after:
                 _quarantine(connection, row, found, now_ms)
-            move = _move(row, found)
+            move = _move(row, found, fault_ms)
             if move is None:
                 continue
             moves.append(move)
@@ -74,11 +82,13 @@ def follow(connection: Connection, now_ms: int) -> tuple[int, int]:
             if move.after in BAD and found.kind != "script" and move.before is not State.REVERTING:
                 if move.after is State.REVERTED:
                     _quarantine(connection, row, found, now_ms)
-                back.setdefault((found.row.rollout_id, found.kind, row.run), []).append(found.row)
+                key = (found.row.rollout_id, found.row.plan_id, found.kind, row.run)
+                back.setdefault(key, []).append(found.row)
     apply_moves(connection, moves, now_ms)
     # the directive still says to run it: the host must not be asked again
-    for (rollout_id, kind, run), attempts in back.items():
-        give_back(connection, rollout_id, kind, run, attempts, now_ms)
+    for (rollout_id, plan_id, kind, run), attempts in back.items():
+        policy = policy_of(connection, plan_id)
+        give_back(connection, rollout_id, kind, run, attempts, policy, now_ms)
     write_cursor(connection, CURSOR, max(row.id for row in rows))
     return new, len(moves)
 
@@ -92,6 +102,7 @@ def _read_known(connection: Connection, rows: Any) -> dict[tuple[int, int], list
             select(
                 attempt,
                 rollout.c.generation.label("rollout_generation"),
+                rollout.c.plan_id,
                 rollout.c.state.in_(_OPEN).label("rollout_open"),
                 change.c.kind.label("change_kind"),
                 change.c.target,
@@ -111,7 +122,7 @@ def _read_known(connection: Connection, rows: Any) -> dict[tuple[int, int], list
     return out
 
 
-def _move(row: AnyRow, found: _Known) -> Move | None:
+def _move(row: AnyRow, found: _Known, fault_ms: int) -> Move | None:
     detail = row.detail if isinstance(row.detail, dict) else {}
     attempt_row = found.row
     if row.generation != attempt_row.generation and found.state is not State.REVERTING:
@@ -125,7 +136,7 @@ def _move(row: AnyRow, found: _Known) -> Move | None:
     act = act_of(row.step, exit_code if isinstance(exit_code, int) else None, going_back=going_back)
     if act is None:
         return None
-    if act is Act.TOLD_REVERTED and row.reason in EXCUSED and found.row.rollout_open:
+    if act is Act.TOLD_REVERTED and found.row.rollout_open and _is_excused(row, found, fault_ms):
         act = Act.TOLD_EXCUSED if step(found.state, Act.TOLD_EXCUSED) else act
     after = step(found.state, act)
     if after is None:
@@ -146,9 +157,18 @@ def _move(row: AnyRow, found: _Known) -> Move | None:
     )  # fmt: skip
 
 
+def _is_excused(row: AnyRow, found: _Known, fault_ms: int) -> bool:
+    """Whether a way back says nothing against the version: for what the host itself knows, or since
+    what did not arrive here may not have arrived because of us."""
+    while_offered = found.row.offered_ms is not None and fault_ms >= found.row.offered_ms
+    return row.reason in EXCUSED or (row.reason in SERVER_SIDED and while_offered)
+
+
 def _quarantine(connection: Connection, row: AnyRow, found: _Known, now_ms: int) -> None:
     if row.sha256 != found.row.sha256:
         return  # of what it went back to, not of what was delivered
+    if found.state is State.WAITING:
+        return  # its agent blames the version, we know better: it is offered again
     add_quarantine(
         connection, sha256=row.sha256, host_id=row.host_id, kind=found.row.change_kind,
         target=found.row.target, reason=row.reason, detail=sentence(row.reason),

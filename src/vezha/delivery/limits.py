@@ -50,6 +50,8 @@ SETTLE_AFTER_START_MS = 60_000
 """After a start of ours nothing counts against a release: agents have to come back first."""
 SILENT_MS = 10_000
 """A host that was not up for so long is taken for silent."""
+STALE_S = 20.0
+"""The server writes series of its own every five seconds; older ones say that it stores nothing."""
 FAULT_SHARE = 0.25
 """Share of the hosts that the rollout has not touched whose silence makes it our fault …"""
 FAULT_HOSTS_LEAST = 2
@@ -79,6 +81,10 @@ REHEARSE_STEPS_MAX = 5_000
 """Instants at which a gate is replayed."""
 LATE_FAILURES_MAX = 3
 """Hosts that joined late and went back after which no more are offered the version."""
+BACK_STEPS_MAX = 20
+"""Versions that a way back may pass over since they were taken back themselves."""
+EXCUSES_MAX = 3
+"""Times that one host may go back for what is our fault before its rollout waits for a person."""
 OFFLINE_GRACE_MS = 30_000
 """For so long a wave waits for hosts that are not there, once nobody else waits."""
 UP_EVERY_MS = 1_000

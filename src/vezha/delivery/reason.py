@@ -23,11 +23,15 @@ REVERTS: dict[str, str] = {
     "no_telemetry": "its samples are not acknowledged",
     "gap": "its series have a gap",
     "server_away": "the server was away while it should have proven itself",
+    "slowed_down": "the server told agents to wait while it should have proven itself",
     "replaced": "somebody installed the agent anew meanwhile",
 }
 """Why an agent's launcher went back."""
-EXCUSED = ("server_away", "replaced")
+EXCUSED = ("server_away", "slowed_down", "replaced")
 """Reasons that say nothing against the version: the host is offered it again."""
+SERVER_SIDED = ("not_connected", "no_telemetry", "gap")
+"""Reasons that only tell what did not reach the server: excused, too, where the server had trouble
+meanwhile."""
 SCRIPTS: dict[str, str] = {
     "exit_code": "the script ended with another code than 0",
     "timed_out": "the script took longer than it may",
@@ -56,6 +60,7 @@ SERVER: dict[str, str] = {
     "gate_holds": "a gate says to hold",
     "pace": "reliability does not allow more change now",
     "control_plane": "the fault is ours, not the release's",
+    "excused": "a host went back too often for what is not the version's fault",
     "metadata": "the signed metadata has expired",
 }
 REASONS: dict[str, str] = {**AGENT, **SERVER}

@@ -34,6 +34,8 @@ from vezha.ledger.tables import (
 BY_SYSTEM = "vezha"
 """The actor of what nobody did by hand."""
 _OPEN = [state.value for state in OPEN]
+_LOCK = 0x76657A6861
+"""PostgreSQL's number for the lock of all delivery loops."""
 _IN_MAX = 5_000
 """Values in one IN clause."""
 
@@ -50,6 +52,13 @@ class Move:
     detail: str = ""
     at_ms: int = 0
     extra: Mapping[str, Any] | None = None
+
+
+def lock_delivery(connection: Connection) -> None:
+    """Let no other loop write until the transaction ends; SQLite has one writer anyway. What people
+    wish waits for nothing but the row that they wish it of."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
 
 
 def apply_moves(connection: Connection, moves: Sequence[Move], now_ms: int) -> int:
@@ -105,6 +114,12 @@ def apply_moves(connection: Connection, moves: Sequence[Move], now_ms: int) -> i
             for m in moves
         ],
     )  # fmt: skip
+    # who has read the hosts meanwhile must look again
+    connection.execute(
+        update(rollout)
+        .where(rollout.c.id.in_(sorted({m.rollout_id for m in moves})))
+        .values(revision=rollout.c.revision + 1)
+    )
     return len(moves)
 
 

@@ -8,11 +8,15 @@ from typing import Protocol
 import numpy as np
 
 from vezha.delivery.errors import NoSignals
+from vezha.delivery.limits import STALE_S
+from vezha.gateway.strain import REASONS
 from vezha.model.columns import TooManySamples, Values
 from vezha.model.labels import INSTANCE, Labels, get_label
 from vezha.query import Engine, QueryError, ResultKind
 
 _UP = 'max by (instance) (up{job="node"})'
+_OWN_AGE = "time() - max(timestamp(vezha_gateway_connected_agents))"
+_SLOWED = "max by (reason) (vezha_gateway_slowed) > 0"
 
 
 class Signals(Protocol):
@@ -30,6 +34,11 @@ class Signals(Protocol):
 
     def up(self, at_ms: int) -> Mapping[str, bool] | None:
         """Which hosts are connected, by name; None where nothing is known now."""
+        ...
+
+    def strain(self, at_ms: int) -> str:
+        """Why our own server keeps agents waiting, or sees nothing, in a sentence; empty where all
+        is well. Does not raise."""
         ...
 
 
@@ -64,6 +73,18 @@ class EngineSignals:
             return None
         return {get_label(labels, INSTANCE): value > 0 for labels, value in found} or None
 
+    def strain(self, at_ms: int) -> str:
+        try:
+            ages = [value for _, value in self.vector(_OWN_AGE, at_ms)]
+            slowed = [get_label(labels, "reason") for labels, _ in self.vector(_SLOWED, at_ms)]
+        except NoSignals as fault:
+            return f"the store cannot be asked: {fault}"
+        if not ages:
+            return "the server tells nothing of itself"
+        if ages[0] > STALE_S:
+            return f"the server has stored nothing of its own for {ages[0]:.0f} s"
+        return "; ".join(REASONS.get(reason, reason) for reason in sorted(slowed))
+
 
 class NoStore:
     """Signals where no store is open: nothing is known."""
@@ -78,6 +99,9 @@ class NoStore:
 
     def up(self, at_ms: int) -> Mapping[str, bool] | None:
         return None
+
+    def strain(self, at_ms: int) -> str:
+        return ""
 
 
 def rows_by_host(labels: list[Labels], values: Values) -> dict[str, Values]:

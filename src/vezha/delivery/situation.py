@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from vezha.delivery import limits
 from vezha.delivery.attempt import BAD, IN_FLIGHT
@@ -22,7 +22,14 @@ from vezha.delivery.rollout import Phase, State
 from vezha.delivery.rows import count_states
 from vezha.delivery.spec import Gate, Policy, Wave
 from vezha.ledger import AnyRow
-from vezha.ledger.tables import alert_state, approval, attempt, user
+from vezha.ledger.tables import (
+    alert_state,
+    approval,
+    attempt,
+    attempt_event,
+    change_event,
+    user,
+)
 
 _IN_FLIGHT = [s.value for s in IN_FLIGHT]
 _BAD = [s.value for s in BAD]
@@ -90,6 +97,10 @@ class Situation:
     reverting: list[AnyRow] = field(default_factory=list)
     waiting: list[AnyRow] = field(default_factory=list)
     up: Mapping[str, bool] | None = None
+    strain: str = ""
+    """Why our own server keeps agents waiting."""
+    excused: str = ""
+    """Which hosts went back too often for what is not the version's fault."""
     windows: list[Window] = field(default_factory=list)
 
     @property
@@ -168,7 +179,42 @@ def read_situation(
             )
         )
         found.waiting.sort(key=lambda r: plan.order.get(r.host_id, 0))
+        found.excused = _excused(connection, found)
     return found
+
+
+def _excused(connection: Connection, situation: Situation) -> str:
+    """The sentence of hosts that went back `EXCUSES_MAX` times since a person last let it go on."""
+    again = {r.host_id: r.host for r in situation.waiting if r.generation is not None}
+    if not again:
+        return ""
+    resumed_ms = (
+        select(func.coalesce(func.max(change_event.c.at_ms), 0))
+        .where(
+            change_event.c.change_id == situation.change.id, change_event.c.kind == "wish_resume"
+        )
+        .scalar_subquery()
+    )
+    rows = connection.execute(
+        select(attempt_event.c.host_id, func.count().label("n"))
+        .where(
+            attempt_event.c.rollout_id == situation.row.id,
+            attempt_event.c.to_state == AttemptState.WAITING.value,
+            attempt_event.c.written_ms > resumed_ms,
+        )
+        .group_by(attempt_event.c.host_id)
+    )
+    names = sorted(
+        again[r.host_id] for r in rows if r.n >= limits.EXCUSES_MAX and r.host_id in again
+    )
+    if not names:
+        return ""
+    shown = ", ".join(names[: limits.HOSTS_NAMED_MAX])
+    more = len(names) - limits.HOSTS_NAMED_MAX
+    return (
+        f"went back {limits.EXCUSES_MAX} times each for what is not the version's fault: {shown}"
+        f"{f' and {more} more' if more > 0 else ''}; resume it to try again, or take it back"
+    )
 
 
 def read_scope(
@@ -304,7 +350,12 @@ def silent_fault(situation: Situation, recent: Mapping[str, int], settling: bool
         settling = any(not situation.is_up(name) for name in known)
     if situation.up is None:
         return control_plane_fault(
-            untouched=0, untouched_silent=0, share=1.0, least=1, settling=settling
+            untouched=0,
+            untouched_silent=0,
+            share=1.0,
+            least=1,
+            settling=settling,
+            strain=situation.strain,
         )
     busy = {r.host for r in situation.in_flight} | {r.host for r in situation.reverting}
     planned = set(situation.plan.names)
@@ -316,6 +367,7 @@ def silent_fault(situation: Situation, recent: Mapping[str, int], settling: bool
         share=limits.FAULT_SHARE,
         least=limits.FAULT_HOSTS_LEAST,
         settling=settling,
+        strain=situation.strain,
     )
     if found or untouched:
         return found

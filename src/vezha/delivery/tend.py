@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, case, func, insert, select
 
 from vezha.delivery import limits
 from vezha.delivery.attempt import BAD, IN_FLIGHT, Act, State, step
 from vezha.delivery.back import give_back
 from vezha.delivery.change import DIRECTIVE_KINDS, Kind
 from vezha.delivery.drift import keep_baselines
+from vezha.delivery.flight import directive_detail
 from vezha.delivery.follow import run_of
 from vezha.delivery.freeze import keeps, read_windows
 from vezha.delivery.plan import CAPABILITY, HostFacts, incompatible
@@ -34,7 +35,7 @@ from vezha.delivery.rows import (
 from vezha.delivery.selector import parse_selector
 from vezha.delivery.situation import PlanView
 from vezha.ledger import AnyRow
-from vezha.ledger.tables import attempt, change, release, rollout, running
+from vezha.ledger.tables import attempt, change, directive, release, rollout, running
 
 _FOLLOWED = (Kind.AGENT, Kind.CONFIG)
 _ENDED = [s.value for s in RolloutState if s not in OPEN]
@@ -45,21 +46,41 @@ def tend(
     connection: Connection,
     plan_of: Callable[[Connection, int], PlanView],
     up: Mapping[str, bool] | None,
+    fault_ms: int,
     now_ms: int,
 ) -> int:
-    """One look at all that is over; how many hosts went a step."""
+    """One look at all that is over; how many hosts went a step. *fault_ms* is when last something was
+    our own fault."""
     keep_baselines(connection, now_ms)
     moved = _settle_back(connection, now_ms)
-    moved += _lose_patience(connection, plan_of, up, now_ms)
+    moved += _lose_patience(connection, plan_of, up, fault_ms, now_ms)
     for row in _newest_done(connection):
         moved += _follow_late(connection, row, plan_of(connection, row.plan_id), up, now_ms)
     return moved
 
 
 def _settle_back(connection: Connection, now_ms: int) -> int:
-    """Hosts that tell that they run what they ran before have gone back, whatever was lost."""
+    """Hosts that tell that they run what they ran before, or what a directive of another rollout
+    says, have gone back, whatever was lost."""
+    other = (
+        select(directive.c.sha256)
+        .where(
+            directive.c.host_id == attempt.c.host_id,
+            directive.c.run == "",
+            directive.c.kind
+            == case((change.c.kind == Kind.AGENT.value, "release"), else_=change.c.kind),
+            directive.c.sha256 != change.c.sha256,
+        )
+        .scalar_subquery()
+    )
     rows = connection.execute(
-        select(attempt, change.c.kind, running.c.release_sha256, running.c.config_sha256)
+        select(
+            attempt,
+            change.c.kind,
+            running.c.release_sha256,
+            running.c.config_sha256,
+            other.label("other_sha256"),
+        )
         .join(rollout, rollout.c.id == attempt.c.rollout_id)
         .join(change, change.c.id == rollout.c.change_id)
         .join(running, running.c.host_id == attempt.c.host_id)
@@ -71,7 +92,7 @@ def _settle_back(connection: Connection, now_ms: int) -> int:
     moves = []
     for row in rows:
         runs = row.release_sha256 if row.kind == Kind.AGENT.value else row.config_sha256
-        if runs == row.from_sha256:
+        if runs in (row.from_sha256, row.other_sha256):
             moves.append(
                 Move(row.rollout_id, row.host_id, State.REVERTING, State.REVERTED, row.reason,
                      row.detail)
@@ -83,6 +104,7 @@ def _lose_patience(
     connection: Connection,
     plan_of: Callable[[Connection, int], PlanView],
     up: Mapping[str, bool] | None,
+    fault_ms: int,
     now_ms: int,
 ) -> int:
     """Hosts that were in flight when their rollout ended, or joined late, and do not arrive."""
@@ -94,8 +116,9 @@ def _lose_patience(
     ).all()
     moves = []
     for row in rows:
-        patience_ms = int(plan_of(connection, row.plan_id).policy.patience_s * 1000)
-        if now_ms - (row.offered_ms or row.since_ms) <= patience_ms:
+        policy = plan_of(connection, row.plan_id).policy
+        patience_ms = int(policy.patience_s * 1000)
+        if now_ms - max(row.offered_ms or row.since_ms, fault_ms) <= patience_ms:
             continue
         state, kind = State(row.state), Kind(row.kind)
         is_up = up is None or up.get(row.host, False)
@@ -109,7 +132,9 @@ def _lose_patience(
         if kind is Kind.SCRIPT:
             drop_directives(connection, directive_kind, run, [row.host_id])
         else:
-            generation = give_back(connection, row.rollout_id, directive_kind, run, [row], now_ms)
+            generation, _ = give_back(
+                connection, row.rollout_id, directive_kind, run, [row], policy, now_ms
+            )
             extra = {"generation": generation} if act is Act.TAKE_BACK else None
         after = step(state, act)
         assert after is not None, (state, act)
@@ -233,7 +258,7 @@ def _offer_late(
         for h in (*fresh, *again)
     ]  # fmt: skip
     apply_moves(connection, moves, now_ms)
-    detail: dict[str, Any] = {"forced": True} if plan.policy.forced else {}
+    detail = directive_detail(row, plan.policy)
     rows = [(h.id, generation, plan.to, detail) for h in (*fresh, *again)]
     write_directives(connection, DIRECTIVE_KINDS[kind], "", rows, row.id, now_ms)
 

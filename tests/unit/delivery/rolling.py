@@ -9,7 +9,15 @@ from sqlalchemy import select
 
 from vezha.delivery.desk import Draft, draft_change, plan_change, start_change
 from vezha.ledger import AnyRow
-from vezha.ledger.tables import attempt, attempt_event, change, directive, rollout, verdict
+from vezha.ledger.tables import (
+    attempt,
+    attempt_event,
+    change,
+    directive,
+    rollout,
+    running,
+    verdict,
+)
 from vezha.testing.fleet.field import Field
 
 WAVES = ({"name": "canary", "count": 1, "bake_s": 10}, {"name": "all", "bake_s": 10})
@@ -86,3 +94,14 @@ def verdicts(field: Field, id_: int) -> list[AnyRow]:
 def directives(field: Field) -> dict[int, AnyRow]:
     with field.ledger.read() as connection:
         return {row.host_id: row for row in connection.execute(select(directive))}
+
+
+def report_running(field: Field) -> None:
+    """Every agent tells what it runs, as real ones do after a switch."""
+    with field.ledger.begin() as connection:
+        for agent in field.agents.values():
+            connection.execute(
+                running.update()
+                .where(running.c.host_id == agent.host_id)
+                .values(release_sha256=agent.running, received_ms=field.now_ms)
+            )

@@ -24,6 +24,8 @@ from vezha.delivery.selector import parse_selector
 from vezha.delivery.signals import EngineSignals
 from vezha.delivery.spec import Gate, Policy, read_gates, read_policy, read_waves
 from vezha.delivery.wave import Member, assign
+from vezha.gateway.strain import REASONS
+from vezha.model.labels import metric
 from vezha.model.recurrence import make_recurrence
 from vezha.query import Engine
 from vezha.query.memory import MemorySource
@@ -155,6 +157,21 @@ def test_a_budget_gate_asks_of_the_budget_that_steers_the_pace() -> None:
     assert (found["objective"], found["window_s"]) == (0.9, 60.0)
 
 
+def test_why_the_server_keeps_agents_waiting_is_read_from_its_own_series() -> None:
+    source, own = MemorySource(), {"instance": "vezha-server", "job": "vezha"}
+    signals = EngineSignals(Engine(source))
+    assert signals.strain(1_000_000) == "the server tells nothing of itself"
+    for second in range(0, 60, 5):
+        at_ms = 1_000_000 + 1000 * second
+        source.append(metric("vezha_gateway_connected_agents", **own), at_ms, 3.0)
+        for code in REASONS:
+            slowed = code == "commits" and second >= 30
+            source.append(metric("vezha_gateway_slowed", reason=code, **own), at_ms, float(slowed))
+    assert signals.strain(1_026_000) == ""
+    assert signals.strain(1_031_000) == REASONS["commits"]
+    assert signals.strain(1_090_000) == "the server has stored nothing of its own for 35 s"
+
+
 def test_how_many_may_fail() -> None:
     gate = Gate("proof")
     assert failures_allowed(gate, 10, first=True) == 0
@@ -272,8 +289,9 @@ def test_tables_have_no_dead_ends_and_no_doubles() -> None:
 
 
 def test_the_server_knows_each_reason_that_agents_tell() -> None:
-    launcher = (Path(vezha.__file__).parent / "agent" / "launcher.py").read_text()
+    folder = Path(vezha.__file__).parent / "agent" / "launcher"
+    launcher = "".join(path.read_text() for path in folder.glob("*.py"))
     told = set(re.findall(r'_go_back\("([a-z_]+)"', launcher))
-    told |= set(re.findall(r'"fail", "([a-z_]+)"', launcher))
-    assert len(told) > 8
+    told |= set(re.findall(r'return (?:"fail", )?"([a-z_]+)", f?"', launcher))
+    assert {"cpu", "collector", "crashed", "no_telemetry", "slowed_down"} <= told
     assert told <= set(reason.AGENT)

@@ -12,6 +12,7 @@ from tests.unit.delivery.rolling import (
     change_of,
     directives,
     history,
+    report_running,
     rollout_of,
     start,
     state_of,
@@ -347,7 +348,7 @@ def test_a_newer_rollout_keeps_its_hosts_when_an_old_one_is_taken_back(ledger: L
     first = start(field, field.publish("2.0"))
     loop = field.loop()
     assert field.run(loop, 300, until=lambda: over(field, first))
-    _report_running(field)
+    report_running(field)
     newer = field.publish("3.0")
     second = start(field, newer)
     assert field.run(loop, 300, until=lambda: over(field, second))
@@ -360,18 +361,6 @@ def test_a_newer_rollout_keeps_its_hosts_when_an_old_one_is_taken_back(ledger: L
 def _wish(field: Field, id_: int, act: str) -> None:
     with field.ledger.begin() as connection:
         wish(connection, id_, act, "ann", field.now_ms)
-
-
-def _report_running(field: Field) -> None:
-    from vezha.ledger.tables import running
-
-    with field.ledger.begin() as connection:
-        for agent in field.agents.values():
-            connection.execute(
-                running.update()
-                .where(running.c.host_id == agent.host_id)
-                .values(release_sha256=agent.running)
-            )
 
 
 def test_everything_is_in_the_ledger(open_ledger: OpenLedger) -> None:
@@ -408,7 +397,7 @@ def test_a_newer_rollout_that_went_back_leaves_its_hosts_to_the_older_one(ledger
     loop = field.loop()
     first = start(field, field.publish("2.0"))
     assert field.run(loop, 300, until=lambda: over(field, first))
-    _report_running(field)
+    report_running(field)
     second = start(field, field.publish("3.0", BAD))
     assert field.run(loop, 300, until=lambda: over(field, second))
     assert state_of(field, second) == "reverted"

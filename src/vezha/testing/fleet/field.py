@@ -63,6 +63,10 @@ class FieldSignals:
     matrices: Callable[[str, int, int, int], tuple[list[Labels], Values]] | None = None
     good: float | None = 1.0
     predictability: float | None = 0.9
+    trouble: str = ""
+    """Why the server keeps agents waiting."""
+    blind: bool = False
+    """Whether nothing is known of any host."""
 
     def vector(self, expr: str, at_ms: int) -> list[tuple[Labels, float]]:
         if expr in self.vectors:
@@ -88,7 +92,12 @@ class FieldSignals:
         return self.matrices(expr, start_ms, end_ms, step_ms)
 
     def up(self, at_ms: int) -> Mapping[str, bool] | None:
+        if self.blind:
+            return None
         return {a.agent_id: a.host_id not in self.field.away for a in self.field.agents.values()}
+
+    def strain(self, at_ms: int) -> str:
+        return self.trouble
 
 
 class Field:

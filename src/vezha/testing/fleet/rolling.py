@@ -100,6 +100,9 @@ class _AllWell:
     def up(self, at_ms: int) -> Mapping[str, bool] | None:
         return self._up
 
+    def strain(self, at_ms: int) -> str:
+        return ""
+
 
 def serve(path: str, names: list[str], pipe: Pipe) -> None:
     """The server's process: a round for each message, until it is killed."""
