@@ -12,8 +12,11 @@ from typing import Any
 import hypothesis
 import pytest
 from tests import ledgers
+from tests.databases import postgresql
 from tests.peers import find_peer, why_absent
 from tests.running import RunningVezha
+
+__all__ = ["postgresql"]
 
 # A test that fails on one machine must fail on all: with CI's profile nothing is drawn anew.
 hypothesis.settings.register_profile("default", deadline=None)

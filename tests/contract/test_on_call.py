@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tomllib
 from sqlalchemy import select
-from tests.contract.test_ledger import ledger, postgresql
+from tests.contract.test_ledger import ledger
 from tests.unit.incidents.test_desk import Clock, tell
 from tests.unit.oncall.conftest import MAIL, PLAN, add_person
 
@@ -28,7 +28,7 @@ from vezha.notify.loop import Notifier
 from vezha.notify.settings import load_settings
 from vezha.world import Chance, World
 
-__all__ = ["ledger", "postgresql"]
+__all__ = ["ledger"]
 
 
 def test_the_whole_story(ledger: Ledger, tmp_path: Path) -> None:
