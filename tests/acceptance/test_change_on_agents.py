@@ -47,6 +47,7 @@ from vezha.trust.artifact import Artifact
 pytestmark = [
     pytest.mark.acceptance,
     pytest.mark.slow,
+    pytest.mark.timeout(900),
     pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc"),
 ]
 
@@ -116,7 +117,7 @@ class Scene:
             parts.append(json.dumps(agent.launcher_state(), indent=1)[-1500:])
         return "\n".join(parts)
 
-    def wait(self, condition: Callable[[], object], seconds: float = 60.0) -> None:
+    def wait(self, condition: Callable[[], object], seconds: float = 240.0) -> None:
         wait_until(condition, seconds, self.told)
 
     def end_of(self, name: str, generation: int) -> str:
@@ -169,7 +170,7 @@ class Scene:
     def over(self, rollout: int) -> Any:
         """Wait for the end of a rollout; it."""
         path, ends = f"/api/v1/rollouts/{rollout}", ("done", "reverted", "aborted")
-        self.wait(lambda: self.call("GET", path)["state"] in ends, 120.0)
+        self.wait(lambda: self.call("GET", path)["state"] in ends, 480.0)
         return self.call("GET", path)
 
     def states_of(self, rollout: int, name: str) -> list[str]:

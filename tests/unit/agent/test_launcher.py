@@ -20,6 +20,7 @@ from vezha.agent.launcher.limits import (
     AWAY_MAX_S,
     COST_WAIT_MAX_S,
     CPU_SPAN_S,
+    CPU_SUSPECT_S,
     FACTORY,
     PROBE_NO,
     PROBE_SLOW,
@@ -427,11 +428,18 @@ def test_a_damaged_part_of_what_runs_is_delivered_and_tried_again() -> None:
 def test_on_a_busy_host_it_counts_what_a_process_wants() -> None:
     for cpu, verdict in (
         ((0.6, 0.6), "fail"),  # half a core is too much anywhere
-        ((0.15, 0.99), "fail"),  # it would take a whole one if it could get it
+        ((0.15, 0.99), "wait"),  # it would take a whole one if it could get it, or it just began
         ((0.01, 0.99), "wait"),  # it only waits, as everybody there
         ((0.3, 0.5), "wait"),
     ):
         assert judge(TRIAL, None, Seen(5.0, cpu))[0] == verdict
+    hungry = Seen(CPU_SUSPECT_S, (0.15, 0.99))
+    assert judge(TRIAL, {**PROOF, "failing": ["disk"]}, hungry)[1] == "cpu"
+    # nothing passes while it is in doubt, and nothing is blamed for it
+    short, early = {**TRIAL, "watch_s": 2.0}, Seen(5.0, (0.15, 0.99))
+    assert judge(short, {**PROOF, "failing": ["disk"]}, early)[0] == "wait"
+    assert judge(short, PROOF, early)[0] == "wait"
+    assert judge(short, PROOF, Seen(CPU_SUSPECT_S, (0.04, 0.99)))[0] == "pass"
 
 
 class Delivery(RuleBasedStateMachine):

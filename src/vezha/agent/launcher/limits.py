@@ -11,14 +11,15 @@ VARIABLE = "VEZHA_AGENT_LAUNCHED"
 READY = b"R"
 FACTORY = "factory"
 
-PREPARE_S = 20.0
-"""How long a new agent may take to be ready to take over."""
+PREPARE_S = 60.0
+"""How long a new agent may take to be ready to take over (the old one works meanwhile)."""
 STOP_S = 20.0
 """How long an agent may take to stop before it is killed."""
 WATCH_DEFAULT_S = 60.0
 WATCH_MIN_S, WATCH_MAX_S = 2.0, 3_600.0
-SETTLE_MAX_S = 15.0
-"""After the watch: how long a connection or an acknowledgement may still take."""
+SETTLE_MIN_S, SETTLE_MAX_S = 8.0, 15.0
+"""After the watch: how long a connection or an acknowledgement may still take (as long as the watch,
+within these)."""
 AWAY_MAX_S = 900.0
 """How long a server that is away, or sends agents away, extends the watch."""
 RETURN_MAX_S = 60.0
@@ -35,7 +36,9 @@ CPU_SHARE_MAX = 0.5
 """Of one core, over at least CPU_SPAN_S; the agent's own figure is about 0.01."""
 CPU_WANTED_MAX, CPU_WANTED_SHARE_MIN = 0.8, 0.05
 """On a busy host nobody gets half a core: there it counts how much of the time a process ran or
-waited for a core, if it also got more than a healthy agent ever takes."""
+waited for a core, if it also got more than a healthy agent ever takes …"""
+CPU_SUSPECT_S = 10.0
+"""… for so long: what a healthy agent takes to begin is over by then."""
 CPU_SPAN_S = 3.0
 COST_WAIT_MAX_S = 10.0
 """Where a host does not tell what a process costs, the verdict is made without it after this."""

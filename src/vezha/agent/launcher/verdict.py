@@ -15,11 +15,13 @@ from vezha.agent.launcher.limits import (
     COST_WAIT_MAX_S,
     CPU_SHARE_MAX,
     CPU_SPAN_S,
+    CPU_SUSPECT_S,
     CPU_WANTED_MAX,
     CPU_WANTED_SHARE_MIN,
     MEMORY_BYTES_MAX,
     RETURN_MAX_S,
     SETTLE_MAX_S,
+    SETTLE_MIN_S,
     Json,
 )
 
@@ -48,7 +50,7 @@ class Seen(NamedTuple):
 
 def judge(trial: Json, proof: Json | None, seen: Seen) -> Verdict:
     """The verdict on *trial*, with what the agent wrote last as its *proof* (None: nothing fresh)."""
-    knows_cost = seen.alive_s >= (CPU_SPAN_S if seen.cpu is not None else COST_WAIT_MAX_S)
+    knows_cost = seen.alive_s >= _known_from_s(seen.cpu)
     wrong = _too_costly(seen, knows_cost) or _wrong(trial, proof, knows_cost)
     if wrong is not None:
         return ("fail", *wrong)
@@ -59,12 +61,24 @@ def judge(trial: Json, proof: Json | None, seen: Seen) -> Verdict:
     return _unproven(trial, proof, seen)
 
 
+def _is_hungry(cpu: tuple[float, float]) -> bool:
+    """Whether it would take a whole core if it got it."""
+    return cpu[0] > CPU_WANTED_SHARE_MIN and cpu[1] > CPU_WANTED_MAX
+
+
+def _known_from_s(cpu: tuple[float, float] | None) -> float:
+    """From which second of a trial on its cost is known."""
+    if cpu is None:
+        return COST_WAIT_MAX_S
+    return CPU_SUSPECT_S if _is_hungry(cpu) and cpu[0] <= CPU_SHARE_MAX else CPU_SPAN_S
+
+
 def _too_costly(seen: Seen, knows_cost: bool) -> tuple[str, str] | None:
     if seen.cpu is not None and knows_cost:
         share, wanted = seen.cpu
         if share > CPU_SHARE_MAX:
             return "cpu", f"used {100 * share:.0f} % of a core"
-        if share > CPU_WANTED_SHARE_MIN and wanted > CPU_WANTED_MAX:
+        if _is_hungry(seen.cpu):
             return "cpu", f"wanted {100 * wanted:.0f} % of a core"
     if seen.memory_bytes is not None and seen.memory_bytes > MEMORY_BYTES_MAX:
         return "memory", f"used {seen.memory_bytes >> 20} MiB"
@@ -97,7 +111,7 @@ def _unproven(trial: Json, proof: Json | None, seen: Seen) -> Verdict:
         if seen.server == SLOW or sent_away:
             return "fail", "slowed_down", f"the server told agents to wait, for {late_s:.0f} s"
         return "fail", "server_away", f"the server was away, for {late_s:.0f} s"
-    if late_s < min(SETTLE_MAX_S, trial["watch_s"]):
+    if late_s < max(SETTLE_MIN_S, min(SETTLE_MAX_S, trial["watch_s"])):
         return WAIT
     if proof is None:
         return "fail", "no_proof", "the agent says nothing of itself"
