@@ -17,7 +17,7 @@ import numpy as np
 import structlog
 
 from vezha.gateway.admission import window_for
-from vezha.gateway.limits import ACKS_PER_SLICE, COMMIT_INTERVAL_S, COMMIT_RETRY_S
+from vezha.gateway.limits import ACKS_PER_SLICE, COMMIT_INTERVAL_S, COMMIT_RETRY_S, STRAIN_COMMIT_S
 from vezha.gateway.sink import FrameSink
 from vezha.gateway.strain import COMMITS, SLOW
 from vezha.model.columns import Times, Values
@@ -154,7 +154,7 @@ class Intake:
         self.counters.commits += 1
         self.counters.commit_s += self.last_commit_s
         self.window = window_for(WINDOW_FRAMES_DEFAULT, self.last_commit_s, failing=False)
-        if self.window < WINDOW_FRAMES_DEFAULT:
+        if self.last_commit_s > STRAIN_COMMIT_S:
             self._on_strain(SLOW)
         for tell in waiting:
             tell()

@@ -30,6 +30,8 @@ WINDOW_SLOW = 16
 WINDOW_FAILING = 4
 STRAIN_KEPT_S = 15.0
 """For how long after the last sign the gateway counts as slowing agents down."""
+STRAIN_COMMIT_S = 3.0
+"""A commit that takes longer makes a proof late that is asked for within seconds."""
 COMMIT_RETRY_S = 1.0
 """How long to wait after a failed commit (a full disk) before the same batch is tried again."""
 WAITING_USUAL_FRAMES = 4
