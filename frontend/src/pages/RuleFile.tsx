@@ -9,7 +9,7 @@ import { Show, useAsked, useTitle, Verdict } from '../parts/asked'
 import { reason, tell } from '../shell/notice'
 import { Page } from '../shell/Shell'
 import { go } from '../state/route'
-import { mayAdminister } from '../state/session'
+import { mayChange } from '../state/session'
 import '../styles/pages.css'
 
 const CHECK_AFTER_MS = 500
@@ -77,6 +77,7 @@ function One({ name }: { name: string }): JSX.Element {
 
 function Editor({ name: given, first, hash, onSaved }: { name: string; first: string; hash: string; onSaved: (name: string) => void }): JSX.Element {
   const name = useSignal(given || 'mine.yml')
+  const may = mayChange(name.value.trim())
   const text = useSignal(first)
   const note = useSignal('')
   const span = useSignal(SPANS[1])
@@ -87,7 +88,7 @@ function Editor({ name: given, first, hash, onSaved }: { name: string; first: st
     call<SavedView>('PUT', `/rule-files/${encodeURIComponent(name.value.trim())}`, { text: text.value, before: hash, last, note: note.value.trim(), dry_run: dry })
   useEffect(() => {
     rehearsed.value = null
-    if (!mayAdminister.peek()) return undefined
+    if (!may) return undefined
     const timer = setTimeout(() => put('0s', true).then((found) => (problems.value = found.problems), (error: unknown) => (problems.value = [reason(error)])), CHECK_AFTER_MS)
     return () => clearTimeout(timer)
   }, [text.value, name.value])
@@ -117,7 +118,7 @@ function Editor({ name: given, first, hash, onSaved }: { name: string; first: st
         void run(rehearsed.value === null)
       }}
     >
-      <Verdict title={faults.length > 0 ? t('rulefile.faults', { n: faults.length }) : text.value === first ? given || t('rulefile.new') : t('rulefile.changed')} lead={mayAdminister.value ? t('rulefile.lead') : t('access.admins')} />
+      <Verdict title={faults.length > 0 ? t('rulefile.faults', { n: faults.length }) : text.value === first ? given || t('rulefile.new') : t('rulefile.changed')} lead={may ? t('rulefile.lead') : t('access.teams')} />
       {!given && (
         <label class="field narrow">
           <span>{t('rulefile.name')}</span>
@@ -126,12 +127,12 @@ function Editor({ name: given, first, hash, onSaved }: { name: string; first: st
       )}
       <label class="field">
         <span>{t('rulefile.text')}</span>
-        <textarea class="input mono" rows={20} spellcheck={false} readOnly={!mayAdminister.value} value={text.value} onInput={(e) => (text.value = e.currentTarget.value)} />
+        <textarea class="input mono" rows={20} spellcheck={false} readOnly={!may && given !== ''} value={text.value} onInput={(e) => (text.value = e.currentTarget.value)} />
       </label>
       <div role="status" class="lint">
         {faults.length > 0 ? <ul class="wrong">{faults.map((p) => <li key={p}>{p}</li>)}</ul> : problems.value !== null && <p class="muted">{t('scenario.good')}</p>}
       </div>
-      {mayAdminister.value && (
+      {may && (
         <>
           <div class="ask-row">
             <div class="seg" role="group" aria-label={t('rulefile.span')}>

@@ -12,7 +12,7 @@ import { evaluated, standing, type RuleGroup, type RuleList, type RuleRow } from
 import { Mark } from '../shell/Mark'
 import { reason } from '../shell/notice'
 import { Page } from '../shell/Shell'
-import { mayAdminister } from '../state/session'
+import { mayMake } from '../state/session'
 import RuleFile from './RuleFile'
 import '../styles/pages.css'
 
@@ -30,7 +30,7 @@ function Files(): JSX.Element | null {
     <section class="block">
       <div class="section-head">
         <h2>{t('rulefile.own')}</h2>
-        {mayAdminister.value && <a class="btn" href="/rules/new">{t('rulefile.new')}</a>}
+        {mayMake.value && <a class="btn" href="/rules/new">{t('rulefile.new')}</a>}
       </div>
       {files.length === 0 && <p class="muted">{t('rulefile.noneYet')}</p>}
       <ul class="list">

@@ -13,6 +13,11 @@ const RANK: Record<Role, number> = { viewer: 0, operator: 1, admin: 2 }
 
 export const mayOperate = computed(() => RANK[user.value?.role ?? 'viewer'] >= RANK.operator)
 export const mayAdminister = computed(() => user.value?.role === 'admin')
+/** Whether a schedule, policy or rule file of that name may be changed: by an admin, or as the own team's. */
+export const mayChange = (name: string): boolean =>
+  mayAdminister.value || (mayOperate.value && (user.value?.teams ?? []).some((team) => name === team || (name.startsWith(team) && '-._'.includes(name.charAt(team.length)))))
+/** Whether there is any name that one may give to something new. */
+export const mayMake = computed(() => mayAdminister.value || (mayOperate.value && (user.value?.teams ?? []).length > 0))
 
 export async function loadSession(): Promise<void> {
   try {

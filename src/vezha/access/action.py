@@ -57,6 +57,7 @@ class Action(Enum):
     INCIDENT_JUDGE = "incident.judge"
     ONCALL_READ = "oncall.read"
     ONCALL_CHANGE = "oncall.change"
+    TEAM_CHANGE = "team.change"
     ONCALL_OVERRIDE = "oncall.override"
     CALENDAR_CHANGE = "calendar.change"
     CALENDAR_FETCH = "calendar.fetch"
@@ -105,6 +106,7 @@ class ActionRule:
     """Who may: from `role` upwards, or anyone where it is None.
 
     `changes` says that doing it alters something, so that each time stands in the audit.
+    `own_role` is enough where the thing is of the subject's own team (`access.ownership`).
     `before_password` says that a person who still has to change the first password may do it.
     """
 
@@ -113,6 +115,7 @@ class ActionRule:
     about: str
     changes: bool = False
     before_password: bool = False
+    own_role: Role | None = None
 
 
 def _rules() -> tuple[ActionRule, ...]:
@@ -144,7 +147,7 @@ def _rules() -> tuple[ActionRule, ...]:
         rule(a.SAMPLES_DELETE, admin, "delete samples", changes=True),
         rule(a.HEARTBEAT_BEAT, anyone, "say that a job ran, by its own token"),
         rule(a.RULE_READ, viewer, "see rules"),
-        rule(a.RULE_CHANGE, admin, "change rules", changes=True),
+        rule(a.RULE_CHANGE, admin, "change rules", changes=True, own_role=operator),
         rule(a.ALERT_READ, viewer, "see alerts"),
         rule(a.ALERT_WRITE, operator, "send alerts from other tools"),
         rule(a.RELEASE_PUBLISH, admin, "make keys and publish what they signed", changes=True),
@@ -162,7 +165,14 @@ def _rules() -> tuple[ActionRule, ...]:
         rule(a.CHECKLIST_RUN, operator, "do a checklist", changes=True),
         rule(a.INCIDENT_JUDGE, operator, "say which change caused an incident", changes=True),
         rule(a.ONCALL_READ, viewer, "see who is on call, schedules, policies, teams"),
-        rule(a.ONCALL_CHANGE, admin, "change schedules, policies, teams", changes=True),
+        rule(
+            a.ONCALL_CHANGE,
+            admin,
+            "change schedules and policies",
+            changes=True,
+            own_role=operator,
+        ),
+        rule(a.TEAM_CHANGE, admin, "change teams and who is in them", changes=True),
         rule(a.ONCALL_OVERRIDE, operator, "stand in for somebody on call", changes=True),
         rule(a.CALENDAR_CHANGE, operator, "make or end a calendar's address", changes=True),
         rule(a.CALENDAR_FETCH, anyone, "fetch a calendar, by its own secret"),

@@ -15,6 +15,7 @@ class Reason(Enum):
     ALLOWED = "allowed"
     NOT_SIGNED_IN = "not_signed_in"
     ROLE_TOO_LOW = "role_too_low"
+    NOT_YOUR_TEAMS = "not_your_teams"
     ONLY_LOOKING = "only_looking"
     MUST_CHANGE_PASSWORD = "must_change_password"  # noqa: S105 - an error code
 

@@ -21,6 +21,7 @@ from starlette.websockets import WebSocket
 from vezha.access import ACTIONS, AccessError, Subject, decide
 from vezha.access.audit import REFUSED, append_audit
 from vezha.access.decision import Decision, Reason
+from vezha.access.ownership import asks_whose, decide_owned
 from vezha.access.subject import SubjectKind
 from vezha.api import body, limits
 from vezha.api.authentication import authenticate, origin_of
@@ -28,6 +29,7 @@ from vezha.api.cookie import is_cross_site, is_foreign_origin
 from vezha.api.errors import ApiError, ConflictError, InvalidError, NotFoundError
 from vezha.api.route import Call, Route
 from vezha.api.services import Services
+from vezha.incidents.oncall.rows import read_teams
 
 _log = structlog.get_logger("vezha.api")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -103,6 +105,9 @@ async def _serve(route: Route, request: Request, services: Services, request_id:
     if caller.by_cookie and is_cross_site(request.method, request.headers, origin_of(request)):
         raise ApiError(403, "cross_site", "Another site's page sent this request; it is refused.")
     decision = decide(caller.subject, route.action)
+    if asks_whose(decision, caller.subject, route.action):
+        name = str(request.path_params.get("name", ""))
+        decision = await run_in_thread(services, _owned, services, caller.subject, route, name)
     if not decision.allowed:
         await _note_refused(services, caller.subject, route, decision)
         raise _refused(decision)
@@ -120,6 +125,13 @@ async def _serve(route: Route, request: Request, services: Services, request_id:
     if ACTIONS[route.action].changes and not call.audited:
         await run_in_thread(services, _audit_after, call)
     return answer(result, route.status)
+
+
+def _owned(services: Services, subject: Subject, route: Route, name: str) -> Decision:
+    """The decision about a thing by its name, which the route's path has."""
+    with services.ledger.read() as connection:
+        teams = {team.name: team.members for team in read_teams(connection)}
+    return decide_owned(subject, route.action, name, teams)
 
 
 async def _read(route: Route, request: Request, call: Call) -> None:

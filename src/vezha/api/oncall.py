@@ -402,7 +402,10 @@ def remove_schedule(call: Call) -> None:
 
 def _given(call: Call, name: str) -> dict[str, Any]:
     document: dict[str, Any] = msgspec.to_builtins(call.body)
-    document["name"] = document.get("name") or name
+    if document.get("name") not in (None, "", name):
+        # who may change one name must not reach another by it
+        raise InvalidError(f"The name in the body is not {name}, which the path says.", "name")
+    document["name"] = name
     return document
 
 
@@ -650,8 +653,8 @@ ROUTES = (
     Route("GET", "/api/v1/oncall/calendar/{secret}", Action.CALENDAR_FETCH, read_calendar,
           "A calendar (iCalendar), by the secret in its address."),
     Route("GET", "/api/v1/teams", Action.ONCALL_READ, teams, "All teams.", result=TeamsView),
-    Route("PUT", "/api/v1/teams/{name}", Action.ONCALL_CHANGE, put_team,
+    Route("PUT", "/api/v1/teams/{name}", Action.TEAM_CHANGE, put_team,
           "Make or change a team.", body=TeamBody, result=TeamBody),
-    Route("DELETE", "/api/v1/teams/{name}", Action.ONCALL_CHANGE, remove_team,
+    Route("DELETE", "/api/v1/teams/{name}", Action.TEAM_CHANGE, remove_team,
           "Forget a team.", status=204),
 )  # fmt: skip

@@ -28,6 +28,8 @@ def actions_table() -> str:
     for action in Action:
         rule = ACTIONS[action]
         role = rule.role.value if rule.role else "anyone"
+        if rule.own_role is not None:
+            role += f"; of the own team: {rule.own_role.value}"
         audited = "yes" if rule.changes else ""
         lines.append(f"| `{action.value}` | {role} | {rule.about} | {audited} |")
     return "\n".join(lines) + "\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 import anyio.to_thread
@@ -16,9 +16,11 @@ from vezha.access.subject import SubjectKind
 from vezha.api import limits
 from vezha.api.authentication import origin_of
 from vezha.api.cookie import read_cookie, set_cookie, set_eyes_cookie
-from vezha.api.dispatch import answer
+from vezha.api.dispatch import answer, run_in_thread
 from vezha.api.errors import ApiError, InvalidError, NotFoundError, UnavailableError
 from vezha.api.route import Call, Route
+from vezha.incidents.oncall.rows import read_teams
+from vezha.incidents.oncall.team import Team
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
 _Password = Annotated[str, msgspec.Meta(min_length=1, max_length=1_024)]
@@ -41,6 +43,7 @@ class PasswordBody(msgspec.Struct, forbid_unknown_fields=True):
 class UserView(msgspec.Struct):
     """Who is signed in. `kind` is user or token.
 
+    `teams` are those that the person is in, whose own things an operator may change.
     `seen_by` is the administrator who sees the pages as this person or role, else empty.
     """
 
@@ -49,6 +52,7 @@ class UserView(msgspec.Struct):
     must_change_password: bool
     kind: str
     seen_by: str = ""
+    teams: list[str] = []
 
 
 class EyesBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -64,8 +68,8 @@ class SessionView(msgspec.Struct):
     user: UserView
 
 
-def view_of(subject: Subject) -> SessionView:
-    """A subject as the API shows it."""
+def view_of(subject: Subject, teams: Sequence[Team] = ()) -> SessionView:
+    """A subject as the API shows it; *teams* are all that there are."""
     assert subject.role is not None
     return SessionView(
         UserView(
@@ -74,6 +78,7 @@ def view_of(subject: Subject) -> SessionView:
             subject.must_change_password,
             subject.kind.value,
             subject.seen_by,
+            [team.name for team in teams if subject.name in team.members],
         )
     )
 
@@ -111,7 +116,14 @@ async def read_session(call: Call) -> SessionView:
     """Who is signed in. A browser asks when it opens a page, which then wants the fleet."""
     if call.services.hub is not None and call.subject.kind is SubjectKind.USER:
         call.services.hub.expect()
-    return view_of(call.subject)
+    return view_of(call.subject, await run_in_thread(call.services, _teams, call))
+
+
+def _teams(call: Call) -> list[Team]:
+    if call.subject.kind is not SubjectKind.USER:
+        return []
+    with call.services.ledger.read() as connection:
+        return read_teams(connection)
 
 
 def see_as(call: Call) -> Response:
@@ -160,7 +172,9 @@ async def _hashing(call: Call, work: Callable[[], SignedIn]) -> SignedIn:
 
 
 def _signed_in(call: Call, signed_in: SignedIn) -> Response:
-    response = answer(view_of(signed_in.subject), 200)
+    with call.services.ledger.read() as connection:
+        teams = read_teams(connection)
+    response = answer(view_of(signed_in.subject, teams), 200)
     max_age_s = (signed_in.expires_ms - call.services.now_ms()) // 1000
     _add_cookie(call, response, signed_in.secret, max_age_s)
     response.headers.append("set-cookie", set_eyes_cookie(""))

@@ -53,7 +53,7 @@ def test_a_browser_signs_in_works_and_signs_out(tower: Tower) -> None:
     browser = tower.browser("ivan")
     assert browser.get("/api/v1/session").json()["user"] == {
         "name": "ivan", "role": "operator", "must_change_password": False, "kind": "user",
-        "seen_by": "",
+        "seen_by": "", "teams": [],
     }  # fmt: skip
     assert browser.delete("/api/v1/session").status_code == 204
     assert browser.get("/api/v1/session").status_code == 401

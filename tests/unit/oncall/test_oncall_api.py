@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from vezha.access import SYSTEM, Role, Subject, SubjectKind
 from vezha.access.token import create_token
-from vezha.api import contacts, incidents, notify, oncall
+from vezha.access.user import add_user
+from vezha.api import contacts, incidents, notify, oncall, session
 from vezha.api.app import make_app
 from vezha.api.services import Services
 from vezha.cli import contact as contact_command
@@ -234,3 +235,54 @@ def test_the_command_line(house: House, tmp_path: Path) -> None:
     assert "quiet 22:00-07:00 below critical" in run(people, "list")
     assert "did not take it" in run(people, "test", "olena", "home", code=1)
     assert "not reached by home" in run(people, "remove", "olena", "home")
+
+
+def signed_in(house: House, name: str) -> TestClient:
+    """A browser of somebody who is an operator; tokens are in no team."""
+    add_user(house.ledger, SYSTEM, name, Role.OPERATOR, house.now_ms(), password="a long password")
+    services = Services(house.ledger, house.world, extra={notify.FILE: str(house.settings)})
+    made = TestClient(make_app(services, (*ROUTES, *session.ROUTES)), base_url="https://v.test")
+    answer = made.post("/api/v1/session", json={"name": name, "password": "a long password"})
+    assert answer.status_code == 200, answer.text
+    return made
+
+
+def test_an_operator_changes_the_own_teams_things_and_no_others(house: House) -> None:
+    admin = client(house, Role.ADMIN)
+    iryna = signed_in(house, "iryna")
+    assert admin.put("/api/v1/teams/web", json={"members": ["iryna"]}).status_code == 200
+    assert iryna.get("/api/v1/session").json()["user"]["teams"] == ["web"]
+    layer = {"name": "w", "people": ["olena"], "rotation": "weekly", "start": "2023-11-13T09:00"}
+    policy = {"steps": [{"targets": ["schedule:web-main"]}]}
+    assert iryna.put(f"{ONCALL}/schedules/web-main", json={"layers": [layer]}).status_code == 200
+    assert iryna.put(f"{ONCALL}/policies/web", json=policy).status_code == 200
+    for path, body in (
+        ("schedules/db", {"layers": [layer]}),
+        ("schedules/other", {"layers": [layer]}),
+        ("policies/db", policy),
+    ):
+        refused = iryna.put(f"{ONCALL}/{path}", json=body)
+        assert refused.status_code == 403
+        assert refused.json()["error"]["code"] == "not_your_teams"
+        assert (
+            "iryna is in web, and may change what is named web-…"
+            in refused.json()["error"]["message"]
+        )
+        assert iryna.delete(f"{ONCALL}/{path}").status_code == 403
+    # nor by another name in the body, nor by joining a team
+    other = iryna.put(f"{ONCALL}/schedules/web-x", json={"layers": [layer], "name": "db"})
+    assert (other.status_code, other.json()["error"]["field"]) == (400, "name")
+    join = iryna.put("/api/v1/teams/db", json={"members": ["iryna"]})
+    assert (join.status_code, join.json()["error"]["code"]) == (403, "role_too_low")
+    assert iryna.delete(f"{ONCALL}/policies/web").status_code == 204
+    with house.ledger.read() as connection:
+        rows = connection.execute(
+            select(audit.c.target, audit.c.outcome).where(
+                audit.c.actor == "iryna", audit.c.action == "oncall.change"
+            )
+        ).all()
+    assert "web-main" in {r.target for r in rows if r.outcome != "refused"}
+    assert sum(r.outcome == "refused" for r in rows) == 6
+    # out of the team, out of its things
+    assert admin.put("/api/v1/teams/web", json={"members": []}).status_code == 200
+    assert iryna.delete(f"{ONCALL}/schedules/web-main").status_code == 403
