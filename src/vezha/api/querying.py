@@ -129,7 +129,7 @@ class Querying:
         left_s = limit_s - (self._world.clock.monotonic() - began_s)
         return await self.run(
             lambda cancelled: self._kept(question, lambda: workers.ask(question, cancelled)),
-            text, timeout_s=max(0.001, left_s), gone=gone, heavy=True,
+            text, timeout_s=max(0.001, left_s), gone=gone, heavy=True, told_s=limit_s,
         )  # fmt: skip
 
     def _kept(self, question: Question, find: Callable[[], Packed]) -> Packed:
@@ -174,12 +174,14 @@ class Querying:
         timeout_s: float | None = None,
         gone: Callable[[], Any] | None = None,
         heavy: bool = False,
+        told_s: float = 0.0,
     ) -> T:
         """Run *work(cancelled)* in a thread of the lane; *text* is for the log.
 
         *gone* is an awaitable function that returns when the client hung up; then, or when time
-        is up, `cancelled()` becomes true and the thread ends soon. Raises `ApiError` in the
-        words of Prometheus's API.
+        is up, `cancelled()` becomes true and the thread ends soon; *told_s* is the limit that
+        people know, where *timeout_s* is what is left of it. Raises `ApiError` in the words of
+        Prometheus's API.
         """
         lane = self._heavy if heavy else self._light
         if lane.is_full:
@@ -213,8 +215,11 @@ class Querying:
             if outcome == "cancelled":
                 raise ApiError(499, "canceled", "The client hung up.", error_type="canceled")
             raise ApiError(
-                503, "timeout", f"The query took longer than {limit_s:g} s.", error_type="timeout"
-            )
+                503, "timeout",
+                f"The query took longer than {told_s or limit_s:g} s (query.timeout_s, or what was "
+                "asked for).",
+                error_type="timeout",
+            )  # fmt: skip
         except asyncio.CancelledError:
             stop.set()
             outcome = "cancelled"

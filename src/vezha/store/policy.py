@@ -35,9 +35,9 @@ class Policy:
     hours_s: float
 
     def tiers_ms(self, age_s: float) -> tuple[int, ...]:
-        """Roll-ups that are kept of what is so old; the longest first."""
+        """Roll-ups that are kept of what is so old (negative: of what is to come); the longest first."""
         kept = {3_600_000: self.hours_s, 60_000: self.minutes_s, 10_000: self.ten_seconds_s}
-        return tuple(tier for tier, keep_s in kept.items() if keep_s > age_s)
+        return tuple(tier for tier, keep_s in kept.items() if keep_s > max(age_s, 0.0))
 
     @property
     def longest_s(self) -> float:

@@ -18,7 +18,7 @@ import structlog
 from vezha.model.columns import Matcher, Refs, Selection, SeriesData, TooManySamples
 from vezha.model.labels import Labels
 from vezha.store import slab as slab_words
-from vezha.store.days import CELL, FLUSH, MAX_TS, MIN_TS, DayFile, day_of
+from vezha.store.days import CELL, FLUSH, MAX_TS, MIN_TS, DayFile, day_name, day_of
 from vezha.store.errors import StoreCorrupt
 from vezha.store.gather import Gathering
 from vezha.store.gather_tile import Wanted, gather_tile
@@ -167,6 +167,7 @@ class Reading:
             refs = plan.match.refs[np.array(order)]
             data = without_deleted(data, refs, self._tombstones)
         data.notes["tiles"], data.notes["bytes_read"] = looking.tiles, looking.bytes_read
+        _warn(data, looking)
         if looking.rolled:
             data.notes["resolution"] = {f"{t // 1000} s": n for t, n in looking.rolled.items()}
         else:
@@ -241,13 +242,15 @@ class Reading:
             raise TooManySamples(f"the selection has more than {selection.samples_max} samples")
         order = plan.match.sorted(found.tolist())
         places = np.array(order, np.int64)
-        return SeriesData(
+        data = SeriesData(
             plan.labels(order),
             newest.ts[places],
             newest.values[places],
             np.arange(len(order) + 1, dtype=np.int64),
             notes={"tiles": tiles, "bytes_read": looking.bytes_read},
         )
+        _warn(data, looking)
+        return data
 
     def _flat(self, plan: _Plan) -> FlatLayouts:
         flat = plan.flat
@@ -347,6 +350,8 @@ class Reading:
                     tiles[number] = self._open(day, number, blob)
                 if looking is not None and isinstance(blob, bytes):
                     looking.bytes_read += len(blob)
+                if looking is not None and blob is not None and tiles[number] is None:
+                    looking.damaged.add(day.day)
             if len(blobs) == len(missing):
                 break
             # a merge replaced tiles between looking and fetching: look again
@@ -489,6 +494,15 @@ class Reading:
         """See `SampleSource.label_values`."""
         found = self.series(matchers, start_ms, end_ms)
         return sorted({value for labels in found for n, value in labels if n == name})
+
+
+def _warn(data: SeriesData, looking: Looking) -> None:
+    """Say in the answer that some of it is missing."""
+    if looking.damaged:
+        days = ", ".join(day_name(day).removesuffix(".db") for day in sorted(looking.damaged))
+        data.notes["warning"] = (
+            f"samples of {days} are missing: a tile is damaged; see `vezha store check`"
+        )
 
 
 def _spans_of(plan: _Plan, slabs: list[Slab]) -> I64:

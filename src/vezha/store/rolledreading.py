@@ -38,7 +38,7 @@ _NO_SPANS: I64 = np.empty((0, 2), np.int64)
 class Looking:
     """One selection's way through the days: which of which partition, with which tiers of roll-ups; the planes of
     the answer's rows; spans of the head, which a roll-up must not overlap; and what was used, with
-    the bytes that came from the files and not from the cache."""
+    the bytes that came from the files and not from the cache, and the days of damaged tiles."""
 
     start: int
     end: int
@@ -49,6 +49,7 @@ class Looking:
     spans: I64 = field(default_factory=lambda: _NO_SPANS)
     tiles: int = 0
     bytes_read: int = 0
+    damaged: set[int] = field(default_factory=set)
     rolled: dict[int, int] = field(default_factory=dict)
 
 

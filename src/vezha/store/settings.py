@@ -120,14 +120,20 @@ class StoreSettings:
 
     def for_ever(self) -> StoreSettings:
         """The same where nothing expires: for commands, as retention is the server's business."""
+
+        def longer(kept_s: float) -> float:
+            return FOR_EVER_S if kept_s else 0.0  # what is not made at all is not made here either
+
         policies = tuple(
-            replace(p, samples_s=FOR_EVER_S, minutes_s=FOR_EVER_S, hours_s=FOR_EVER_S)
+            replace(
+                p, samples_s=FOR_EVER_S, minutes_s=longer(p.minutes_s), hours_s=longer(p.hours_s)
+            )
             for p in self.policies
         )
         return replace(
             self,
             policies=policies,
             retention_s=FOR_EVER_S,
-            retention_1m_s=FOR_EVER_S,
-            retention_1h_s=FOR_EVER_S,
+            retention_1m_s=longer(self.retention_1m_s),
+            retention_1h_s=longer(self.retention_1h_s),
         )

@@ -274,9 +274,9 @@ def test_a_query_over_its_time_is_answered_with_503_and_stops() -> None:
         seen.append(stop())
 
     async def scenario() -> None:
-        await querying.run(work, "slow", timeout_s=0.05)
+        await querying.run(work, "slow", timeout_s=0.05, told_s=3.0)
 
-    with pytest.raises(ApiError) as caught:
+    with pytest.raises(ApiError, match=r"longer than 3 s \(query.timeout_s") as caught:
         asyncio.run(scenario())
     assert (caught.value.status, caught.value.error_type) == (503, "timeout")
     source.gate.set()

@@ -9,6 +9,7 @@ import numpy as np
 from tests.unit.store.conftest import T0_MS, Bench, schema_of
 
 from vezha.model.labels import metric
+from vezha.query import Engine
 from vezha.store.days import day_of
 
 HOUR_MS = 3_600_000
@@ -69,6 +70,11 @@ def test_a_damaged_tile_costs_itself_only(bench: Bench, tmp_path: Path) -> None:
     found = bench.read("cpu")["db-1"]
     assert len(found) == 250
     assert bench.store.stats()["corrupt_tiles"] == 1
+    for query in ("count_over_time(cpu[1h])", "cpu"):
+        result = Engine(bench.store).instant(query, START_MS + 20 * 60_000)
+        (warning,) = result.warnings
+        assert warning.endswith("missing: a tile is damaged; see `vezha store check`")
+    assert Engine(bench.store).instant("cpu", START_MS + 55 * 60_000).warnings == []
     _quiet_down(bench)
     assert bench.read("cpu", START_MS - 1, START_MS + HOUR_MS - 1)["db-1"] == found
     assert bench.store.stats()["merges"] == 5

@@ -234,6 +234,7 @@ def test_the_command_shows_days_and_policies(tmp_path: Path) -> None:
     compacted = CliRunner().invoke(app, ["compact", "--state", str(tmp_path)])
     assert compacted.exit_code == 0, compacted.output
     assert {d.policy for d in stat(str(tmp_path / "store"))} == {"", "ci"}
+    assert not (tmp_path / "store/kept/ci/rolled/3600s").exists()  # its policy makes none
     wrong = tmp_path / "settings.toml"
     wrong.write_text(wrong.read_text().replace("{job", "{{job"))
     refused = CliRunner().invoke(app, ["stat", "--state", str(tmp_path)])
