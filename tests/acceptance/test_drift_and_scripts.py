@@ -3,12 +3,12 @@ wrote."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import pwd
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from tests.launched import LaunchedAgent, Publisher, wait_until
 from tests.running import RunningVezha
 
 from vezha.agent.zipapp import build_bytes
+from vezha.cli.app import run
 
 pytestmark = [
     pytest.mark.acceptance,
@@ -52,12 +53,11 @@ class Scene:
         wait_until(condition, seconds, lambda: self.server.told() + self.agent.log())
 
     def vezha(self, *words: str, code: int = 0) -> str:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "vezha", *words], capture_output=True, text=True,
-            env={**os.environ, "VEZHA_STATE": str(self.server.state)}, timeout=300, check=False,
-        )  # fmt: skip
-        assert done.returncode == code, f"{words}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            done = run([*words, "--state", str(self.server.state)])
+        assert done == code, f"{words}\n{out.getvalue()}"
+        return out.getvalue()
 
     def close(self) -> None:
         self.agent.stop()
@@ -105,11 +105,11 @@ def test_a_checklist_runs_a_script_and_shows_what_it_wrote(scene: Scene) -> None
     for who, state, code in (("world", "proven", 0), ("nobody", "failed", 1)):
         out = scene.vezha("checklist", "run", "greet", "--set", "host=one", "--set", f"who={who}",
                           "--json")  # fmt: skip
-        run = str(json.loads(out)["id"])
+        number = str(json.loads(out)["id"])
         scene.wait(lambda: "script" in scene.publisher.running("one").capabilities)
-        assert f"runs with who={who}" in scene.vezha("checklist", "script", run, "1")
-        begun = json.loads(scene.vezha("checklist", "script", run, "1", "--yes", "--json"))
+        assert f"runs with who={who}" in scene.vezha("checklist", "script", number, "1")
+        begun = json.loads(scene.vezha("checklist", "script", number, "1", "--yes", "--json"))
         scene.vezha("rollout", "wait", str(begun["rollout_id"]), "--timeout", "4m", code=code)
-        shown = json.loads(scene.vezha("checklist", "show", run, "--json"))
+        shown = json.loads(scene.vezha("checklist", "show", number, "--json"))
         (host,) = shown["checklist_steps"][0]["went"]["hosts"]
         assert (host["state"], host["exit_code"], host["output"]) == (state, code, f"hello {who}\n")

@@ -90,7 +90,7 @@ function Mend({ host, onClose, onDone }: { host: string; onClose: () => void; on
         {wrong.value && <p class="wrong" role="alert">{wrong.value}</p>}
         <div class="dialog-foot">
           <button type="button" class="btn" onClick={onClose}>{t('cancel')}</button>
-          <button class="btn strong" disabled={shown.value === null || lacks.length > 0}>{t('drift.mend')}</button>
+          <button class="btn strong" disabled={shown.value === null || lacks.length > 0}>{t('drift.begin')}</button>
         </div>
       </form>
     </Dialog>

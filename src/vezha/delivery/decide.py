@@ -45,6 +45,8 @@ class View:
     """Which hosts went back too often for what is not the version's fault."""
     pace: Pace = field(default=Pace(1.0, ""))
     judgements: Sequence[tuple[Gate, Judgement]] = ()
+    leaves_nothing: bool = False
+    """A script: what it did is not taken back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ def decide(view: View) -> Decision:
 def _back(view: View) -> Decision:
     if view.going_back or view.in_flight:
         return _NOTHING
+    if view.leaves_nothing:
+        return Decision(Event.TAKEN_BACK, "", "what ran has ended; nothing is left to take back")
     sentence = "all hosts that are there run what they ran before"
     if view.keeping:
         sentence = f"{sentence}; a newer rollout has {view.keeping} of them"

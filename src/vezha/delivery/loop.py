@@ -285,6 +285,7 @@ class Delivery:
             if not situation.is_last or situation.phase is Phase.OPENING
             else Pace(factor, ""),
             judged.judgements,
+            leaves_nothing=situation.kind is Kind.SCRIPT,
         )
 
     def _still_to_go_back(self, situation: Situation) -> int:

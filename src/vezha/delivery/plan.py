@@ -94,7 +94,7 @@ def make_plan(
     """The plan as a document. Raises SpecError where nobody would get it."""
     if wanted.to.sha256 in wanted.quarantined and not wanted.policy.forced:
         raise SpecError(
-            f"{wanted.to.target} is in quarantine: hosts went back from it; publish a mended "
+            f"version {wanted.to.target} is in quarantine: hosts went back from it; publish a mended "
             "version, or set policy.forced to offer it all the same"
         )
     excluded: list[list[Any]] = []

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, select
 
 from vezha.delivery import change as change_states
 from vezha.delivery.attempt import State as AttemptState
+from vezha.delivery.change import Kind
 from vezha.delivery.decide import Decision
 from vezha.delivery.rollout import Event, State
 from vezha.delivery.rollout import step as rollout_step
@@ -74,7 +75,9 @@ def transit(
     if event in (Event.TAKE_BACK, Event.ABORT):
         values.update(wish="run", wish_by="")
         _end_waiting(connection, situation, decision)
-    if event is Event.TAKE_BACK and decision.code != "by_hand":
+    blames = event is Event.TAKE_BACK and decision.code != "by_hand"
+    # a script that found something, or was given the wrong parameters, is not a bad version
+    if blames and situation.kind is not Kind.SCRIPT:
         add_quarantine(
             connection, sha256=situation.plan.to.sha256, host_id=0, kind=situation.change.kind,
             target=situation.plan.to.target, reason=decision.code, detail=decision.sentence,

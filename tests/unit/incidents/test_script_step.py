@@ -32,6 +32,7 @@ from vezha.incidents.checklists.script import (
 from vezha.incidents.errors import AnswerError, ChecklistError, WrongState
 from vezha.ledger import Ledger
 from vezha.ledger.tables import change, running
+from vezha.testing.fleet.changes import Behaviour
 from vezha.testing.fleet.field import Field
 
 TEXT = """---
@@ -135,6 +136,25 @@ def test_a_second_person_says_yes_first(field: Field) -> None:
         answer_plan(connection, made.change_id or 0, user="bob", role=Role.OPERATOR, **words)
     assert field.run(
         field.loop(), 60, until=lambda: state_of(field, made.rollout_id or 0) == "done"
+    )
+
+
+def test_a_script_that_fails_may_be_run_again(field: Field) -> None:
+    """Unlike a bad version: it may have found something, or was given the wrong parameters."""
+    field.publish("2", Behaviour("failed", "exit_code"), kind="script", **CUSTOM)
+    run = begun(field)
+    made = ran(field, run)
+    ended = field.run(
+        field.loop(), 90, until=lambda: state_of(field, made.rollout_id or 0) == "reverted"
+    )
+    assert ended
+    (result,) = results(field, run).values()
+    assert result["hosts"][0]["state"] == "failed"
+    assert "nothing is left to take back" in result["reason"]
+    field.behaviours.clear()
+    again = ran(field, run)
+    assert field.run(
+        field.loop(), 90, until=lambda: state_of(field, again.rollout_id or 0) == "done"
     )
 
 
