@@ -42,7 +42,7 @@ groups:
         labels: {severity: critical}
         vezha: {tripwire: true, no_data: resolve}
       - alert: BenchCpu
-        expr: 1 - avg by (instance) (rate(node_cpu_seconds_total{mode="idle"}[2s])) > 0.9
+        expr: 1 - avg by (instance) (rate(node_cpu_seconds_total{mode="idle", instance="cpu"}[2s])) > 0.9
         labels: {severity: critical}
         vezha: {tripwire: true, no_data: resolve}
 """
