@@ -21,6 +21,7 @@ NOUNS: dict[str, str] = {
     "store": "Look at, check, mend, move the stored samples.",
     "promql": "Ask in PromQL; run PromQL test scripts.",
     "rule": "Alert and recording rules: check, test, rehearse.",
+    "alert": "Alerts as they are now, and what became of them.",
     "check": "Checks from outside: list, run, lint, make tokens.",
     "incident": "Incidents: list, show, take, snooze, merge, split, undo.",
     "load": "Load: predictability, forecasts, what fills up, calm windows.",

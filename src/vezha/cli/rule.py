@@ -61,11 +61,12 @@ def check(
     rules = [rule for group in loaded.groups for rule in group.rules]
     alerts = sum(isinstance(rule, AlertRule) for rule in rules)
     faults = sum(len(t) for t in loaded.problems.values())
+    wires, refused = compile_groups(loaded.groups)
     typer.echo(
         f"{len(paths)} files: {alerts} alerts and {len(rules) - alerts} recording rules "
-        f"in {len(loaded.groups)} groups, {faults} faults."
+        f"in {len(loaded.groups)} groups, {faults} faults"
+        + (f", {len(refused)} that cannot be tripwires." if refused else ".")
     )
-    wires, refused = compile_groups(loaded.groups)
     for name, why in refused.items():
         typer.echo(f'rule "{name}" cannot be a tripwire because {why}.', err=True)
     if wires:
