@@ -3,7 +3,7 @@ import { useSignal } from '@preact/signals'
 import type { JSX } from 'preact'
 import { post } from '../api/client'
 import type { HandoverItemView, HandoverView, NowView, OnCallView, PoliciesView, SchedulesView, ShiftsView, TeamsView } from '../api/schema'
-import { clock, day, duration, moment, t } from '../i18n'
+import { clock, day, duration, language, moment, t } from '../i18n'
 import { Show, useAsked, useTitle, Verdict } from '../parts/asked'
 import { localTime } from '../parts/localtime'
 import { useNow } from '../parts/now'
@@ -211,7 +211,7 @@ function Handovers({ name }: { name: string }): JSX.Element {
 const LISTS = ['look_at', 'open', 'silenced', 'changed', 'fragile'] as const
 
 function Handover({ schedule }: { schedule: string }): JSX.Element {
-  const asked = useAsked<HandoverView>(`/oncall/schedules/${encodeURIComponent(schedule)}/handover`, EVERY_MS)
+  const asked = useAsked<HandoverView>(`/oncall/schedules/${encodeURIComponent(schedule)}/handover?language=${language()}`, EVERY_MS)
   return (
     <Show of={asked}>
       {(page) => (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from sqlalchemy import Connection, select
@@ -207,6 +207,13 @@ class HandoverQuery(msgspec.Struct):
 
     schedule: str = ""
     limit: Annotated[int, msgspec.Meta(ge=1, le=HANDOVERS_LISTED_MAX)] = 20
+    language: Literal["en", "uk"] = "en"
+
+
+class HandoverPageQuery(msgspec.Struct):
+    """In which language titles and next steps are."""
+
+    language: Literal["en", "uk"] = "en"
 
 
 class HandoverItemView(msgspec.Struct):
@@ -306,18 +313,19 @@ def everyone_now(connection: Connection, now_ms: int) -> list[NowView]:
     ]
 
 
-def item_view(item: Item) -> HandoverItemView:
+def item_view(item: Item, language: str) -> HandoverItemView:
     """A line of a hand-over page as the API shows it."""
     return HandoverItemView(
-        item.kind, item.id, item.title, item.severity, item.state, item.by,
-        seconds(item.since_ms) if item.since_ms else None, seconds(item.until_ms), item.next,
+        item.kind, item.id, item.titled(language), item.severity, item.state, item.by,
+        seconds(item.since_ms) if item.since_ms else None, seconds(item.until_ms),
+        item.advised(language),
     )  # fmt: skip
 
 
-def page_view(page: Page) -> HandoverView:
+def page_view(page: Page, language: str = "en") -> HandoverView:
     """A hand-over page as the API shows it."""
     lists = {
-        name: [item_view(item) for item in getattr(page, name)]
+        name: [item_view(item, language) for item in getattr(page, name)]
         for name in ("look_at", "open", "silenced", "changed", "fragile")
     }
     return HandoverView(
@@ -544,14 +552,16 @@ def escalation_of(call: Call) -> EscalationView:
 def handover(call: Call) -> HandoverView:
     """The page of the shift that runs."""
     name = call.path["name"]
-    return page_view(_read(call, lambda c: current_page(c, name, call.services.now_ms())))
+    page = _read(call, lambda c: current_page(c, name, call.services.now_ms()))
+    return page_view(page, call.query.language)
 
 
 def handovers(call: Call) -> HandoversView:
     """Past hand-overs."""
     query: HandoverQuery = call.query
     found = _read(call, lambda c: list_handovers(c, query.schedule, query.limit))
-    return HandoversView([page_view(Page.from_json(row.page)) for row in found])
+    pages = [page_view(Page.from_json(row.page), query.language) for row in found]
+    return HandoversView(pages)
 
 
 def calendars(call: Call) -> CalendarsView:
@@ -630,7 +640,7 @@ ROUTES = (
     Route("DELETE", "/api/v1/oncall/overrides/{id}", Action.ONCALL_OVERRIDE, end_override,
           "End an override now.", status=204),
     Route("GET", f"{_SCHEDULE}/handover", Action.ONCALL_READ, handover,
-          "What would be handed over now.", result=HandoverView),
+          "What would be handed over now.", query=HandoverPageQuery, result=HandoverView),
     Route("GET", "/api/v1/oncall/handovers", Action.ONCALL_READ, handovers,
           "Past hand-overs.", query=HandoverQuery, result=HandoversView),
     Route("GET", "/api/v1/oncall/policies", Action.ONCALL_READ, policies,

@@ -10,7 +10,7 @@ from vezha.model.severity import Severity
 from vezha.notify.limits import HANDOVER_LINES_MAX
 from vezha.notify.message import Message, show_time
 from vezha.notify.settings import Receiver
-from vezha.notify.words import word
+from vezha.notify.words import is_word, word
 
 _LISTS = ("look_at", "open", "silenced", "changed", "fragile")
 
@@ -59,10 +59,10 @@ def line_of(item: Item, receiver: Receiver) -> str:
     """One line: `#7 db-1: disk full · critical · taken by olena`."""
     say = receiver.language
     number = f"#{item.id} " if item.id and item.kind != "change" else ""
-    parts = [f"{number}{item.title}"]
+    parts = [f"{number}{item.titled(say)}"]
     if item.kind == "change":
         return " · ".join(
-            [*parts, word(say, "change"), item.state, *([item.by] if item.by else [])]
+            [*parts, word(say, "change"), _state(say, item.state), *([item.by] if item.by else [])]
         )
     if item.severity in ("critical", "warning", "info"):
         parts.append(word(say, item.severity))
@@ -75,3 +75,9 @@ def line_of(item: Item, receiver: Receiver) -> str:
     if item.until_ms is not None:
         parts.append(word(say, "ends", time=show_time(item.until_ms, receiver.time_zone)))
     return " · ".join(parts)
+
+
+def _state(language: str, state: str) -> str:
+    """How a change stands or ended, in words; a word of others' tools stays as it is."""
+    name = f"change_{state}"
+    return word(language, name) if is_word(name) else state

@@ -38,6 +38,15 @@ _WORDS: dict[str, dict[str, str]] = {
         "silence_ends": "silence",
         "silenced": "silenced",
         "change": "change",
+        "change_running": "under way",
+        "change_held": "held",
+        "change_done": "done",
+        "change_reverting": "being taken back",
+        "change_reverted": "taken back",
+        "change_cancelled": "cancelled",
+        "change_reported": "reported",
+        "change_success": "succeeded",
+        "change_failure": "failed",
         "updated": "Open",
         "test": "Test",
         "digest": "Digest",
@@ -93,6 +102,15 @@ _WORDS: dict[str, dict[str, str]] = {
         "silence_ends": "тиша",
         "silenced": "приглушено",
         "change": "зміна",
+        "change_running": "триває",
+        "change_held": "зупинена",
+        "change_done": "виконана",
+        "change_reverting": "відкликається",
+        "change_reverted": "відкликана",
+        "change_cancelled": "скасована",
+        "change_reported": "повідомлена",
+        "change_success": "вдалася",
+        "change_failure": "не вдалася",
         "updated": "Відкрито",
         "test": "Перевірка",
         "digest": "Зведення",
@@ -126,6 +144,11 @@ def word(language: str, key: str, **values: object) -> str:
     """One of the fixed words, filled in."""
     text = _WORDS.get(language, _WORDS["en"])[key]
     return text.format(**values) if values else text
+
+
+def is_word(key: str) -> bool:
+    """Whether there is a fixed word of that name."""
+    return key in _WORDS["en"]
 
 
 def lasted(ms: int, language: str) -> str:

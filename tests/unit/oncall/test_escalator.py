@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,11 @@ from sqlalchemy import event, insert, select, update
 from tests.unit.oncall.conftest import House
 
 from vezha.incidents.oncall.escalation import Escalator
-from vezha.incidents.oncall.handover import HandoverClerk, current_page, list_handovers
+from vezha.incidents.oncall.handover import HandoverClerk, Page, current_page, list_handovers
 from vezha.incidents.oncall.person import remove_contact
 from vezha.incidents.oncall.rows import add_override
 from vezha.incidents.views import get_incident, get_timeline
-from vezha.ledger.tables import change, escalation, host
+from vezha.ledger.tables import change, escalation, host, incident_alert
 from vezha.notify import outbox
 from vezha.world import World
 
@@ -224,3 +225,18 @@ def test_what_was_changed_is_handed_over(house: House) -> None:
         )  # fmt: skip
         page = current_page(connection, "db", house.now_ms())
     assert [(i.kind, i.title, i.state) for i in page.changed] == [("change", "web 1.2", "success")]
+
+
+def test_a_hand_over_page_has_ukrainian_words(house: House) -> None:
+    house.clerk.step()
+    house.tell("fired", "db-1", team="db")
+    words = {"vezha_title": "disk full", "vezha_title_uk": "диск заповнений",
+             "vezha_next": "Free room.", "vezha_next_uk": "Звільніть місце."}  # fmt: skip
+    with house.ledger.begin() as connection:
+        connection.execute(update(incident_alert).values(annotations=words))
+        page = current_page(connection, "db", house.now_ms())
+    (item,) = page.open
+    assert (item.titled("uk"), item.advised("uk")) == ("db-1: диск заповнений", "Звільніть місце.")
+    assert item.titled("en") == item.title
+    kept = Page.from_json(json.loads(json.dumps(page.to_json())))
+    assert kept.open[0].titled("uk") == "db-1: диск заповнений"

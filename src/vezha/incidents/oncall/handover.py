@@ -8,7 +8,7 @@ schedule that no policy names sees everything.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -24,14 +24,17 @@ from vezha.incidents.oncall.rows import (
     read_schedules,
     read_teams,
 )
+from vezha.incidents.rows import member_of, read_place
 from vezha.incidents.silence import read_silences
 from vezha.incidents.state import OVER
+from vezha.incidents.words import Member, Place, Words, words_of
 from vezha.ledger import Ledger
 from vezha.ledger.tables import (
     alert_state,
     change,
     handover,
     incident,
+    incident_alert,
     incident_event,
     oncall_shift,
 )
@@ -41,6 +44,8 @@ CURSOR = "oncall.handovers"
 FIRST_LOOK_MS = 7 * 86_400_000
 """How far back "changed" reaches where nobody was on call before."""
 _INCOMPLETE = ("AgentDataIncomplete",)
+INCIDENTS_WORDED_MAX = 400
+"""Incidents of one page whose Ukrainian words are made; the worst and newest come first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,16 @@ class Item:
     since_ms: int = 0
     until_ms: int | None = None
     next: str = ""
+    title_uk: str = ""
+    next_uk: str = ""
+
+    def titled(self, language: str) -> str:
+        """The title in *language*; what has none of its own is the same in all."""
+        return (self.title_uk if language == "uk" else "") or self.title
+
+    def advised(self, language: str) -> str:
+        """What to do next, in *language*."""
+        return (self.next_uk if language == "uk" else "") or self.next
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +125,9 @@ def make_page(
     ]
     rows.sort(key=lambda r: ({"critical": 0, "warning": 1}.get(r.severity, 2), -r.began_ms))
     live = [r for r in rows if r.state not in OVER]
-    loud = [_incident("open", r) for r in live if not r.silent_because]
-    silent = [_incident("silenced", r, by=r.silent_because) for r in live if r.silent_because]
+    words = _words_uk(connection, [r.id for r in rows[:INCIDENTS_WORDED_MAX]])
+    loud = [_incident("open", r, words) for r in live if not r.silent_because]
+    silent = [_incident("silenced", r, words, r.silent_because) for r in live if r.silent_because]
     silences = read_silences(connection, now_ms)
     silent += [
         Item("silence", s.id, ", ".join(map(str, s.matchers)), state=s.state(now_ms), by=s.author,
@@ -119,13 +135,13 @@ def make_page(
         for s in silences
     ]  # fmt: skip
     changed = [
-        _incident("resolved", r, by=r.resolved_by or "")
+        _incident("resolved", r, words, r.resolved_by or "")
         for r in rows
         if r.state == "resolved" and (r.resolved_ms or 0) >= since_ms
     ]
     resolved = len(changed)
     changed += _changes(connection, since_ms)
-    fragile = _fragile(connection, rows, since_ms)
+    fragile = _fragile(connection, rows, since_ms, words)
     return Page(
         schedule, from_person, to_person, now_ms, since_ms,
         loud[:HANDOVER_ITEMS_MAX], silent[:HANDOVER_ITEMS_MAX], changed[:HANDOVER_ITEMS_MAX],
@@ -133,11 +149,28 @@ def make_page(
     )  # fmt: skip
 
 
-def _incident(kind: str, row: Any, by: str = "") -> Item:
+def _incident(kind: str, row: Any, words: Mapping[int, Words], by: str = "") -> Item:
+    uk = words.get(row.id)
     return Item(
         kind, row.id, row.title, row.severity, row.state, by or row.acknowledged_by or "",
-        row.began_ms, row.snoozed_until_ms, row.next,
+        row.began_ms, row.snoozed_until_ms, row.next, uk.title if uk else "", uk.next if uk else "",
     )  # fmt: skip
+
+
+def _words_uk(connection: Connection, ids: Sequence[int]) -> dict[int, Words]:
+    """What incidents are called in Ukrainian, made of their alerts as their rows are in English."""
+    if not ids:
+        return {}
+    members: dict[int, list[Member]] = {}
+    rows = connection.execute(select(incident_alert).where(incident_alert.c.incident_id.in_(ids)))
+    for row in rows:
+        members.setdefault(row.incident_id, []).append(member_of(row))
+    place = read_place(connection) if members else Place()
+    out = {}
+    for id_, found in members.items():
+        live = [m for m in found if m.is_open]
+        out[id_] = words_of(live or found, "uk", place)
+    return out
 
 
 def _changes(connection: Connection, since_ms: int) -> list[Item]:
@@ -158,7 +191,9 @@ def _changes(connection: Connection, since_ms: int) -> list[Item]:
     ]  # fmt: skip
 
 
-def _fragile(connection: Connection, rows: Collection[Any], since_ms: int) -> list[Item]:
+def _fragile(
+    connection: Connection, rows: Collection[Any], since_ms: int, words: Mapping[int, Words]
+) -> list[Item]:
     """What may come back: flapping alerts, relapsed incidents, hosts whose data is incomplete."""
     out = []
     by_id = {r.id: r for r in rows}
@@ -172,7 +207,7 @@ def _fragile(connection: Connection, rows: Collection[Any], since_ms: int) -> li
             )
             .group_by(incident_event.c.incident_id)
         )
-        out += [_incident("relapsed", by_id[id_]) for id_, _ in relapses]
+        out += [_incident("relapsed", by_id[id_], words) for id_, _ in relapses]
     unsteady = connection.execute(
         select(alert_state)
         .where(
