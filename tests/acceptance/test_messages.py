@@ -191,3 +191,60 @@ def test_faults_reach_mail_and_telegram_once_and_in_order_whatever_is_killed(hou
     # nothing else was sent to anybody
     assert sum(counted[::2]) == len(box.mails)
     assert sum(counted[1::2]) == len(bot.posts)
+
+
+def put(house: House, path: str, body: Any) -> None:
+    """Set something by the API."""
+    request = urllib.request.Request(
+        house.vezha.url + path, json.dumps(body).encode(), method="PUT"
+    )
+    request.add_header("Authorization", f"Bearer {house.token}")
+    request.add_header("Content-Type", "application/json")
+    urllib.request.urlopen(request, timeout=30).close()
+
+
+def test_an_escalation_goes_up_until_somebody_presses_and_a_shift_is_handed_over(
+    house: House,
+) -> None:
+    """The first on call says nothing, the second is asked, a button in Telegram ends it."""
+    ends = house.ends
+    people = ("olena", "petro", "boss")
+    for name in people:
+        house.ask("/api/v1/users", {"name": name, "role": "operator"})
+        address = {"via": "mail", "address": f"{name}@example.org"}
+        put(house, f"/api/v1/people/{name}/contacts/mail", address)
+    layer = {"name": "all", "people": ["olena"], "rotation": "weekly", "start": "2026-01-05T09:00"}
+    put(house, "/api/v1/oncall/schedules/esc", {"layers": [layer]})
+    steps = [
+        {"targets": ["schedule:esc"], "wait_s": 3},
+        {"targets": ["person:petro"], "wait_s": 30},
+        {"targets": ["person:boss"], "wait_s": 30},
+    ]
+    put(house, "/api/v1/oncall/policies/esc", {"steps": steps})
+    team = {"match": ['alertname="Esc"'], "policy": "esc", "members": ["olena", "petro"]}
+    put(house, "/api/v1/teams/esc", team)
+
+    def mails_to(name: str) -> list[str]:
+        return [str(m["Subject"]) for m in list(ends.box.mails) if f"{name}@" in str(m["To"])]
+
+    tell(house, "Esc")
+    wait_for(lambda: mails_to("olena"))
+    assert mails_to("petro") == []
+    wait_for(lambda: mails_to("petro"))
+    assert all(" esc: " in subject for name in people for subject in mails_to(name))
+    (row,) = [i for i in house.ask("/api/v1/incidents")["incidents"] if "esc" in i["hosts"]]
+    path = f"/api/v1/incidents/{row['id']}/escalation"
+    assert house.ask(path)["phase"] == "paging"
+    post = wait_for(lambda: next(iter(ends.posts_of("esc")), None))
+    ends.press(post.id, f"ack:{row['id']}")
+    wait_for(lambda: "🔵" in post.text)
+    wait_for(lambda: house.ask(path)["phase"] == "held")
+    assert house.ask(path)["due_at"] is None  # nothing is due any more, the boss sleeps
+    # the shift changes: who goes and who comes are told, and nobody else
+    house.ask("/api/v1/oncall/schedules/esc/overrides", {"person": "petro", "minutes": 60})
+    for name in ("olena", "petro"):
+        wait_for(lambda n=name: any("olena → petro" in s for s in mails_to(n)))  # type: ignore[misc]
+    tell(house, "Esc", over=True)
+    ends.wait_words("esc", -1, "Resolved")
+    wait_for(house.all_sent)
+    assert mails_to("boss") == []
