@@ -68,9 +68,6 @@ class FeedClient:
         transport = await self._connected()
         self._announce(transport, numbers)
         self._batch += 1
-        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._waiting[self._batch] = future
-        self._in_flight += count
         raw_ts = ts_ms.astype("<i8", copy=False)
         raw_values = values.astype("<f8", copy=False).tobytes()
         if count < _LIST_MIN:
@@ -84,16 +81,24 @@ class FeedClient:
             if bool((raw_ts == raw_ts[0]).all()):
                 raw_ts = raw_ts[:1]
             packed = feed.pack_rows(self._batch, place, raw_ts.tobytes(), raw_values)
+        self._in_flight += count
+        try:
+            return await self._answer(transport, packed, self._batch)
+        finally:
+            self._in_flight -= count
+
+    async def _answer(self, transport: asyncio.Transport, packed: bytes, batch: int) -> int:
+        """Send a message and wait for what is answered to it. Raises NotNow."""
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting[batch] = future
         transport.write(packed)
-        batch = self._batch
         try:
             # `wait_for` of Python 3.11 forgets that it was cancelled where the answer is just there
             async with asyncio.timeout(self._timeout_s):
                 return await future
         except TimeoutError:
-            raise NotNow("the store did not make the samples durable in time") from None
+            raise NotNow("the store did not answer in time") from None
         finally:
-            self._in_flight -= count
             self._waiting.pop(batch, None)
 
     async def delete(
@@ -103,17 +108,9 @@ class FeedClient:
         transport = await self._connected()
         self._batch += 1
         batch = self._batch
-        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._waiting[batch] = future
         rows = [(m.name, m.op.value, m.value) for m in matchers]
-        transport.write(feed.pack_delete(feed.DeleteAsked(batch, rows, start_ms, end_ms)))
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                return await future
-        except TimeoutError:
-            raise NotNow("the store did not answer in time") from None
-        finally:
-            self._waiting.pop(batch, None)
+        asked = feed.DeleteAsked(batch, rows, start_ms, end_ms)
+        return await self._answer(transport, feed.pack_delete(asked), batch)
 
     def _announce(self, transport: asyncio.Transport, numbers: npt.NDArray[np.uint32]) -> None:
         if self._generation != self._table.generation:

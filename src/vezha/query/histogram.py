@@ -13,11 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from vezha.model.native import CUSTOM_SCHEMA
 from vezha.query.text import go_float
-
-CUSTOM_SCHEMA = -53
-SCHEMA_MIN = -4
-SCHEMA_MAX = 8
 
 Buckets = dict[int, float]
 

@@ -32,6 +32,8 @@ from vezha.model.native import (
     GAUGE,
     PART_LABEL,
     SCHEMA,
+    SCHEMA_MAX,
+    SCHEMA_MIN,
     SUM,
     THRESHOLD,
     ZERO,
@@ -40,7 +42,7 @@ from vezha.model.native import (
     parts_of,
     without_part,
 )
-from vezha.query.histogram import SCHEMA_MAX, SCHEMA_MIN, Hint, Histogram
+from vezha.query.histogram import Hint, Histogram
 
 _FLOATS = Matcher(PART_LABEL, MatchOp.EQ, "")
 _PARTS = Matcher(PART_LABEL, MatchOp.NE, "")

@@ -112,7 +112,10 @@ class Catalog:
         self._db.execute("PRAGMA cache_size=-2000")
         found = self.meta("format")
         if found != FORMAT:
-            raise StoreCorrupt(f"{self.path} is of format {found}; this program reads {FORMAT}")
+            raise StoreCorrupt(
+                f"{self.path} is of format {found}; this program reads "
+                f"{FORMAT}: move the folder away to begin anew, or export it with the program that wrote it"
+            )
 
     def meta(self, key: str) -> int | str | None:
         """A value by key."""

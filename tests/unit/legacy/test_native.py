@@ -24,9 +24,9 @@ from vezha.legacy.remote_write import RemoteWrite
 from vezha.legacy.series import SeriesTable
 from vezha.model.columns import STALE_NAN, Matcher, MatchOp, Selection
 from vezha.model.labels import Labels, metric
-from vezha.model.native import NativeSample, parts_of
+from vezha.model.native import CUSTOM_SCHEMA, NativeSample, parts_of
 from vezha.query import Engine
-from vezha.query.histogram import CUSTOM_SCHEMA, Hint, Histogram
+from vezha.query.histogram import Hint, Histogram
 from vezha.query.memory import MemorySource
 from vezha.query.native_source import with_histograms
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from vezha.model.native import CUSTOM_SCHEMA
 from vezha.query.histogram import (
-    CUSTOM_SCHEMA,
     Hint,
     Histogram,
     MixedSchemas,

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass, field
 
 from vezha.model.labels import METRIC_NAME, Labels, get_label, labels_of
-from vezha.query.histogram import CUSTOM_SCHEMA, Histogram
+from vezha.model.native import CUSTOM_SCHEMA
+from vezha.query.histogram import Histogram
 from vezha.query.script.series_text import Point, SeriesText
 
 _SUFFIXES = ("_bucket", "_count", "_sum")

@@ -8,9 +8,10 @@ from typing import cast
 
 from vezha.model.columns import STALE_NAN, MatchOp
 from vezha.model.labels import Labels, labels_of
+from vezha.model.native import CUSTOM_SCHEMA
 from vezha.query.ast import VectorSelector
 from vezha.query.errors import ParseError
-from vezha.query.histogram import CUSTOM_SCHEMA, Hint, Histogram
+from vezha.query.histogram import Hint, Histogram
 from vezha.query.lexer import tokenize
 from vezha.query.parser import Parser
 
