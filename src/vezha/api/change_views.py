@@ -391,12 +391,14 @@ class GlassBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class RehearseBody(msgspec.Struct, forbid_unknown_fields=True):
-    """A gate, hosts that are taken for touched, and the past over which it is asked."""
+    """A gate, hosts that are taken for touched, and the past over which it is asked. With `change`
+    it is that change's gate of that `name` (or `kind`), over its hosts and under its policy."""
 
     gate: dict[str, Any]
     start_at: float
     end_at: float
     selector: str = ""
+    change: int = 0
     step_s: Annotated[float, msgspec.Meta(ge=1)] = 60.0
 
 

@@ -20,11 +20,12 @@ from vezha.delivery import desk, limits, views
 from vezha.delivery.errors import DeliveryError, NoSuchChange, NotAllowed, WrongState
 from vezha.delivery.gate import judge
 from vezha.delivery.plan import digest, plan_text
+from vezha.delivery.rehearse import armed_gate
 from vezha.delivery.rehearse import rehearse as rehearse_gate
 from vezha.delivery.rows import newest_plan
 from vezha.delivery.selector import parse_selector
 from vezha.delivery.signals import EngineSignals, NoStore, Signals
-from vezha.delivery.spec import DEFAULT_WAVES, Gate, read_gates
+from vezha.delivery.spec import DEFAULT_WAVES, Gate, Policy, read_gates
 from vezha.ledger import Ledger
 from vezha.ledger.tables import host
 from vezha.trust.folder import ReleaseFolder
@@ -402,14 +403,19 @@ def rehearse(call: Call) -> dict[str, Any]:
     """Ask a gate of the past."""
     body: v.RehearseBody = call.body
     try:
-        (gate,) = read_gates([body.gate], DEFAULT_WAVES)
-        selector = parse_selector(body.selector)
         with call.services.ledger.read() as connection:
+            if body.change:
+                name = str(body.gate.get("name") or body.gate.get("kind") or "")
+                gate, text, policy = armed_gate(connection, body.change, name)
+            else:
+                (gate,) = read_gates([body.gate], DEFAULT_WAVES)
+                text, policy = "", Policy()
+            selector = parse_selector(body.selector or text)
             rows = connection.execute(select(host.c.name, host.c.labels)).all()
         names = [r.name for r in rows if selector.covers(r.name, r.labels)]
         found = rehearse_gate(
             gate, names, signals_of(call), int(body.start_at * 1000), int(body.end_at * 1000),
-            int(body.step_s * 1000),
+            int(body.step_s * 1000), policy,
         )  # fmt: skip
     except DeliveryError as fault:
         raise refusal(fault) from None

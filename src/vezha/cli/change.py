@@ -30,11 +30,12 @@ from vezha.delivery import desk, views
 from vezha.delivery.errors import SpecError
 from vezha.delivery.external import from_body
 from vezha.delivery.plan import plan_text
+from vezha.delivery.rehearse import armed_gate
 from vezha.delivery.rehearse import rehearse as rehearse_gate
 from vezha.delivery.reporting import take_report
 from vezha.delivery.rows import newest_plan
 from vezha.delivery.selector import parse_selector
-from vezha.delivery.spec import DEFAULT_WAVES, read_gates
+from vezha.delivery.spec import DEFAULT_WAVES, Policy, read_gates
 from vezha.ledger.tables import host
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
@@ -372,7 +373,10 @@ def verdict(
 
 @app.command(help="What a gate would have said over the past (exit 1: it would have failed).")
 def rehearse(
-    gate: Annotated[str, typer.Argument(help='A kind, or "errors: EXPR < 5".')],
+    gate: Annotated[
+        str, typer.Argument(help='A kind, or "errors: EXPR < 5"; with --change a gate\'s name.')
+    ],
+    change: Annotated[int, typer.Option(help="A gate of this change, over its hosts.")] = 0,
     selector: Annotated[str, typer.Option(help="Hosts that are taken for touched.")] = "",
     since: Annotated[str, typer.Option(help="How far back.")] = "1d",
     step: Annotated[str, typer.Option(help="How often it is asked.")] = "1m",
@@ -380,10 +384,14 @@ def rehearse(
     json: JsonOption = False,
 ) -> None:
     """Spans of equal answers."""
-    (asked,) = read_gates([parse_gate(gate)], DEFAULT_WAVES)
-    fits = parse_selector(selector)
     with opened_ledger(state) as (settings, ledger), signals_of(settings) as signals:
         with ledger.read() as connection:
+            policy, text = Policy(), ""
+            if change:
+                asked, text, policy = armed_gate(connection, change, gate)
+            else:
+                (asked,) = read_gates([parse_gate(gate)], DEFAULT_WAVES)
+            fits = parse_selector(selector or text)
             rows = connection.execute(select(host.c.name, host.c.labels)).all()
         names = [r.name for r in rows if fits.covers(r.name, r.labels)]
         end_ms = now_ms()
@@ -391,7 +399,7 @@ def rehearse(
             start_ms, step_ms = end_ms - parse_duration(since), parse_duration(step)
         except ValueError as fault:
             raise SpecError(str(fault)) from None
-        found = rehearse_gate(asked, names, signals, start_ms, end_ms, max(1_000, step_ms))
+        found = rehearse_gate(asked, names, signals, start_ms, end_ms, max(1_000, step_ms), policy)
     if json:
         spans = [vars_of(span) for span in found.spans]
         show_json({"counts": found.counts, "spans": spans})

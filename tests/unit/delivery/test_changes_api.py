@@ -148,6 +148,16 @@ def test_a_gate_is_rehearsed_over_the_past(tower: Tower, field: Field) -> None: 
         "gate": {"kind": "promql", "expr": "errors", "threshold": 5},
         "start_at": now_ms / 1000 - 50, "end_at": now_ms / 1000, "step_s": 5,
     })  # fmt: skip
-    services.querying.close()
     assert answer.status_code == 200, answer.text
     assert [s["result"] for s in answer.json()["spans"]] == ["pass", "fail"]
+    # a gate as a change has it, over that change's hosts
+    gates = [{"kind": "proof"}, {"kind": "promql", "name": "noise", "expr": "errors",
+                                 "threshold": 100}]  # fmt: skip
+    body = {**DRAFT, "target": field.publish("2.0"), "gates": gates, "selector": 'zone="z1"'}
+    id_ = tower.client(Role.OPERATOR).post("/api/v1/changes", json=body).json()["id"]
+    past = {"start_at": now_ms / 1000 - 50, "end_at": now_ms / 1000, "step_s": 5, "change": id_}
+    answer = api.post("/api/v1/gates/rehearse", json={**past, "gate": {"name": "noise"}})
+    assert [s["result"] for s in answer.json()["spans"]] == ["pass"]
+    refused = api.post("/api/v1/gates/rehearse", json={**past, "gate": {"name": "odd"}})
+    assert "it has: proof, noise" in refused.text
+    services.querying.close()
