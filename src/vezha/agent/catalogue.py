@@ -63,6 +63,7 @@ COLLECTORS: tuple[Entry, ...] = (
             "network_every_s": 10,
         },
     ),
+    Entry("fserrors", "errors that ext4 and btrfs met on their disks", interval_s=60),
     Entry("netdev", "traffic and errors by interface", options={"device_exclude": ""}),
     Entry(
         "netclass",

@@ -81,7 +81,8 @@ def test_intervals_make_groups_at_different_phases() -> None:
     slow = [group for group in groups.groups if group.interval_ticks == 10]
     assert len({(g.interval_ticks, g.phase) for g in groups.groups}) == len(groups.groups)
     assert {group.name for group in groups.due(0)} == {group.name for group in groups.groups}
-    assert len(slow) == 2 or not sys.platform.startswith("linux")
+    # two that hear of changes (systemd, checks) have a group each, the others share one
+    assert len(slow) == 3 or not sys.platform.startswith("linux")
     for group in groups.groups:
         due = [tick for tick in range(1, 121) if group.is_due(tick)]
         assert len(due) == 120 // group.interval_ticks
