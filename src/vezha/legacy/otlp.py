@@ -9,6 +9,7 @@ exponential ones native ones, summaries their quantiles. Delta temporality is co
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 from collections.abc import Iterable
@@ -31,6 +32,7 @@ from vezha.model.labels import METRIC_NAME
 from vezha.model.metadata import MetricMetadata
 from vezha.model.native import NativeSample
 
+TRACE_ID_BYTES, SPAN_ID_BYTES = 16, 8
 _CUMULATIVE = 2
 _NO_VALUE = 1
 _UNITS = {
@@ -127,6 +129,16 @@ def _attributes(pairs: Iterable[Any]) -> dict[str, str]:
         elif kind is not None:
             out[pair.key] = json_format.MessageToJson(value, indent=None)
     return out
+
+
+def _id(raw: bytes, size: int) -> str:
+    """A trace's or span's number in hex digits. In OTLP's JSON it stands in hex, not, as protobuf's
+    JSON has bytes, in base64; read as that, it came out half as long again."""
+    if len(raw) == size * 3 // 2:
+        text = base64.b64encode(raw).decode().lower()
+        if all(digit in "0123456789abcdef" for digit in text):
+            return text
+    return raw.hex()
 
 
 def _kind_of(data: str, counter: bool) -> str:
@@ -229,9 +241,9 @@ class _Out:
                 series["le"] = bound_text(next((b for b in bounds if value <= b), math.inf))
             own = {label_name(k): v for k, v in _attributes(one.filtered_attributes).items()}
             if one.trace_id:
-                own["trace_id"] = one.trace_id.hex()
+                own["trace_id"] = _id(one.trace_id, TRACE_ID_BYTES)
             if one.span_id:
-                own["span_id"] = one.span_id.hex()
+                own["span_id"] = _id(one.span_id, SPAN_ID_BYTES)
             self._rows.exemplars.append(
                 Exemplar(
                     sorted_labels(list(series.items())),

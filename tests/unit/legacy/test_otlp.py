@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from google.protobuf import json_format
 from hypothesis import given
@@ -69,6 +71,12 @@ def test_exemplars_and_metadata() -> None:
     metrics[1].sum.data_points[0].exemplars.add(time_unix_nano=4_000_000, as_int=3)
     batch = decode_otlp(asked.SerializeToString(), PROTOBUF, SeriesTable())
     total, second, odd = batch.exemplars
+    plain = json_format.MessageToDict(asked)
+    spot = plain["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][2]["histogram"]
+    for shown in spot["dataPoints"][0]["exemplars"][:1]:  # as OTLP's JSON has them
+        shown["traceId"], shown["spanId"] = bytes(range(16)).hex().upper(), bytes(range(8)).hex()
+    told = decode_otlp(json.dumps(plain).encode(), "application/json", SeriesTable())
+    assert told.exemplars[1] == second
     own = {"instance": "web-1", "job": "eu/shop"}
     assert total.series == metric("http_server_requests_total", **own)
     assert (total.value, total.ts_ms, total.labels) == (3.0, 4, ())
