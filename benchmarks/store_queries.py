@@ -1,7 +1,8 @@
 """The dashboard queries of the store's benchmark, over HTTP with JSON, of everybody in turn.
 
-Twice: *anew*, nobody with a cache of answers; and *refreshed*, all as they are installed, where
-each asking is a step later than the one before, as a dashboard asks.
+Three times: *anew*, nobody with a cache of answers; *refreshed*, all as they are installed, where
+each asking is a step later than the one before, as a dashboard asks; and *repeated*, the same once
+more, as its next viewer asks.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from vezha.store.remote_encode import label_bytes, write_request
 Answers = dict[str, dict[str, dict[str, float]]]
 """Milliseconds (and series) by query and who was asked."""
 RUNS = 11
-ANEW, REFRESHED = "anew", "refreshed"
+ANEW, REFRESHED, REPEATED = "anew", "refreshed", "repeated"
 
 
 @dataclass
@@ -253,11 +254,12 @@ def prepare(scene: Scene, peers: list[Peer]) -> Path:
 
 
 def measure(scene: Scene, peers: list[Peer], state: Path) -> dict[str, Answers]:
-    """Both ways; printed as soon as each is there."""
+    """All three ways; printed as soon as each is there."""
     found: dict[str, Answers] = {}
     for way, title in (
         (ANEW, "Queries over HTTP with JSON, no cache of answers anywhere"),
         (REFRESHED, "The same as installed, each asked a step later than before"),
+        (REPEATED, "The same as installed, the same asked again"),
     ):
         for peer in peers:
             if peer.name == "VictoriaMetrics" and way == REFRESHED:
