@@ -91,7 +91,7 @@ def config_(
             names = hosts_of(check, hosts)
             if not names:
                 raise CheckConfigError(
-                    f"check {check.name}: no host fits from: {check.seen_from}; `vezha fleet` lists "
+                    f"check {check.name}: no host fits from: {check.seen_from}; `vezha fleet list` shows "
                     "hosts and their labels"
                 )
             tables[check.name] = table_for(check, names)
