@@ -20,7 +20,7 @@ from typing import Any
 import cramjam
 import httpx
 import numpy as np
-from benchmarks.peers import Peer, free_port, pin, prometheus
+from benchmarks.peers import Peer, cpu_seconds, free_port, pin, prometheus
 from benchmarks.store_scene import (
     FEEDER_CORE,
     SERVER_CORE,
@@ -37,6 +37,10 @@ from vezha.store.remote_encode import label_bytes, write_request
 Answers = dict[str, dict[str, dict[str, float]]]
 """Milliseconds (and series) by query and who was asked."""
 RUNS = 11
+SETTLE_S_MAX = 30.0
+BUSY_S = 0.15
+"""Processor time in a second from which on a server is not idle."""
+CALM_S = 3
 ANEW, REFRESHED, REPEATED = "anew", "refreshed", "repeated"
 
 
@@ -81,6 +85,26 @@ def start_ours(state: Path, *settings: str) -> Ours:
     headers = {"Authorization": f"Bearer {token}"}
     client = httpx.Client(headers=headers, timeout=120, trust_env=False)
     return Ours(url, process, client, answered)
+
+
+def settle(pid: int) -> None:
+    """Wait until what a server does after its start is done, at most `SETTLE_S_MAX`."""
+    until = time.monotonic() + SETTLE_S_MAX
+    calm = 0
+    while time.monotonic() < until and calm < CALM_S:
+        before = sum(map(cpu_seconds, _below(pid)))
+        time.sleep(1.0)
+        used = sum(map(cpu_seconds, _below(pid))) - before
+        calm = calm + 1 if used < BUSY_S else 0
+
+
+def _below(pid: int) -> list[int]:
+    """A process and all that it started."""
+    found = [pid]
+    for one in found:
+        for task in Path(f"/proc/{one}/task").iterdir():
+            found += map(int, (task / "children").read_text().split())
+    return found
 
 
 def queries(scene: Scene) -> list[tuple[str, str, int, int]]:
@@ -269,6 +293,7 @@ def measure(scene: Scene, peers: list[Peer], state: Path) -> dict[str, Answers]:
         pin(SERVER_CORE)
         ours = start_ours(state, *(["query.answers_bytes_max=0"] if way == ANEW else []))
         pin(FEEDER_CORE)
+        settle(ours.process.pid)
         asked = {"Vezha": (ours.client, ours.url)}
         asked.update({p.name: (p.client, p.url) for p in peers})
         try:

@@ -91,7 +91,8 @@ def test_another_process_never_misses_a_sample_while_heads_become_tiles(tmp_path
     try:
         assert process.stdout.readline() == "open\n"
         until = time.monotonic() + 4.0
-        while time.monotonic() < until:
+        # on a busy machine it takes longer until some windows have ended
+        while time.monotonic() < until + (0.0 if counted[-1:] > [100] else 300.0):
             acknowledged = int(process.stdout.readline())
             data = reader.select(Selection((), 0, T0_MS * 2))
             assert len(data.labels) == HOSTS * SERIES
