@@ -53,6 +53,7 @@ class Action(Enum):
     INCIDENT_UNDO = "incident.undo"
     INCIDENT_ASSIGN = "incident.assign"
     CHECKLIST_READ = "checklist.read"
+    CHECKLIST_CHANGE = "checklist.change"
     CHECKLIST_RUN = "checklist.run"
     INCIDENT_JUDGE = "incident.judge"
     ONCALL_READ = "oncall.read"
@@ -163,6 +164,7 @@ def _rules() -> tuple[ActionRule, ...]:
         rule(a.INCIDENT_ASSIGN, operator, "give an incident to a team", changes=True),
         rule(a.CHECKLIST_READ, viewer, "see checklists and their runs"),
         rule(a.CHECKLIST_RUN, operator, "do a checklist", changes=True),
+        rule(a.CHECKLIST_CHANGE, operator, "write or delete a checklist", changes=True),
         rule(a.INCIDENT_JUDGE, operator, "say which change caused an incident", changes=True),
         rule(a.ONCALL_READ, viewer, "see who is on call, schedules, policies, teams"),
         rule(

@@ -72,7 +72,7 @@ def refusal(fault: DeliveryError) -> ApiError:
         return ConflictError(sentence)
     if isinstance(fault, NotAllowed):
         return ApiError(403, "not_allowed", sentence)
-    return InvalidError(sentence)
+    return InvalidError(sentence, fault.field or None)
 
 
 def signals_of(call: Call) -> Signals:

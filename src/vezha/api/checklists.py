@@ -8,12 +8,12 @@ from typing import Annotated, Any
 import msgspec
 
 from vezha.access import Action
-from vezha.api.errors import InvalidError, NotFoundError
+from vezha.api.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
 from vezha.api.route import Call, Route
 from vezha.incidents.checklists.book import ChecklistBook
 from vezha.incidents.checklists.document import Checklist, Step
 from vezha.incidents.checklists.figures import ChecklistFigures, read_figures
-from vezha.incidents.checklists.parse import parse_checklist
+from vezha.incidents.checklists.parse import is_name, parse_checklist
 from vezha.incidents.errors import ChecklistError, NoSuchChecklist, NoSuchIncident
 from vezha.incidents.limits import CHECKLIST_CHARS_MAX, TIMES_DAYS_MAX
 from vezha.incidents.views import get_incident, get_members
@@ -82,6 +82,13 @@ class LintBody(msgspec.Struct, forbid_unknown_fields=True):
 
     text: Annotated[str, msgspec.Meta(max_length=CHECKLIST_CHARS_MAX)]
     name: str = "checklist"
+
+
+class SaveBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A checklist as it is written. `hash` is that of the one that was changed; empty: a new one."""
+
+    text: Annotated[str, msgspec.Meta(max_length=CHECKLIST_CHARS_MAX)]
+    hash: str = ""
 
 
 class ChecklistLintView(msgspec.Struct):
@@ -192,6 +199,47 @@ def lint(call: Call) -> dict[str, Any]:
     return {"problems": []}
 
 
+def save(call: Call) -> dict[str, Any]:
+    """Write an own checklist; where it has faults it is not kept."""
+    body: SaveBody = call.body
+    book, name = book_of(call), call.path["name"]
+    if book.own_folder is None:
+        raise UnavailableError("This server keeps no files.")
+    if not is_name(name):
+        raise InvalidError("A checklist's name has small letters, digits and - alone.", "name")
+    there = book.loaded().checklists.get(name)
+    try:
+        new = parse_checklist(body.text, name)
+    except ChecklistError as fault:
+        call.audited = True  # nothing was changed
+        return {"problems": fault.problems}
+    if (there.hash if there else "") != body.hash:
+        if not body.hash:
+            raise ConflictError(
+                f"There is a checklist {name} already; choose another name.", "name"
+            )
+        raise ConflictError("Somebody has saved it meanwhile; load it again.")
+    try:
+        with call.services.ledger.begin() as connection:
+            call.audit(connection, target=name, detail={"hash": new.hash})
+            book.save(name, body.text, call.services.world.disk)
+    except ChecklistError as fault:
+        raise InvalidError(sentence(fault), "name") from None
+    return {"problems": []}
+
+
+def remove(call: Call) -> None:
+    """Delete an own checklist."""
+    book, name = book_of(call), call.path["name"]
+    try:
+        with call.services.ledger.begin() as connection:
+            if not book.remove(name, call.services.world.disk):
+                raise ConflictError("It ships with Vezha: it can be replaced, not removed.")
+            call.audit(connection, target=name)
+    except NoSuchChecklist as fault:
+        raise NotFoundError(sentence(fault)) from None
+
+
 def figures(call: Call) -> StepFiguresView:
     """Times and skips of steps."""
     query: FiguresQuery = call.query
@@ -220,6 +268,11 @@ ROUTES = (
           result=ChecklistsView),
     Route("GET", "/api/v1/checklists/{name}", Action.CHECKLIST_READ, read,
           "One checklist with its steps.", result=ChecklistDetailView),
+    Route("PUT", "/api/v1/checklists/{name}", Action.CHECKLIST_CHANGE, save,
+          "Write a checklist. Faults are told and nothing is saved.", body=SaveBody,
+          result=ChecklistLintView),
+    Route("DELETE", "/api/v1/checklists/{name}", Action.CHECKLIST_CHANGE, remove,
+          "Delete an own checklist; a shipped one of that name is back.", status=204),
     Route("POST", "/api/v1/checklist-lint", Action.CHECKLIST_READ, lint,
           "Look a checklist's text over: every fault with its line.", body=LintBody,
           result=ChecklistLintView),

@@ -160,7 +160,7 @@ def create(call: Call) -> dict[str, Any]:
                 detail={"child": made.child, "parents": made.parents},
             )  # fmt: skip
     except DependencyError as fault:
-        raise InvalidError(sentence(fault)) from None
+        raise InvalidError(sentence(fault), fault.field or None) from None
     services.nudge("incidents")
     return row_view(made)
 

@@ -99,7 +99,7 @@ def refusal(fault: OperatorError) -> ApiError:
         return NotFoundError(sentence(fault))
     if isinstance(fault, WrongState):
         return ConflictError(sentence(fault))
-    return InvalidError(sentence(fault))
+    return InvalidError(sentence(fault), fault.field or None)
 
 
 def _by(call: Call, act: Act) -> Any:

@@ -18,7 +18,7 @@ from vezha.access.subject import Role
 from vezha.delivery import limits
 from vezha.delivery import plan as plans
 from vezha.delivery.change import RISKS, Act, Kind, State, lacking
-from vezha.delivery.errors import NoSuchChange, NotAllowed, SpecError, WrongState
+from vezha.delivery.errors import NoSuchChange, NotAllowed, SpecError, WrongState, about
 from vezha.delivery.freeze import read_windows
 from vezha.delivery.plan import SERVER, HostFacts, Version, Wanted
 from vezha.delivery.rollout import State as RolloutState
@@ -92,21 +92,28 @@ def edit_change(connection: Connection, id_: int, draft: Draft, actor: str, now_
 
 def _values(connection: Connection, draft: Draft) -> dict[str, Any]:
     if draft.kind not in {k.value for k in Kind if k is not Kind.EXTERNAL}:
-        raise SpecError(f'"{draft.kind}" is not a kind of change; use agent, config, rules, script')
+        raise SpecError(
+            f'"{draft.kind}" is not a kind of change; use agent, config, rules, script', "kind"
+        )
     if draft.risk not in RISKS:
-        raise SpecError(f'"{draft.risk}" is not a risk; use {", ".join(RISKS)}')
+        raise SpecError(f'"{draft.risk}" is not a risk; use {", ".join(RISKS)}', "risk")
     for name in ("why", "title", "owner", "checklist"):
         if len(getattr(draft, name)) > limits.SENTENCE_CHARS_MAX:
-            raise SpecError(f"{name} is longer than {limits.SENTENCE_CHARS_MAX} characters")
+            raise SpecError(f"{name} is longer than {limits.SENTENCE_CHARS_MAX} characters", name)
     found = connection.execute(select(release).where(release.c.target == draft.target)).first()
     if found is None or found.kind != draft.kind:
         raise SpecError(
-            f"there is no {draft.kind} {draft.target!r} that was published; see `vezha release list`"
+            f"there is no {draft.kind} {draft.target!r} that was published; see `vezha release list`",
+            "target",
         )
-    waves = read_waves(draft.waves)
-    gates = read_gates(draft.gates, waves)
-    policy = read_policy(draft.policy)
-    parse_selector(draft.selector)
+    with about("waves"):
+        waves = read_waves(draft.waves)
+    with about("gates"):
+        gates = read_gates(draft.gates, waves)
+    with about("policy"):
+        policy = read_policy(draft.policy)
+    with about("selector"):
+        parse_selector(draft.selector)
     return {
         "kind": draft.kind,
         "title": (draft.title or f"{found.name} {found.version}")[: limits.TITLE_CHARS_MAX],
@@ -133,12 +140,12 @@ def _params(draft: Draft, custom: Mapping[str, Any]) -> dict[str, Any]:
     given = {str(name): value for name, value in draft.params.items()}
     if draft.kind != Kind.SCRIPT.value:
         if given:
-            raise SpecError("only a script takes parameters (params)")
+            raise SpecError("only a script takes parameters (params)", "params")
         return {}
     try:
         values_of(script_of(custom), given)
     except Refused as fault:
-        raise SpecError(f"{draft.target}: {fault}") from None
+        raise SpecError(f"{draft.target}: {fault}", "params") from None
     return given
 
 

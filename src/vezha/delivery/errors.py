@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class OperatorError(Exception):
     """The operator asked for what cannot be; one sentence says what would fit."""
@@ -12,7 +15,12 @@ class ReportError(OperatorError):
 
 
 class DeliveryError(OperatorError):
-    """The person who asked can mend this: the message says how."""
+    """The person who asked can mend this: the message says how. *field* is what of the request is
+    meant, as the API calls it (`selector`, `gates[1]`); empty where it is not one field."""
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class NoSuchChange(DeliveryError):
@@ -33,3 +41,15 @@ class NotAllowed(DeliveryError):
 
 class NoSignals(DeliveryError):
     """A gate's question could not be asked; the message says why."""
+
+
+@contextmanager
+def about(field: str) -> Iterator[None]:
+    """What goes wrong inside is about *field*; what knows its place within that is about
+    `field` and that place (`gates` and `[1]`)."""
+    try:
+        yield
+    except DeliveryError as fault:
+        if fault.field == "" or fault.field.startswith(("[", ".")):
+            fault.field = field + fault.field
+        raise

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import Connection, insert, select, update
 
-from vezha.delivery.errors import SpecError
+from vezha.delivery.errors import SpecError, about
 from vezha.delivery.limits import SENTENCE_CHARS_MAX, WINDOW_MS_MAX
 from vezha.delivery.selector import Selector, parse_selector
 from vezha.ledger.tables import freeze as freeze_table
@@ -112,20 +112,25 @@ def check_window(
 ) -> Selector:  # fmt: skip
     """The window's selector. Raises SpecError for what cannot be kept as asked."""
     if kind not in KINDS:
-        raise SpecError(f'"{kind}" is not a kind of window; use {" or ".join(KINDS)}')
+        raise SpecError(f'"{kind}" is not a kind of window; use {" or ".join(KINDS)}', "kind")
     if overrun not in OVERRUNS:
-        raise SpecError(f'"{overrun}" is not an overrun rule; use {" or ".join(OVERRUNS)}')
+        raise SpecError(
+            f'"{overrun}" is not an overrun rule; use {" or ".join(OVERRUNS)}', "overrun"
+        )
     if ends_ms <= starts_ms or ends_ms <= now_ms:
-        raise SpecError("a window must end after it starts, and in the future")
+        raise SpecError("a window must end after it starts, and in the future", "ends_at")
     if ends_ms - starts_ms > WINDOW_MS_MAX:
-        raise SpecError("a window lasts a year at most; make another one next year")
+        raise SpecError("a window lasts a year at most; make another one next year", "ends_at")
     if len(comment) > SENTENCE_CHARS_MAX:
-        raise SpecError(f"the comment is longer than {SENTENCE_CHARS_MAX} characters")
+        raise SpecError(f"the comment is longer than {SENTENCE_CHARS_MAX} characters", "comment")
     try:
         ZoneInfo(time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise SpecError(f'there is no time zone "{time_zone}"; try Europe/Kyiv') from None
-    return parse_selector(selector)
+        raise SpecError(
+            f'there is no time zone "{time_zone}"; try Europe/Kyiv', "time_zone"
+        ) from None
+    with about("selector"):
+        return parse_selector(selector)
 
 
 def add_window(
@@ -145,16 +150,46 @@ def add_window(
 ) -> int:
     """Keep a window; its number. Raises SpecError."""
     parsed = check_window(kind, selector, starts_ms, ends_ms, time_zone, overrun, comment, now_ms)
-    document = None if recurs is None else recurs.as_row()
     made = connection.execute(
         insert(freeze_table).values(
             kind=kind, name=name, selector=parsed.text, starts_ms=starts_ms, ends_ms=ends_ms,
-            recurs=document, time_zone=time_zone, overrun=overrun, comment=comment, author=author,
-            created_ms=now_ms,
+            recurs=None if recurs is None else recurs.as_row(), time_zone=time_zone, overrun=overrun, comment=comment,
+            author=author, created_ms=now_ms,
         )
     ).inserted_primary_key  # fmt: skip
     assert made is not None
     return int(made[0])
+
+
+def edit_window(
+    connection: Connection,
+    id_: int,
+    *,
+    kind: str,
+    name: str,
+    selector: str,
+    starts_ms: int,
+    ends_ms: int,
+    recurs: Recurrence | None,
+    time_zone: str,
+    overrun: str,
+    comment: str,
+    now_ms: int,
+) -> bool:
+    """Write a window anew that runs or is to come; False where there is none.
+
+    Who made it and when stay; the audit tells who wrote it anew. Raises SpecError.
+    """
+    parsed = check_window(kind, selector, starts_ms, ends_ms, time_zone, overrun, comment, now_ms)
+    done = connection.execute(
+        update(freeze_table)
+        .where(freeze_table.c.id == id_, freeze_table.c.ends_ms > now_ms)
+        .values(
+            kind=kind, name=name, selector=parsed.text, starts_ms=starts_ms, ends_ms=ends_ms,
+            recurs=None if recurs is None else recurs.as_row(), time_zone=time_zone, overrun=overrun, comment=comment,
+        )
+    )  # fmt: skip
+    return bool(done.rowcount)
 
 
 def end_window(connection: Connection, id_: int, actor: str, now_ms: int) -> bool:

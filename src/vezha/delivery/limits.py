@@ -102,3 +102,7 @@ BASELINES_PER_STEP_MAX = 1_000
 """Hosts whose effective configuration is remembered per look."""
 REHEARSE_RULES_S = 86_400.0
 """Over how long a past rules are rehearsed for their plan."""
+MARKS_MAX = 300
+"""Marks that one chart carries; of more the newest ones."""
+MARKS_READ_MAX = 2_000
+"""Changes made elsewhere that are looked at for them."""

@@ -14,7 +14,7 @@ import msgspec
 
 from vezha.access.subject import Role
 from vezha.delivery import limits
-from vezha.delivery.errors import SpecError
+from vezha.delivery.errors import SpecError, about
 from vezha.delivery.selector import parse_selector
 from vezha.query.ast import Type
 from vezha.query.errors import ParseError
@@ -191,60 +191,74 @@ def read_waves(given: Sequence[Mapping[str, Any]]) -> tuple[Wave, ...]:
         return DEFAULT_WAVES
     if len(given) > limits.WAVES_MAX:
         raise SpecError(f"a change has at most {limits.WAVES_MAX} waves")
-    waves = tuple(_read(Wave, one, f"wave {i + 1}") for i, one in enumerate(given))
+    waves = tuple(_read(Wave, one, f"wave {i + 1}", f"[{i}]") for i, one in enumerate(given))
     if len({wave.name for wave in waves}) < len(waves):
         raise SpecError("two waves have the same name; name each differently")
     last = 0.0
-    for wave in waves:
-        if len(wave.hosts) > limits.CANARIES_MAX:
-            raise SpecError(f"wave {wave.name} names more than {limits.CANARIES_MAX} hosts")
-        if wave.hosts and (wave.selector or wave.count or wave.percent):
-            raise SpecError(f"wave {wave.name} names hosts, so selector, count, percent do nothing")
-        if wave.count and wave.percent:
-            raise SpecError(f"wave {wave.name} has both count and percent; leave one away")
-        if wave.percent is not None:
-            if wave.percent <= last:
-                raise SpecError(
-                    f"wave {wave.name}: percent counts all waves so far, so it must be over {last:g}"
-                )
-            last = wave.percent
-        if wave.selector:
-            parse_selector(wave.selector)
+    for i, wave in enumerate(waves):
+        with about(f"[{i}]"):
+            _check_wave(wave, last)
+        last = last if wave.percent is None else wave.percent
     return waves
+
+
+def _check_wave(wave: Wave, last: float) -> None:
+    if len(wave.hosts) > limits.CANARIES_MAX:
+        raise SpecError(f"wave {wave.name} names more than {limits.CANARIES_MAX} hosts")
+    if wave.hosts and (wave.selector or wave.count or wave.percent):
+        raise SpecError(f"wave {wave.name} names hosts, so selector, count, percent do nothing")
+    if wave.count and wave.percent:
+        raise SpecError(f"wave {wave.name} has both count and percent; leave one away")
+    if wave.percent is not None and wave.percent <= last:
+        raise SpecError(
+            f"wave {wave.name}: percent counts all waves so far, so it must be over {last:g}",
+            ".percent",
+        )
+    if wave.selector:
+        with about(".selector"):
+            parse_selector(wave.selector)
 
 
 def read_gates(given: Sequence[Mapping[str, Any]], waves: Sequence[Wave]) -> tuple[Gate, ...]:
     """Gates as written. Raises SpecError."""
     if len(given) > limits.GATES_MAX:
         raise SpecError(f"a change has at most {limits.GATES_MAX} gates")
-    gates = tuple(_read(Gate, one, f"gate {i + 1}") for i, one in enumerate(given))
+    gates = tuple(_read(Gate, one, f"gate {i + 1}", f"[{i}]") for i, one in enumerate(given))
     names = [gate.title for gate in gates]
     if len(set(names)) < len(names):
         raise SpecError("two gates have the same name; set name on one of them")
     known = {wave.name for wave in waves}
-    for gate in gates:
-        for wave in gate.waves:
-            if wave not in known:
-                raise SpecError(f"gate {gate.title} guards wave {wave}, but there is none")
-        _check_gate(gate)
+    for i, gate in enumerate(gates):
+        with about(f"[{i}]"):
+            for wave in gate.waves:
+                if wave not in known:
+                    raise SpecError(f"gate {gate.title} guards wave {wave}, but there is none")
+            _check_gate(gate)
     return gates
 
 
 def _check_gate(gate: Gate) -> None:
     if gate.kind == "promql" and gate.threshold is None:
-        raise SpecError(f"gate {gate.title} needs threshold, the number that expr is compared with")
+        raise SpecError(
+            f"gate {gate.title} needs threshold, the number that expr is compared with",
+            ".threshold",
+        )
     if gate.kind in ("promql", "canary") and not gate.expr:
-        raise SpecError(f"gate {gate.title} needs expr, a PromQL expression")
+        raise SpecError(f"gate {gate.title} needs expr, a PromQL expression", ".expr")
     if gate.expr:
-        check_expression(gate.expr, f"gate {gate.title}")
+        with about(".expr"):
+            check_expression(gate.expr, f"gate {gate.title}")
     if gate.kind == "webhook":
         address = urlsplit(gate.url)
         if address.scheme not in ("http", "https") or not address.hostname:
-            raise SpecError(f"gate {gate.title} needs url, such as https://ci.example.org/gate")
+            raise SpecError(
+                f"gate {gate.title} needs url, such as https://ci.example.org/gate", ".url"
+            )
         if address.username or address.password:
             raise SpecError(
                 f"gate {gate.title}: put no password into url, people who see the change see it; "
-                "questions are signed with the setting hooks.gate_secret"
+                "questions are signed with the setting hooks.gate_secret",
+                ".url",
             )
 
 
@@ -285,13 +299,18 @@ def as_documents(items: Sequence[Any]) -> list[dict[str, Any]]:
     return [msgspec.to_builtins(item) for item in items]
 
 
-def _read(kind: type[Any], given: Mapping[str, Any], where: str) -> Any:
+_AT = re.compile(r"(?P<what>.*?) - at `\$(?P<path>.*)`", re.DOTALL)
+
+
+def _read(kind: type[Any], given: Mapping[str, Any], where: str, place: str = "") -> Any:
     try:
         made = msgspec.convert(dict(given), kind)
     except msgspec.ValidationError as fault:
-        raise SpecError(f"{where}: {fault}") from None
-    if isinstance(made, Wave):
-        check_name(made.name, "wave")
-    if isinstance(made, Gate) and made.name:
-        check_name(made.name, "gate")
+        at = _AT.fullmatch(str(fault))
+        raise SpecError(f"{where}: {fault}", place + (at["path"] if at else "")) from None
+    with about(f"{place}.name"):
+        if isinstance(made, Wave):
+            check_name(made.name, "wave")
+        if isinstance(made, Gate) and made.name:
+            check_name(made.name, "gate")
     return made

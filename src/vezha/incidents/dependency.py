@@ -98,15 +98,28 @@ def parse_target(text: str) -> Target:
         raise DependencyError(str(fault)) from None
 
 
+def _about(field: str, sentence: str) -> DependencyError:
+    fault = DependencyError(sentence)
+    fault.field = field
+    return fault
+
+
 def make_dependency(
     child: str, parents: Sequence[str], why: str = "", source: str = "person", id_: int = 0
 ) -> Dependency:
     """A dependency from its texts. Raises DependencyError."""
     if not parents or len(parents) > DEPENDENCY_PARENTS_MAX:
-        raise DependencyError(f"a dependency has 1 to {DEPENDENCY_PARENTS_MAX} parents")
-    ends = parse_target(child), tuple(parse_target(p) for p in parents)
+        raise _about("parents", f"a dependency has 1 to {DEPENDENCY_PARENTS_MAX} parents")
+    place = "child"
+    try:
+        first = parse_target(child)
+        place = "parents"
+        ends = first, tuple(parse_target(p) for p in parents)
+    except DependencyError as fault:
+        fault.field = place
+        raise
     if ends[0] in ends[1]:
-        raise DependencyError(f"{ends[0]} cannot depend on itself")
+        raise _about("parents", f"{ends[0]} cannot depend on itself")
     return Dependency(ends[0], ends[1], why, source, id_)
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 
 class OperatorError(ValueError):
-    """The person who asked can mend this: the message says how."""
+    """The person who asked can mend this: the message says how. `field` is what of the request is
+    meant, as the API calls it (`layers[0].people`); empty where it is not one field."""
+
+    field = ""
 
 
 class NoSuchIncident(OperatorError):

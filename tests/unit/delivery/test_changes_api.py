@@ -132,6 +132,72 @@ def test_freezes_quarantine_and_the_glass(tower: Tower, field: Field) -> None:  
     assert api.get("/api/v1/quarantine").json()["quarantine"] == []
 
 
+def test_a_window_is_written_anew_while_it_runs_or_is_to_come(tower: Tower, field: Field) -> None:  # noqa: F811
+    api = tower.client(Role.OPERATOR)
+    body = {"kind": "freeze", "name": "feast", "selector": 'role="web"', "minutes": 60}
+    made = api.post("/api/v1/freezes", json=body).json()
+    path = f"/api/v1/freezes/{made['id']}"
+    anew = api.put(path, json={**body, "selector": "", "minutes": 120, "overrun": "hold"}).json()
+    assert (anew["selector"], anew["overrun"], anew["author"]) == ("{}", "hold", made["author"])
+    assert anew["ends_at"] - made["ends_at"] > 3000
+    assert api.get("/api/v1/freezes").json()["windows"] == [anew]
+    assert tower.client(Role.VIEWER).put(path, json=body).status_code == 403
+    api.delete(path)
+    assert api.put(path, json=body).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"kind": "feast"}, "kind"),
+        ({"selector": "role="}, "selector"),
+        ({"minutes": -1}, "ends_at"),
+        ({"time_zone": "Mars"}, "time_zone"),
+        ({"recurs": {"days": ["feast"], "start": "02:00", "minutes": 60}}, "recurs"),
+        ({"recurs": {"days": "mon"}}, "recurs.days"),
+    ],
+)
+def test_a_window_that_cannot_be_names_the_field(
+    tower: Tower,  # noqa: F811
+    field: Field,
+    given: dict[str, object],
+    named: str,
+) -> None:
+    body = {"kind": "freeze", "minutes": 60, **given}
+    answer = tower.client(Role.OPERATOR).post("/api/v1/freezes", json=body)
+    assert (answer.status_code, answer.json()["error"]["field"]) == (400, named)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"target": "agent/none"}, "target"),
+        ({"risk": "none"}, "risk"),
+        ({"selector": "role="}, "selector"),
+        ({"params": {"a": 1}}, "params"),
+        ({"policy": {"jitter_s": -1}}, "policy.jitter_s"),
+        ({"waves": [{"name": "a"}, {"name": "b", "percent": 10}, {"name": "c", "percent": 5}]},
+         "waves[2].percent"),
+        ({"waves": [{"name": "Big Wave"}]}, "waves[0].name"),
+        ({"waves": [{"name": "a", "selector": "role="}]}, "waves[0].selector"),
+        ({"waves": [{"name": "a", "hosts": ["x"], "count": 1}]}, "waves[0]"),
+        ({"gates": [{"kind": "proof"}, {"kind": "promql", "threshold": 1}]}, "gates[1].expr"),
+        ({"gates": [{"kind": "promql", "expr": "up"}]}, "gates[0].threshold"),
+        ({"gates": [{"kind": "promql", "expr": "up(", "threshold": 1}]}, "gates[0].expr"),
+        ({"gates": [{"kind": "webhook", "url": "ftp://x"}]}, "gates[0].url"),
+    ],
+)  # fmt: skip
+def test_a_draft_that_cannot_be_names_the_field(
+    tower: Tower,  # noqa: F811
+    field: Field,
+    given: dict[str, object],
+    named: str,
+) -> None:
+    body = {**DRAFT, "target": field.publish("2.0"), **given}
+    answer = tower.client(Role.OPERATOR).post("/api/v1/changes", json=body)
+    assert (answer.status_code, answer.json()["error"]["field"]) == (400, named)
+
+
 def test_a_gate_is_rehearsed_over_the_past(tower: Tower, field: Field) -> None:  # noqa: F811
     from vezha.api.querying import Querying
     from vezha.query import Engine

@@ -197,3 +197,33 @@ def test_who_only_looks_cannot_answer(web: Web) -> None:
     viewer = web.client(Role.VIEWER)
     assert viewer.post("/api/v1/checklist-runs", json={"checklist": "own-disk"}).status_code == 403
     assert viewer.get("/api/v1/checklist-runs").json() == {"runs": []}
+
+
+def test_a_checklist_is_written_changed_and_removed(tmp_path: Path) -> None:
+    web = Web(tmp_path)
+    api, viewer = web.client(Role.OPERATOR), web.client(Role.VIEWER, "petro")
+    path = "/api/v1/checklists/night-watch"
+    text = "---\ntitle: Night watch\n---\n- [ ] The lights are on\n"
+    assert viewer.put(path, json={"text": text}).status_code == 403
+    broken = api.put(path, json={"text": "---\ntitle: Night\n---\n- [ ] Warm? {warmth}\n"})
+    assert broken.status_code == 200
+    assert ":4: " in broken.json()["problems"][0]
+    assert api.get(path).status_code == 404
+    assert api.put(path, json={"text": text}).json() == {"problems": []}
+    kept = api.get(path).json()
+    assert (kept["title"], kept["own"], kept["text"]) == ("Night watch", True, text)
+    taken = api.put(path, json={"text": text})
+    assert (taken.status_code, taken.json()["error"]["field"]) == (409, "name")
+    # as long as the one before: the clock of the file system need not have moved
+    other = text.replace("Night", "Light")
+    assert api.put(path, json={"text": other, "hash": kept["hash"]}).status_code == 200
+    assert api.get(path).json()["title"] == "Light watch"
+    assert api.put(path, json={"text": text, "hash": kept["hash"]}).status_code == 409
+    assert api.put("/api/v1/checklists/no%20name", json={"text": text}).status_code == 400
+    assert api.delete(path).status_code == 204
+    assert api.delete(path).status_code == 404
+    shipped = api.get("/api/v1/checklists").json()["checklists"][0]["name"]
+    assert api.delete(f"/api/v1/checklists/{shipped}").status_code == 409
+    with web.ledger.read() as connection:
+        done = connection.execute(select(audit.c.action, audit.c.target)).all()
+    assert [t for a, t in done if a == "checklist.change"].count("night-watch") == 3

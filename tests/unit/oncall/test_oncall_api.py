@@ -286,3 +286,29 @@ def test_an_operator_changes_the_own_teams_things_and_no_others(house: House) ->
     # out of the team, out of its things
     assert admin.put("/api/v1/teams/web", json={"members": []}).status_code == 200
     assert iryna.delete(f"{ONCALL}/schedules/web-main").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "named"),
+    [
+        ("oncall/schedules/web", {"layers": [], "time_zone": "Mars"}, "time_zone"),
+        ("oncall/schedules/web", {"layers": [{"name": "day", "people": [], "start": "2026-11-02T09:00"}]}, "layers[0].people"),
+        ("oncall/schedules/web", {"layers": [{"name": "day", "people": ["nobody"], "start": "2026-11-02T09:00"}]}, "layers[0].people"),
+        ("oncall/schedules/web", {"layers": [{"name": "day", "people": ["olena"], "start": "now"}]}, "layers[0].start"),
+        ("oncall/schedules/web", {"layers": [{"name": "day", "people": ["olena"], "start": "2026-11-02T09:00", "rotation": "often"}]}, "layers[0].rotation"),
+        ("oncall/schedules/web", {"layers": [{"name": "day", "people": ["olena"], "start": "2026-11-02T09:00", "windows": [{"days": [], "start": "09:00", "minutes": 60}]}]}, "layers[0].windows"),
+        ("oncall/policies/web", {"steps": []}, "steps"),
+        ("oncall/policies/web", {"steps": [{"targets": ["person:olena"]}, {"targets": ["olena"]}]}, "steps[1].targets"),
+        ("oncall/policies/web", {"steps": [{"targets": ["schedule:none"]}]}, "steps[0].targets"),
+        ("oncall/policies/web", {"steps": [{"targets": ["person:olena"], "wait_s": 0}]}, "steps[0].wait_s"),
+        ("oncall/policies/web", {"steps": [{"targets": ["person:olena"]}], "severity": "dire"}, "severity"),
+        ("teams/web", {"match": ["role="]}, "match"),
+        ("teams/web", {"members": ["nobody"]}, "members"),
+        ("teams/web", {"policy": "none"}, "policy"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_kept_names_the_field(
+    house: House, path: str, body: dict[str, Any], named: str
+) -> None:
+    answer = client(house, Role.ADMIN).put(f"/api/v1/{path}", json=body)
+    assert (answer.status_code, answer.json()["error"].get("field")) == (400, named), answer.text

@@ -13,6 +13,7 @@ from vezha.incidents.checklists.parse import is_name, parse_checklist
 from vezha.incidents.errors import ChecklistError, NoSuchChecklist
 from vezha.incidents.limits import CHECKLIST_CHARS_MAX, CHECKLISTS_MAX
 from vezha.incidents.words import Member
+from vezha.world import Disk
 
 SHIPPED = Path(__file__).parent / "shipped"
 _ANNOTATION = "vezha_checklist"
@@ -78,6 +79,40 @@ class ChecklistBook:
                 for one in self.for_alert(member.alert_name, member.annotations):
                     out.setdefault(one.name, one)
         return list(out.values())
+
+    @property
+    def own_folder(self) -> Path | None:
+        """Where the operator's own are kept; None where none can be."""
+        return self._folders[-1] if self._folders else None
+
+    def save(self, name: str, text: str, disk: Disk) -> Checklist:
+        """Write an own checklist as `<name>.md`, over one that ships or came under that name.
+
+        Raises ChecklistError.
+        """
+        folder = self.own_folder
+        assert folder is not None, "there is no folder to save into"
+        one = parse_checklist(text, name, own=True)
+        if name not in self.loaded().checklists and len(own_files(folder)) >= CHECKLISTS_MAX:
+            raise ChecklistError([f"there are {CHECKLISTS_MAX} already; remove one first"])
+        disk.make_folder(str(folder))
+        disk.write_whole(str(folder / f"{name}.md"), text.encode())
+        with self._lock:
+            # two texts of one size within one tick of the file system's clock look the same
+            self._stamps = None
+        return one
+
+    def remove(self, name: str, disk: Disk) -> bool:
+        """Delete an own checklist; one that ships under that name is back. Whether there was one."""
+        self.get(name)
+        folder = self.own_folder
+        path = None if folder is None else str(folder / f"{name}.md")
+        if path is None or not disk.exists(path):
+            return False
+        disk.remove(path)
+        with self._lock:
+            self._stamps = None
+        return True
 
     def _load(self, own: list[str]) -> Loaded:
         if self._shipped is None:

@@ -121,26 +121,26 @@ def read_schedule(raw: Mapping[str, Any], name: str = "") -> Schedule:
         ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise OnCallError(
-            f'{taken.where}: there is no time zone "{zone}"; try Europe/Kyiv'
+            f'{taken.where}: there is no time zone "{zone}"; try Europe/Kyiv', "time_zone"
         ) from None
     title = taken.text("title", "")
     layers = tuple(
-        _read_layer(table, f"{taken.where}: layer {i + 1}")
+        _read_layer(table, f"{taken.where}: layer {i + 1}", f"layers[{i}].")
         for i, table in enumerate(taken.tables("layers", LAYERS_MAX))
     )
     taken.leave_none()
     names = [layer.name for layer in layers]
     if len(set(names)) != len(names):
-        raise OnCallError(f"{taken.where}: two layers have the same name")
+        raise OnCallError(f"{taken.where}: two layers have the same name", "layers")
     return Schedule(name, zone, layers, title)
 
 
-def _read_layer(raw: Mapping[str, Any], where: str) -> Layer:
-    taken = _Table(raw, where)
+def _read_layer(raw: Mapping[str, Any], where: str, place: str) -> Layer:
+    taken = _Table(raw, where, place)
     name = taken.name("", required=True)
     people = taken.texts("people", PEOPLE_MAX)
     if not people:
-        raise OnCallError(f"{where}: people must name at least one person")
+        raise OnCallError(f"{where}: people must name at least one person", f"{place}people")
     rotation = taken.text("rotation", "weekly")
     match = _ROTATION.fullmatch(rotation)
     hours = _NAMED_HOURS.get(rotation)
@@ -148,29 +148,37 @@ def _read_layer(raw: Mapping[str, Any], where: str) -> Layer:
         hours = int(match[1]) * _UNIT_HOURS[match[2]]
     if hours is None or not 1 <= hours <= ROTATION_HOURS_MAX:
         raise OnCallError(
-            f'{where}: rotation "{rotation}" must be daily, weekly, or like 12h, 3d, 2w'
+            f'{where}: rotation "{rotation}" must be daily, weekly, or like 12h, 3d, 2w',
+            f"{place}rotation",
         )
     begins = taken.text("start")
     try:
         start = datetime.fromisoformat(begins)
     except ValueError:
         raise OnCallError(
-            f'{where}: start "{begins}" must be the first hand-over in local time, like 2026-11-02T09:00'
+            f'{where}: start "{begins}" must be the first hand-over in local time, like 2026-11-02T09:00',
+            f"{place}start",
         ) from None
     if start.tzinfo is not None:
-        raise OnCallError(f"{where}: start is in the schedule's time zone; leave the offset out")
+        raise OnCallError(f"{where}: start is in the schedule's time zone; leave the offset out",
+                          f"{place}start")  # fmt: skip
     if not 1970 < start.year < 2200:
-        raise OnCallError(f"{where}: start must be in a year from 1971 to 2199")
-    windows = tuple(_read_window(t, where) for t in taken.tables("windows", WINDOWS_MAX))
+        raise OnCallError(f"{where}: start must be in a year from 1971 to 2199", f"{place}start")
+    windows = tuple(_read_window(t, where, place) for t in taken.tables("windows", WINDOWS_MAX))
     taken.leave_none()
     return Layer(name, tuple(people), hours, start.replace(second=0, microsecond=0), windows)
 
 
-def _read_window(raw: Mapping[str, Any], where: str) -> Window:
-    taken = _Table(raw, f"{where}: window")
-    window = read_window(
-        taken.texts("days", 7), taken.text("start"), taken.number("minutes", 1, 10_080), taken.where
-    )
+def _read_window(raw: Mapping[str, Any], where: str, place: str) -> Window:
+    taken = _Table(raw, f"{where}: window", f"{place}windows.")
+    try:
+        window = read_window(
+            taken.texts("days", 7), taken.text("start"), taken.number("minutes", 1, 10_080),
+            taken.where,
+        )  # fmt: skip
+    except OnCallError as fault:
+        fault.field = f"{place}windows"
+        raise
     taken.leave_none()
     return window
 
@@ -232,25 +240,30 @@ def read_policy(raw: Mapping[str, Any], name: str = "") -> Policy:
     taken = _Table(raw, f"policy {raw.get('name', name)}")
     name = taken.name(name)
     steps = tuple(
-        _read_step(table, f"{taken.where}: step {i + 1}")
+        _read_step(table, f"{taken.where}: step {i + 1}", f"steps[{i}].")
         for i, table in enumerate(taken.tables("steps", STEPS_MAX))
     )
     if not steps:
-        raise OnCallError(f"{taken.where}: steps must have at least one step")
+        raise OnCallError(f"{taken.where}: steps must have at least one step", "steps")
     repeat = taken.number("repeat", 0, REPEATS_MAX, 0)
     timeout_s = taken.number("ack_timeout_s", 0, ACK_TIMEOUT_MS_MAX // 1000, 0)
     least = taken.text("severity", "warning")
     if least not in [s.value for s in Severity]:
-        raise OnCallError(f'{taken.where}: severity "{least}" must be critical, warning or info')
+        raise OnCallError(f'{taken.where}: severity "{least}" must be critical, warning or info',
+                          "severity")  # fmt: skip
     taken.leave_none()
     return Policy(name, steps, repeat, timeout_s * 1000, Severity(least))
 
 
-def _read_step(raw: Mapping[str, Any], where: str) -> Step:
-    taken = _Table(raw, where)
-    targets = tuple(read_target(text, where) for text in taken.texts("targets", TARGETS_MAX))
+def _read_step(raw: Mapping[str, Any], where: str, place: str) -> Step:
+    taken = _Table(raw, where, place)
+    try:
+        targets = tuple(read_target(text, where) for text in taken.texts("targets", TARGETS_MAX))
+    except OnCallError as fault:
+        fault.field = f"{place}targets"
+        raise
     if not targets:
-        raise OnCallError(f"{where}: targets must name at least one")
+        raise OnCallError(f"{where}: targets must name at least one", f"{place}targets")
     wait_s = taken.number("wait_s", 1, STEP_MS_MAX // 1000, 300)
     taken.leave_none()
     return Step(targets, wait_s * 1000)
@@ -293,7 +306,7 @@ def read_team(raw: Mapping[str, Any], name: str = "") -> Team:
         try:
             matchers += parse_matchers(text)
         except SilenceError as fault:
-            raise OnCallError(f"{taken.where}: match: {fault}") from None
+            raise OnCallError(f"{taken.where}: match: {fault}", "match") from None
     taken.leave_none()
     return Team(name, tuple(matchers), policy, tuple(members), title, position)
 
@@ -313,8 +326,9 @@ def show_team(team: Team) -> dict[str, Any]:
 class _Table:
     """A document's table, taken apart strictly: what is left over was not known."""
 
-    def __init__(self, raw: object, where: str) -> None:
+    def __init__(self, raw: object, where: str, place: str = "") -> None:
         self.where = where
+        self._place = place
         if not isinstance(raw, Mapping):
             raise OnCallError(f"{where} must be a table")
         self._raw = dict(raw)
@@ -323,16 +337,19 @@ class _Table:
         value = self._raw.pop(key, default)
         if not isinstance(value, str):
             missing = "is missing" if value is None else "must be text"
-            raise OnCallError(f"{self.where}: {key} {missing}")
+            raise OnCallError(f"{self.where}: {key} {missing}", self._place + key)
         if len(value) > 500:
-            raise OnCallError(f"{self.where}: {key} is longer than 500 characters")
+            raise OnCallError(
+                f"{self.where}: {key} is longer than 500 characters", self._place + key
+            )
         return value
 
     def name(self, given: str, *, required: bool = False) -> str:
         name = self.text("name", None if required else given)
         if not _NAME.fullmatch(name) or len(name) > NAME_CHARS:
             raise OnCallError(
-                f'{self.where}: name "{name[:100]}" must be 1 to {NAME_CHARS} letters, digits, or - _ .'
+                f'{self.where}: name "{name[:100]}" must be 1 to {NAME_CHARS} letters, digits, or - _ .',
+                f"{self._place}name",
             )
         if given and name != given:
             raise OnCallError(f'{self.where}: name must be "{given}", as in the address')
@@ -343,9 +360,9 @@ class _Table:
         if isinstance(value, str):
             value = [value]
         if not isinstance(value, (list, tuple)) or not all(isinstance(v, str) and v for v in value):
-            raise OnCallError(f"{self.where}: {key} must be a list of texts")
+            raise OnCallError(f"{self.where}: {key} must be a list of texts", self._place + key)
         if len(value) > most:
-            raise OnCallError(f"{self.where}: {key} has more than {most} items")
+            raise OnCallError(f"{self.where}: {key} has more than {most} items", self._place + key)
         return list(value)
 
     def number(self, key: str, least: int, most: int, default: int | None = None) -> int:
@@ -354,7 +371,8 @@ class _Table:
             isinstance(value, (int, float)) and not isinstance(value, bool) and value == int(value)
         )
         if not whole or not least <= int(value) <= most:
-            raise OnCallError(f"{self.where}: {key} must be a whole number from {least} to {most}")
+            raise OnCallError(f"{self.where}: {key} must be a whole number from {least} to {most}",
+                              self._place + key)  # fmt: skip
         return int(value)
 
     def tables(self, key: str, most: int) -> list[Mapping[str, Any]]:
@@ -362,7 +380,7 @@ class _Table:
         if not isinstance(value, (list, tuple)) or not all(isinstance(v, Mapping) for v in value):
             raise OnCallError(f"{self.where}: {key} must be a list of tables")
         if len(value) > most:
-            raise OnCallError(f"{self.where}: {key} has more than {most} items")
+            raise OnCallError(f"{self.where}: {key} has more than {most} items", self._place + key)
         return list(value)
 
     def leave_none(self) -> None:

@@ -6,7 +6,11 @@ from vezha.incidents.errors import OperatorError
 
 
 class OnCallError(OperatorError):
-    """The person who asked can mend this: the message says how."""
+    """The person who asked can mend this: the message says how, *field* what is meant."""
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class NothingThere(OnCallError):

@@ -52,7 +52,9 @@ def get_schedule(connection: Connection, name: str) -> Schedule:
 
 def put_schedule(connection: Connection, schedule: Schedule, actor: str, now_ms: int) -> None:
     """Keep a schedule, new or changed. Raises OnCallError."""
-    _check_people(connection, schedule.people, f"schedule {schedule.name}")
+    for i, layer in enumerate(schedule.layers):
+        place = f"layers[{i}].people"
+        _check_people(connection, layer.people, f"schedule {schedule.name}", place)
     _put(connection, oncall_schedule, schedule.name, show_schedule(schedule), actor, now_ms,
          SCHEDULES_MAX)  # fmt: skip
 
@@ -83,11 +85,11 @@ def add_override(
     get_schedule(connection, schedule)
     check_person(connection, person)
     if ends_ms <= starts_ms or ends_ms <= now_ms:
-        raise OnCallError("an override must end after it starts, and in the future")
+        raise OnCallError("an override must end after it starts, and in the future", "ends_at")
     if ends_ms - starts_ms > OVERRIDE_MS_MAX:
-        raise OnCallError("an override lasts a year at most")
+        raise OnCallError("an override lasts a year at most", "ends_at")
     if len(comment) > NOTE_CHARS_MAX:
-        raise OnCallError(f"the comment is longer than {NOTE_CHARS_MAX} characters")
+        raise OnCallError(f"the comment is longer than {NOTE_CHARS_MAX} characters", "comment")
     made = connection.execute(
         insert(oncall_override).values(
             schedule=schedule, person=person, starts_ms=starts_ms, ends_ms=ends_ms, author=author,
@@ -145,13 +147,16 @@ def put_policy(connection: Connection, policy: Policy, actor: str, now_ms: int) 
     where = f"policy {policy.name}"
     schedules = {s.name for s in read_schedules(connection)}
     teams = {t.name for t in read_teams(connection)}
-    for target in (t for step in policy.steps for t in step.targets):
+    asked = [
+        (f"steps[{i}].targets", t) for i, step in enumerate(policy.steps) for t in step.targets
+    ]
+    for place, target in asked:
         if target.kind is TargetKind.PERSON:
-            _check_people(connection, [target.name], where)
+            _check_people(connection, [target.name], where, place)
         elif target.kind is TargetKind.SCHEDULE and target.name not in schedules:
-            raise OnCallError(f'{where}: there is no schedule "{target.name}"')
+            raise OnCallError(f'{where}: there is no schedule "{target.name}"', place)
         elif target.kind is TargetKind.TEAM and target.name not in teams:
-            raise OnCallError(f'{where}: there is no team "{target.name}"')
+            raise OnCallError(f'{where}: there is no team "{target.name}"', place)
     _put(connection, escalation_policy, policy.name, show_policy(policy), actor, now_ms,
          POLICIES_MAX)  # fmt: skip
 
@@ -177,9 +182,9 @@ def get_team(connection: Connection, name: str) -> Team:
 
 def put_team(connection: Connection, one: Team, actor: str, now_ms: int) -> None:
     """Keep a team, new or changed. Raises OnCallError."""
-    _check_people(connection, one.members, f"team {one.name}")
+    _check_people(connection, one.members, f"team {one.name}", "members")
     if one.policy and one.policy not in {p.name for p in read_policies(connection)}:
-        raise OnCallError(f'team {one.name}: there is no policy "{one.policy}"')
+        raise OnCallError(f'team {one.name}: there is no policy "{one.policy}"', "policy")
     _put(connection, team, one.name, show_team(one), actor, now_ms, TEAMS_MAX)
 
 
@@ -298,10 +303,10 @@ def _remove(connection: Connection, table: Table, name: str, kind: str) -> None:
         raise NothingThere(f'there is no {kind} "{name[:100]}"')
 
 
-def _check_people(connection: Connection, people: Any, where: str) -> None:
+def _check_people(connection: Connection, people: Any, where: str, place: str) -> None:
     known = set(
         connection.execute(select(user.c.name).where(user.c.name.in_(list(people)))).scalars()
     )
     missing = [name for name in people if name not in known]
     if missing:
-        raise OnCallError(f'{where}: there is no person "{missing[0]}"')
+        raise OnCallError(f'{where}: there is no person "{missing[0]}"', place)
