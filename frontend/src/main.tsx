@@ -3,7 +3,7 @@ import { render, type ComponentType, type JSX } from 'preact'
 import { useEffect } from 'preact/hooks'
 import { effect, signal } from '@preact/signals'
 import { link, subscribe, warm, type Subscription } from './api/live'
-import { speak, t } from './i18n'
+import { speak, speakMore, t } from './i18n'
 import { bind } from './shell/keys'
 import { KeysHelp } from './shell/KeysHelp'
 import { NoticeLine, tell } from './shell/notice'
@@ -20,29 +20,34 @@ import { SignIn } from './pages/SignIn'
 
 type Loaded = ComponentType<{ what: string }>
 
+/** A page whose words are not all in the first dictionary. */
+const wordy = (page: Promise<{ default: Loaded }>): Promise<{ default: Loaded }> => Promise.all([page, speakMore()]).then(([module]) => module)
+
 const PAGES: Record<PageName, () => Promise<{ default: Loaded }>> = {
   fleet: () => import('./pages/Fleet'),
   host: () => import('./pages/Host'),
   incidents: () => import('./pages/Incidents'),
   incident: () => import('./pages/Incident'),
-  checklists: () => import('./pages/Checklists'),
+  checklists: () => wordy(import('./pages/Checklists')),
   checklist: () => import('./pages/Checklist'),
   scenarios: () => import('./pages/Scenarios'),
   scenario: () => import('./pages/Scenario'),
   round: () => import('./pages/Round'),
   watch: () => import('./pages/Watch'),
-  oncall: () => import('./pages/OnCall'),
-  changes: () => import('./pages/Changes'),
-  change: () => import('./pages/Change'),
-  releases: () => import('./pages/Releases'),
+  oncall: () => wordy(import('./pages/OnCall')),
+  changes: () => wordy(import('./pages/Changes')),
+  change: () => wordy(import('./pages/Change')),
+  draft: () => wordy(import('./pages/Draft')),
+  releases: () => wordy(import('./pages/Releases')),
+  dependencies: () => wordy(import('./pages/Dependencies')),
   load: () => import('./pages/Load'),
   diary: () => import('./pages/Diary'),
-  silences: () => import('./pages/Silences'),
+  silences: () => wordy(import('./pages/Silences')),
   checks: () => import('./pages/Checks'),
-  rules: () => import('./pages/Rules'),
+  rules: () => wordy(import('./pages/Rules')),
   explore: () => import('./pages/Explore'),
-  settings: () => import('./pages/Settings'),
-  access: () => import('./pages/Access'),
+  settings: () => wordy(import('./pages/Settings')),
+  access: () => wordy(import('./pages/Access')),
   missing: () => import('./pages/Missing'),
 }
 

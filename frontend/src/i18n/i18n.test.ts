@@ -1,9 +1,13 @@
 import { beforeAll, describe, expect, it } from 'vitest'
-import en from './en.json'
-import uk from './uk.json'
+import enFirst from './en.json'
+import enMore from './en.more.json'
+import ukFirst from './uk.json'
+import ukMore from './uk.more.json'
 import { duration, number, speak, t, unit, type Dictionary } from './index'
 import { multiple, quantity } from './quantity'
 
+const en: Dictionary = { ...enFirst, ...enMore }
+const uk: Dictionary = { ...ukFirst, ...ukMore }
 const DICTIONARIES: Record<string, Dictionary> = { en, uk }
 const FORMS = { en: ['one', 'other'], uk: ['one', 'few', 'many', 'other'] }
 
@@ -24,6 +28,11 @@ beforeAll(() => {
 describe('dictionaries', () => {
   it('have the same keys', () => {
     expect(Object.keys(uk).sort()).toEqual(Object.keys(en).sort())
+  })
+
+  it('say everything once', () => {
+    expect(Object.keys(enMore).filter((key) => key in enFirst)).toEqual([])
+    expect(Object.keys(ukMore).sort()).toEqual(Object.keys(enMore).sort())
   })
 
   it('have all plural forms of their language, and only those', () => {

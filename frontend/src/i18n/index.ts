@@ -17,6 +17,12 @@ const load: Record<Language, () => Promise<{ default: unknown }>> = {
   en: () => import('./en.json'),
   uk: () => import('./uk.json'),
 }
+/** What only pages with forms and details say; the first page does not wait for it. */
+const loadMore: Record<Language, () => Promise<{ default: unknown }>> = {
+  en: () => import('./en.more.json'),
+  uk: () => import('./uk.more.json'),
+}
+let more = false
 
 interface Speech {
   language: Language
@@ -33,9 +39,25 @@ const speech = signal<Speech>({
 })
 
 export async function speak(language: Language): Promise<void> {
-  const words = (await load[language]()).default as Dictionary
+  const [first, rest] = await Promise.all([load[language](), more ? loadMore[language]() : null])
+  const words = { ...(first.default as Dictionary), ...(rest?.default as Dictionary | undefined) }
   speech.value = { language, words, plural: new Intl.PluralRules(language), numbers: new Map() }
   document.documentElement.lang = language
+}
+
+/** Adds the words of pages with forms and details; those asked for later bring them, too. */
+export async function speakMore(): Promise<void> {
+  if (more) return
+  more = true
+  try {
+    const { language } = speech.peek()
+    const rest = (await loadMore[language]()).default as Dictionary
+    const now = speech.peek()
+    if (now.language === language) speech.value = { ...now, words: { ...now.words, ...rest } }
+  } catch (error) {
+    more = false
+    throw error
+  }
 }
 
 export function language(): Language {

@@ -3,10 +3,11 @@
 import { useSignal } from '@preact/signals'
 import type { JSX } from 'preact'
 import { useEffect } from 'preact/hooks'
-import { ApiError, get, post } from '../api/client'
-import type { AttemptDetailView, AttemptsView, CausesView, ChangeDetailView, PlanView, RolloutDetailView, VerdictDetailView, VerdictView, WaveView } from '../api/schema'
+import { get, post } from '../api/client'
+import type { AttemptDetailView, AttemptsView, CausesView, ChangeDetailView, RolloutDetailView, VerdictDetailView, VerdictView, WaveView } from '../api/schema'
 import { clock, duration, known, moment, number, t } from '../i18n'
 import { Show, useAsked, useTitle, Verdict } from '../parts/asked'
+import { BeforeStart } from '../parts/BeforeStart'
 import { useNow } from '../parts/now'
 import { shares, WaveBar } from '../parts/WaveBar'
 import { Dialog } from '../shell/Dialog'
@@ -38,7 +39,7 @@ export default function Change({ what: id }: { what: string }): JSX.Element {
         {(one) => (
           <>
             <Verdict title={one.title || one.target} lead={facts(one)} />
-            {newest ? <Rollout key={newest.id} id={newest.id} change={one} /> : <Before change={one} reload={asked.load} />}
+            {newest ? <Rollout key={newest.id} id={newest.id} change={one} /> : <BeforeStart change={one} reload={asked.load} />}
             <About change={one} />
           </>
         )}
@@ -328,60 +329,6 @@ function Approve({ change, one }: { change: ChangeDetailView; one: RolloutDetail
       <button class="btn strong" onClick={() => say('approved')}>{t('answer.approve', { wave })}</button>
       <button class="btn" onClick={() => say('rejected')}>{t('answer.reject')}</button>
     </>
-  )
-}
-
-/** Not started: what it lacks, its plan, and the answers of people. */
-function Before({ change, reload }: { change: ChangeDetailView; reload: () => Promise<void> }): JSX.Element | null {
-  const plan = useSignal<PlanView | null>(null)
-  const trouble = useSignal('')
-  const newest = change.plans[change.plans.length - 1]
-  useEffect(() => {
-    if (!newest) return
-    get<PlanView>(`/changes/${change.id}/plan`).then((found) => (plan.value = found), () => undefined)
-  }, [newest?.number])
-  if (change.kind === 'external' || !['draft', 'planned'].includes(change.state)) return null
-  const act = async (path: string, body: object, said: string): Promise<void> => {
-    trouble.value = ''
-    try {
-      const found = await post<unknown>(`/changes/${change.id}/${path}`, body)
-      if (path === 'plan') plan.value = found as PlanView
-      tell(said)
-      await reload()
-    } catch (error) {
-      trouble.value = error instanceof ApiError ? reason(error) : String(error)
-    }
-  }
-  return (
-    <section class="block">
-      <div class={`band ${change.lacks.length > 0 ? 'warn' : ''}`} role="status">
-        {change.lacks.length > 0 ? (
-          <div>
-            <b>{t('change.lacks')}</b>
-            <ul>{change.lacks.map((l) => <li key={l}>{l}</li>)}</ul>
-          </div>
-        ) : (
-          <p>{newest ? t('change.ready') : t('change.noPlan')}</p>
-        )}
-      </div>
-      {mayOperate.value && (
-        <div class="act-row">
-          <button class="btn" onClick={() => void act('plan', {}, t('change.planned'))}>{t('change.plan')}</button>
-          {newest && <button class="btn" onClick={() => void act('answer', { answer: 'approved', plan: newest.number }, t('answer.said'))}>{t('answer.plan')}</button>}
-          {newest && <button class="btn strong" onClick={() => void act('start', { plan: newest.number }, t('change.started'))}>{t('change.start')}</button>}
-          <button class="btn quiet" onClick={() => void act('cancel', {}, t('change.cancelled'))}>{t('change.cancel')}</button>
-        </div>
-      )}
-      {trouble.value && <p class="wrong" role="alert">{trouble.value}</p>}
-      {change.approvals.length > 0 && (
-        <ul class="muted">
-          {change.approvals.map((a, i) => (
-            <li key={i}>{[a.user, t(`answer.${a.answer}`), a.comment, a.at === null ? '' : moment(a.at)].filter(Boolean).join(' · ')}</li>
-          ))}
-        </ul>
-      )}
-      {plan.value && <pre class="plan-text mono">{plan.value.text}</pre>}
-    </section>
   )
 }
 

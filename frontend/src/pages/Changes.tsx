@@ -7,9 +7,11 @@ import { Drift } from '../parts/Drift'
 import { useNow } from '../parts/now'
 import { Sections } from '../parts/Sections'
 import { WaveBar } from '../parts/WaveBar'
+import { Icon } from '../shell/icons'
 import { Mark } from '../shell/Mark'
 import { Page } from '../shell/Shell'
 import { changePath } from '../state/paths'
+import { mayOperate } from '../state/session'
 import '../styles/pages.css'
 import '../styles/change.css'
 
@@ -54,7 +56,14 @@ function List(): JSX.Element {
           held.length > 0 ? t('changes.held', { n: held.length }) : open.length > 0 ? t('changes.running', { n: open.length }) : outside.length > 0 ? t('changes.outside', { n: outside.length }) : t('changes.calm')
         return (
           <>
-            <Verdict title={title} lead={t('changes.lead')} />
+            <Verdict title={title} lead={t('changes.lead')}>
+              {mayOperate.value && (
+                <a class="btn strong" href="/draft/new">
+                  <Icon name="plus" size={14} />
+                  {t('draft.new')}
+                </a>
+              )}
+            </Verdict>
             {open.length > 0 && (
               <section class="block">
                 <h2>{t('changes.now')}</h2>

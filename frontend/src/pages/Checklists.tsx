@@ -1,13 +1,16 @@
 /** What is under way, and the checklists that there are. */
 import { useComputed, useSignal } from '@preact/signals'
 import type { JSX } from 'preact'
-import { post } from '../api/client'
+import { post, remove } from '../api/client'
 import type { ChecklistDetailView, ChecklistFigures, ChecklistsView, ChecklistView, RunDetailView, RunListView, RunsView } from '../api/schema'
 import { duration, moment, number, t } from '../i18n'
 import { mine, Show, useAsked, useTitle, Verdict } from '../parts/asked'
+import { ChecklistEditor } from '../parts/ChecklistEditor'
+import { Sure } from '../parts/form'
 import { useNow } from '../parts/now'
 import { Sections } from '../parts/Sections'
-import { complain } from '../shell/notice'
+import { Icon } from '../shell/icons'
+import { complain, tell } from '../shell/notice'
 import { Page } from '../shell/Shell'
 import { runPath } from '../state/paths'
 import { go } from '../state/route'
@@ -19,7 +22,8 @@ const EVERY_MS = 5000
 
 export default function Checklists({ what }: { what: string }): JSX.Element {
   useTitle(t('page.checklists'))
-  if (what !== '' && what !== 'figures') return <One name={what} />
+  if (what === 'new') return <New />
+  if (what !== '' && what !== 'figures') return <One name={what} key={what} />
   const sections = [
     { id: '', text: t('checklists.runs'), href: '/checklists' },
     { id: 'figures', text: t('checklists.figures'), href: '/checklists/figures' },
@@ -48,7 +52,14 @@ function List(): JSX.Element {
             <Verdict
               title={stopped > 0 ? t('checklists.stopped', { n: stopped }) : open.length > 0 ? t('checklists.open', { n: open.length }) : t('checklists.none')}
               lead={t('checklists.lead')}
-            />
+            >
+              {mayOperate.value && (
+                <a class="btn" href="/checklists/new">
+                  <Icon name="plus" size={14} />
+                  {t('checklist.new')}
+                </a>
+              )}
+            </Verdict>
             {open.length > 0 && <Runs title={t('checklists.underWay')} list={open} />}
             <section class="block">
               <div class="section-head">
@@ -126,7 +137,26 @@ export function Runs({ title, list }: { title: string; list: readonly RunListVie
   )
 }
 
+function New(): JSX.Element {
+  return (
+    <Page trail={[{ text: t('page.checklists'), href: '/checklists' }, { text: t('checklist.new') }]}>
+      <Verdict title={t('checklist.new')} lead={t('checklist.newLead')} />
+      {mayOperate.value ? <ChecklistEditor name="" onClose={() => go('/checklists')} onSaved={(name) => go(`/checklists/${encodeURIComponent(name)}`)} /> : <p class="muted">{t('asked.forbiddenWhat')}</p>}
+    </Page>
+  )
+}
+
 function One({ name }: { name: string }): JSX.Element {
+  const editing = useSignal(false)
+  const forget = async (): Promise<void> => {
+    try {
+      await remove(`/checklists/${encodeURIComponent(name)}`)
+      tell(t('scenario.removed'))
+      go('/checklists')
+    } catch (error) {
+      complain(error)
+    }
+  }
   const asked = useAsked<ChecklistDetailView>(`/checklists/${encodeURIComponent(name)}`)
   const begin = async (): Promise<void> => {
     try {
@@ -141,8 +171,29 @@ function One({ name }: { name: string }): JSX.Element {
         {(one) => (
           <div class="narrow wide">
             <Verdict title={mine(one.title, one.title_uk)} lead={one.intro}>
-              {mayOperate.value && <button class="btn strong" onClick={() => void begin()}>{t('checklist.begin')}</button>}
+              {mayOperate.value && (
+                <>
+                  {one.own && <Sure text={t('scenario.remove')} what={t('checklist.removeSure')} onSure={forget} />}
+                  <button class="btn" aria-expanded={editing.value} onClick={() => (editing.value = !editing.value)}>{t('edit')}</button>
+                  <button class="btn strong" onClick={() => void begin()}>{t('checklist.begin')}</button>
+                </>
+              )}
             </Verdict>
+            {editing.value && (
+              <>
+                {!one.own && <p class="muted gap">{t('scenario.builtin')}</p>}
+                <ChecklistEditor
+                  name={one.name}
+                  first={one.text}
+                  hash={one.hash}
+                  onClose={() => (editing.value = false)}
+                  onSaved={() => {
+                    editing.value = false
+                    void asked.load()
+                  }}
+                />
+              </>
+            )}
             {one.applies_to.length > 0 && <p class="muted gap">{t('checklist.applies', { names: one.applies_to.join(', ') })}</p>}
             <ol class="steps">
               {one.steps.map((s) => (

@@ -76,6 +76,7 @@ export default function Incidents(): JSX.Element {
           <button aria-pressed={!all.value} onClick={() => query({ state: null })}>{t('incidents.open')}</button>
           <button aria-pressed={all.value} onClick={() => query({ state: 'all' })}>{t('incidents.all')}</button>
         </div>
+        <a class="link" href="/dependencies">{t('page.dependencies')}</a>
       </div>
       {trouble.value !== null && shown === null ? (
         <p class="wrong" role="alert">{reason(trouble.value)}</p>

@@ -1,19 +1,22 @@
 /** Who is on call, who comes next, what is not covered; and what would be handed over now. */
 import { useSignal } from '@preact/signals'
 import type { JSX } from 'preact'
-import { post } from '../api/client'
-import type { HandoverItemView, HandoverView, NowView, OnCallView, PoliciesView, SchedulesView, ShiftsView, TeamsView } from '../api/schema'
+import { remove } from '../api/client'
+import type { HandoverItemView, HandoverView, NowView, OnCallView, SchedulesView, ShiftsView } from '../api/schema'
 import { clock, day, duration, language, moment, t } from '../i18n'
 import { Show, useAsked, useTitle, Verdict } from '../parts/asked'
-import { localTime } from '../parts/localtime'
+import { Sure } from '../parts/form'
 import { useNow } from '../parts/now'
 import { Sections } from '../parts/Sections'
-import { Dialog } from '../shell/Dialog'
+import { ScheduleForm } from '../parts/ScheduleForm'
+import { StandIn } from '../parts/StandIn'
+import { Icon } from '../shell/icons'
 import { Mark } from '../shell/Mark'
-import { reason, tell } from '../shell/notice'
+import { complain, tell } from '../shell/notice'
 import { Page } from '../shell/Shell'
 import { incidentPath } from '../state/paths'
-import { mayOperate, user } from '../state/session'
+import { mayAdminister, mayOperate, user } from '../state/session'
+import { Policies, usePeople } from '../parts/Policies'
 import '../styles/pages.css'
 import '../styles/oncall.css'
 
@@ -40,7 +43,15 @@ export default function OnCall({ what }: { what: string }): JSX.Element {
 
 function Now(): JSX.Element {
   const asked = useAsked<OnCallView>('/oncall', EVERY_MS)
+  const all = useAsked<SchedulesView>('/oncall/schedules')
   const standing = useSignal<string | null>(null)
+  const editing = useSignal<string | null>(null)
+  const people = usePeople(all.data)
+  const whole = all.data?.schedules.find((s) => s.name === editing.value)
+  const changed = (): void => {
+    void asked.load()
+    void all.load()
+  }
   const now = useNow()
   return (
     <Show of={asked}>
@@ -58,11 +69,19 @@ function Now(): JSX.Element {
                 : t('oncall.is', { name: schedules[0].now.person, time: moment(schedules[0].now.ends_at, now) })
         return (
           <>
-            <Verdict title={title} lead={schedules.length === 0 ? t('oncall.noneLead') : t('oncall.lead')} mark={nobody.length > 0 ? <Mark of="warning" size={20} /> : undefined} />
+            <Verdict title={title} lead={schedules.length === 0 ? t('oncall.noneLead') : t('oncall.lead')} mark={nobody.length > 0 ? <Mark of="warning" size={20} /> : undefined}>
+              {mayAdminister.value && (
+                <button class="btn strong" onClick={() => (editing.value = '')}>
+                  <Icon name="plus" size={14} />
+                  {t('oncall.newSchedule')}
+                </button>
+              )}
+            </Verdict>
             {schedules.map((s) => (
-              <Schedule key={s.schedule} one={s} standIn={() => (standing.value = s.schedule)} />
+              <Schedule key={s.schedule} one={s} whole={all.data?.schedules.find((w) => w.name === s.schedule)} standIn={() => (standing.value = s.schedule)} edit={() => (editing.value = s.schedule)} changed={changed} />
             ))}
-            {standing.value !== null && <StandIn schedule={standing.value} onClose={() => (standing.value = null)} onMade={() => void asked.load()} />}
+            {standing.value !== null && <StandIn schedule={standing.value} people={people} onClose={() => (standing.value = null)} onMade={changed} />}
+            {editing.value !== null && (editing.value === '' || whole) && <ScheduleForm one={whole} people={people} onClose={() => (editing.value = null)} onKept={changed} />}
           </>
         )
       }}
@@ -70,9 +89,24 @@ function Now(): JSX.Element {
   )
 }
 
-function Schedule({ one, standIn }: { one: NowView; standIn: () => void }): JSX.Element {
+interface ScheduleProps {
+  one: NowView
+  whole?: SchedulesView['schedules'][number]
+  standIn: () => void
+  edit: () => void
+  changed: () => void
+}
+
+function Schedule({ one, whole, standIn, edit, changed }: ScheduleProps): JSX.Element {
   const now = useNow()
-  const shifts = useAsked<ShiftsView>(`/oncall/schedules/${encodeURIComponent(one.schedule)}/shifts`, 60_000)
+  const path = `/oncall/schedules/${encodeURIComponent(one.schedule)}`
+  const forget = (what: string, said: string): Promise<void> =>
+    remove(what).then(() => {
+      tell(said)
+      changed()
+      return what === path ? undefined : shifts.load()
+    }, complain)
+  const shifts = useAsked<ShiftsView>(`${path}/shifts`, EVERY_MS)
   const gaps = one.gaps.filter((g) => g.ends_at - g.starts_at > 0)
   return (
     <section class="block">
@@ -94,9 +128,28 @@ function Schedule({ one, standIn }: { one: NowView; standIn: () => void }): JSX.
         <div class="act-row flush">
           <a class="btn" href={`/oncall/handover/${encodeURIComponent(one.schedule)}`}>{t('oncall.handover')}</a>
           {mayOperate.value && <button class="btn" onClick={standIn}>{t('oncall.standIn')}</button>}
+          {mayAdminister.value && (
+            <>
+              <button class="btn" aria-label={`${t('edit')}: ${one.title || one.schedule}`} onClick={edit}>{t('edit')}</button>
+              <Sure text={t('oncall.forget')} what={t('oncall.forgetSure')} label={`${t('oncall.forget')}: ${one.title || one.schedule}`} onSure={() => forget(path, t('oncall.forgotten'))} />
+            </>
+          )}
         </div>
       </div>
       {shifts.data && <Rota shifts={shifts.data.shifts} />}
+      {whole && whole.overrides.length > 0 && (
+        <ul class="list overrides">
+          {whole.overrides.map((o) => (
+            <li class="item" key={o.id}>
+              <div class="item-main">
+                <p>{t('oncall.override', { name: o.person, from: moment(o.starts_at, now), to: moment(o.ends_at, now) })}</p>
+                <p class="muted">{[o.author, o.comment].filter(Boolean).join(' · ')}</p>
+              </div>
+              {mayOperate.value && <button class="btn quiet" aria-label={`${t('silence.end')}: ${o.person}`} onClick={() => void forget(`/oncall/overrides/${o.id}`, t('oncall.overrideEnded'))}>{t('silence.end')}</button>}
+            </li>
+          ))}
+        </ul>
+      )}
       {gaps.length > 0 && <p class="warning-text">{t('oncall.gaps', { n: gaps.length, first: moment(gaps[0].starts_at), count: gaps.length })}</p>}
     </section>
   )
@@ -130,56 +183,6 @@ function Rota({ shifts }: { shifts: ShiftsView['shifts'] }): JSX.Element {
         )
       })}
     </ol>
-  )
-}
-
-function StandIn({ schedule, onClose, onMade }: { schedule: string; onClose: () => void; onMade: () => void }): JSX.Element {
-  const person = useSignal(user.value?.name ?? '')
-  const from = useSignal(localTime(Date.now() / 1000))
-  const to = useSignal(localTime(Date.now() / 1000 + 8 * 3600))
-  const why = useSignal('')
-  const wrong = useSignal('')
-  return (
-    <Dialog label={t('oncall.standIn')} onClose={onClose}>
-      <form
-        onSubmit={(e) => {
-          e.preventDefault()
-          post(`/oncall/schedules/${encodeURIComponent(schedule)}/overrides`, { person: person.value.trim(), starts_at: Date.parse(from.value) / 1000, ends_at: Date.parse(to.value) / 1000, comment: why.value.trim() }).then(
-            () => {
-              tell(t('oncall.standsIn', { name: person.value.trim() }))
-              onMade()
-              onClose()
-            },
-            (error: unknown) => (wrong.value = reason(error)),
-          )
-        }}
-      >
-        <h3>{t('oncall.standIn')}</h3>
-        <label class="field">
-          <span>{t('oncall.who')}</span>
-          <input class="input" required autoFocus value={person.value} onInput={(e) => (person.value = e.currentTarget.value)} />
-        </label>
-        <div class="two-fields">
-          <label class="field">
-            <span>{t('range.from')}</span>
-            <input class="input" type="datetime-local" required value={from.value} onInput={(e) => (from.value = e.currentTarget.value)} />
-          </label>
-          <label class="field">
-            <span>{t('range.to')}</span>
-            <input class="input" type="datetime-local" required value={to.value} onInput={(e) => (to.value = e.currentTarget.value)} />
-          </label>
-        </div>
-        <label class="field">
-          <span>{t('run.why')}</span>
-          <input class="input" maxLength={4000} value={why.value} onInput={(e) => (why.value = e.currentTarget.value)} />
-        </label>
-        {wrong.value && <p class="wrong" role="alert">{wrong.value}</p>}
-        <div class="dialog-foot">
-          <button type="button" class="btn" onClick={onClose}>{t('cancel')}</button>
-          <button class="btn strong">{t('save')}</button>
-        </div>
-      </form>
-    </Dialog>
   )
 }
 
@@ -245,54 +248,5 @@ function Items({ title, items }: { title: string; items: readonly HandoverItemVi
         ))}
       </ul>
     </section>
-  )
-}
-
-function Policies(): JSX.Element {
-  const policies = useAsked<PoliciesView>('/oncall/policies')
-  const teams = useAsked<TeamsView>('/teams')
-  return (
-    <Show of={policies}>
-      {({ policies: list }) => (
-        <>
-          <Verdict title={list.length === 0 ? t('policies.none') : t('policies.title', { n: list.length })} lead={t('policies.lead')} />
-          {list.map((p) => (
-            <section class="block" key={p.name}>
-              <h2>{p.name}</h2>
-              <ol class="steps">
-                {p.steps.map((s, i) => (
-                  <li class="step" key={i}>
-                    <span class="step-mark num">{i + 1}</span>
-                    <div>
-                      <p class="step-text">{s.targets.join(', ')}</p>
-                      <p class="muted num">{t('policies.wait', { time: duration(s.wait_s ?? 0) })}</p>
-                    </div>
-                  </li>
-                ))}
-              </ol>
-              <p class="muted">{[(p.repeat ?? 0) > 0 ? t('policies.repeat', { n: p.repeat ?? 0 }) : '', t('policies.from', { severity: t(`severity.${p.severity ?? 'warning'}`) })].filter(Boolean).join(' · ')}</p>
-            </section>
-          ))}
-          {(teams.data?.teams.length ?? 0) > 0 && (
-            <section class="block">
-              <h2>{t('teams.title')}</h2>
-              <ul class="list">
-                {teams.data!.teams.map((team) => (
-                  <li class="item" key={team.name}>
-                    <div class="item-main">
-                      <p>
-                        <b>{team.title || team.name}</b> <span class="muted">{team.policy}</span>
-                      </p>
-                      <p class="matchers">{(team.match ?? []).map((m) => <code key={m}>{m}</code>)}</p>
-                      <p class="muted">{(team.members ?? []).join(', ')}</p>
-                    </div>
-                  </li>
-                ))}
-              </ul>
-            </section>
-          )}
-        </>
-      )}
-    </Show>
   )
 }

@@ -9,7 +9,7 @@ import { Dialog } from '../shell/Dialog'
 import { Mark } from '../shell/Mark'
 import { reason, tell } from '../shell/notice'
 import { Page } from '../shell/Shell'
-import { mayAdminister } from '../state/session'
+import { mayAdminister, mayOperate } from '../state/session'
 import { ChangeSections } from './Changes'
 import '../styles/pages.css'
 import '../styles/change.css'
@@ -67,6 +67,7 @@ export default function Releases(): JSX.Element {
                   </div>
                   <div class="item-side">
                     <p class="num">{t('incident.hosts', { n: r.hosts_count })}</p>
+                    {mayOperate.value && !r.quarantined && <a class="link" href={`/draft/new?kind=${r.kind}&target=${encodeURIComponent(r.target)}`} aria-label={t('draft.deliverOf', { name: `${r.name} ${r.version}` })}>{t('draft.deliver')}</a>}
                   </div>
                 </li>
               ))}

@@ -1,15 +1,14 @@
 /** Two weeks of what keeps quiet and what keeps changes out: silences, maintenance, freezes. */
 import type { JSX } from 'preact'
-import type { WindowsView } from '../api/schema'
+import type { WindowView } from '../api/schema'
 import type { Silence } from '../api/types'
 import { day, moment, t } from '../i18n'
-import { useAsked } from './asked'
 import { matchersText } from './matchers'
+import { spans } from './windowspan'
 import '../styles/calendar.css'
 
 const DAYS = 14
 const DAY_S = 86_400
-const WEEK = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat']
 
 interface Bar {
   kind: 'silence' | 'maintenance' | 'freeze'
@@ -19,43 +18,17 @@ interface Bar {
   to: number
 }
 
-interface Recurs {
-  days: string[]
-  start: string
-  minutes: number
-}
-
-/** The spans of a window between two moments; one that comes back each week has several. */
-export function spans(from: number | null, to: number | null, recurs: Recurs | null, begin: number, end: number): [number, number][] {
-  const first = Math.max(from ?? begin, begin)
-  const last = Math.min(to ?? end, end)
-  if (last <= first) return []
-  if (!recurs) return [[first, last]]
-  const [hour, minute] = recurs.start.split(':').map(Number)
-  const found: [number, number][] = []
-  for (let at = begin - DAY_S; at < end; at += DAY_S) {
-    const date = new Date(at * 1000)
-    date.setHours(hour, minute, 0, 0)
-    if (!recurs.days.includes(WEEK[date.getDay()])) continue
-    const a = Math.max(date.getTime() / 1000, first)
-    const b = Math.min(date.getTime() / 1000 + recurs.minutes * 60, last)
-    if (b > a) found.push([a, b])
-  }
-  return found
-}
-
-export function Calendar({ silences }: { silences: readonly Silence[] }): JSX.Element | null {
-  const windows = useAsked<WindowsView>('/freezes', 30_000)
+export function Calendar({ silences, windows }: { silences: readonly Silence[]; windows: readonly WindowView[] }): JSX.Element | null {
   const today = new Date()
   today.setHours(0, 0, 0, 0)
   const begin = today.getTime() / 1000
   const end = begin + DAYS * DAY_S
   const bars: Bar[] = [
     ...silences.filter((s) => s.state !== 'expired').flatMap((s) =>
-      spans(s.starts_at, s.ends_at, s.recurs, begin, end).map(([from, to]): Bar => ({ kind: s.recurs ? 'maintenance' : 'silence', name: s.comment || t('silence.noReason'), what: matchersText(s.matchers), from, to })),
+      spans(s.starts_at, s.ends_at, s.recurs, s.recurs?.time_zone ?? 'UTC', begin, end).map(([from, to]): Bar => ({ kind: s.recurs ? 'maintenance' : 'silence', name: s.comment || t('silence.noReason'), what: matchersText(s.matchers), from, to })),
     ),
-    ...(windows.data?.windows ?? []).filter((w) => w.state !== 'ended' && w.ended_by === null).flatMap((w) =>
-      spans(w.starts_at, w.ends_at, w.recurs, begin, end).map(([from, to]): Bar => ({ kind: w.kind === 'freeze' ? 'freeze' : 'maintenance', name: w.name || w.comment, what: w.selector, from, to })),
+    ...windows.filter((w) => w.state !== 'expired' && w.ended_by === null).flatMap((w) =>
+      spans(w.starts_at, w.ends_at, w.recurs, w.time_zone, begin, end).map(([from, to]): Bar => ({ kind: w.kind === 'freeze' ? 'freeze' : 'maintenance', name: w.name || w.comment, what: w.selector === '{}' ? '' : w.selector, from, to })),
     ),
   ]
   if (bars.length === 0) return null
@@ -80,7 +53,7 @@ export function Calendar({ silences }: { silences: readonly Silence[] }): JSX.El
             const [one] = of
             return (
               <li key={row} class="calendar-row">
-                <span class="calendar-name" title={one.what}>
+                <span class="calendar-name" title={[one.name, one.what].filter(Boolean).join(' · ')}>
                   {one.name} <span class="muted">{t(`calendar.${one.kind}`)}</span>
                 </span>
                 <span class="calendar-line">

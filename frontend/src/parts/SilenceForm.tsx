@@ -1,92 +1,57 @@
-/** Makes a silence: what, from when, until when, why. */
+/** Makes a silence: what, from when, until when, why. One that exists is ended and made anew. */
 import { useSignal } from '@preact/signals'
 import type { JSX } from 'preact'
-import { post, serverNow } from '../api/client'
+import { useEffect } from 'preact/hooks'
+import { post, remove, serverNow } from '../api/client'
 import type { Silence } from '../api/types'
-import { moment, number, t, unit } from '../i18n'
+import { moment, speakMore, t } from '../i18n'
 import { Dialog } from '../shell/Dialog'
-import { reason, tell } from '../shell/notice'
-import { localTime } from './localtime'
-
-const HOURS = [1, 4, 8, 24, 168]
-const DAY_H = 24
+import { tell } from '../shell/notice'
+import { Field, Foot, FormBox, useForm } from './form'
+import { matchersText } from './matchers'
+import { SpanFields } from './SpanFields'
+import { newSpan, spanBody, spanOf } from './windowspan'
 
 interface Props {
   matchers: string
+  /** What it stands in for. */
+  one?: Silence
   onClose: () => void
   onMade: (made: Silence) => void
 }
 
-export function SilenceForm({ matchers, onClose, onMade }: Props): JSX.Element {
-  const what = useSignal(matchers)
-  const why = useSignal('')
-  const hours = useSignal<number | null>(HOURS[1])
-  const from = useSignal(localTime(serverNow()))
-  const to = useSignal(localTime(serverNow() + HOURS[1] * 3600))
-  const wrong = useSignal<unknown>(null)
-  const busy = useSignal(false)
+export function SilenceForm({ matchers, one, onClose, onMade }: Props): JSX.Element {
+  const form = useForm()
+  const what = useSignal(one ? matchersText(one.matchers) : matchers)
+  const why = useSignal(one?.comment ?? '')
+  const span = useSignal(one ? spanOf({ ...one, time_zone: one.recurs?.time_zone }, serverNow()) : newSpan(serverNow()))
+  // An incident's page, which offers it, too, has not brought the words of forms.
+  useEffect(() => void speakMore().catch(() => undefined), [])
 
   const send = async (): Promise<void> => {
-    busy.value = true
-    const time =
-      hours.value === null ? { starts_at: Date.parse(from.value) / 1000, ends_at: Date.parse(to.value) / 1000 } : { minutes: hours.value * 60 }
-    try {
-      const made = await post<Silence>('/silences', { matchers: what.value, comment: why.value.trim(), ...time })
-      tell(t('silence.made', { time: made.ends_at === null ? '' : moment(made.ends_at) }))
-      onMade(made)
-      onClose()
-    } catch (error) {
-      wrong.value = error
-      busy.value = false
-    }
+    const { recurs, ...time } = spanBody(span.value)
+    const weekly = recurs ? { recurs: { ...recurs, time_zone: span.value.zone } } : {}
+    const made = await post<Silence>('/silences', { matchers: what.value, comment: why.value.trim(), ...time, ...weekly })
+    if (one) await remove(`/silences/${one.id}`)
+    tell(t('silence.made', { time: made.ends_at === null ? '' : moment(made.ends_at) }))
+    onMade(made)
+    onClose()
   }
+  const title = one ? t('silence.edit') : t('silence.new')
   return (
-    <Dialog label={t('silence.new')} onClose={onClose}>
-      <form
-        onSubmit={(e) => {
-          e.preventDefault()
-          void send()
-        }}
-      >
-        <h3>{t('silence.new')}</h3>
-        <p class="muted">{t('silence.what')}</p>
-        <label class="field">
-          <span>{t('silence.matchers')}</span>
-          <textarea class="input mono" rows={3} required autoFocus={matchers === ''} spellcheck={false} placeholder={'alertname="DiskFull", instance=~"db-.*"'} value={what.value} onInput={(e) => (what.value = e.currentTarget.value)} />
-        </label>
-        <div class="field">
-          <span id="silence-long">{t('silence.howLong')}</span>
-          <div class="seg" role="group" aria-labelledby="silence-long">
-            {HOURS.map((h) => (
-              <button type="button" key={h} aria-pressed={hours.value === h} onClick={() => (hours.value = h)}>
-                {h > DAY_H ? unit(number(h / DAY_H), 'd') : unit(number(h), 'h')}
-              </button>
-            ))}
-            <button type="button" aria-pressed={hours.value === null} onClick={() => (hours.value = null)}>{t('silence.exact')}</button>
-          </div>
-        </div>
-        {hours.value === null && (
-          <div class="two-fields">
-            <label class="field">
-              <span>{t('range.from')}</span>
-              <input class="input" type="datetime-local" required value={from.value} onInput={(e) => (from.value = e.currentTarget.value)} />
-            </label>
-            <label class="field">
-              <span>{t('range.to')}</span>
-              <input class="input" type="datetime-local" required value={to.value} onInput={(e) => (to.value = e.currentTarget.value)} />
-            </label>
-          </div>
-        )}
-        <label class="field">
-          <span>{t('silence.why')}</span>
-          <input class="input" required maxLength={500} autoFocus={matchers !== ''} value={why.value} onInput={(e) => (why.value = e.currentTarget.value)} />
-        </label>
-        {wrong.value !== null && <p class="wrong" role="alert">{reason(wrong.value)}</p>}
-        <div class="dialog-foot">
-          <button type="button" class="btn" onClick={onClose}>{t('cancel')}</button>
-          <button class="btn strong" disabled={busy.value}>{t('silence.begin')}</button>
-        </div>
-      </form>
+    <Dialog label={title} onClose={onClose}>
+      <FormBox form={form} onSend={send}>
+        <h3>{title}</h3>
+        <p class="muted">{one ? t('silence.editWhat') : t('silence.what')}</p>
+        <Field form={form} name="matchers" label={t('silence.matchers')}>
+          {(c) => <textarea class="input mono" {...c} rows={3} required autoFocus={what.peek() === ''} spellcheck={false} placeholder={'alertname="DiskFull", instance=~"db-.*"'} value={what.value} onInput={(e) => (what.value = e.currentTarget.value)} />}
+        </Field>
+        <SpanFields form={form} span={span.value} exact={one !== undefined} onSpan={(next) => (span.value = next)} />
+        <Field form={form} name="comment" label={t('silence.why')}>
+          {(c) => <input class="input" {...c} required maxLength={500} autoFocus={what.peek() !== ''} value={why.value} onInput={(e) => (why.value = e.currentTarget.value)} />}
+        </Field>
+        <Foot form={form} save={t('silence.begin')} onClose={onClose} />
+      </FormBox>
     </Dialog>
   )
 }

@@ -33,13 +33,14 @@ function actions(): Item[] {
   const list: Item[] = [
     ...PLACES.map((p) => ({ text: t(p.text), aside: `g ${p.key}`, icon: p.icon, run: to(p.href) })),
     { text: t('page.releases'), aside: '', icon: 'changes', run: to('/releases') },
+    { text: t('page.dependencies'), aside: '', icon: 'incidents', run: to('/dependencies') },
     { text: t('access.audit'), aside: '', icon: 'access', run: to('/audit') },
     { text: t('theme.switch'), aside: 'D', icon: isDark() ? 'sun' : 'moon', run: () => setTheme(isDark() ? 'light' : 'dark') },
     { text: language() === 'en' ? t('language.uk') : t('language.en'), aside: '', icon: 'settings', run: () => void setLanguage(language() === 'en' ? 'uk' : 'en') },
     { text: t('keys.title'), aside: '?', icon: 'table', run: () => (overlay.value = 'keys') },
     { text: t('session.out'), aside: '', icon: 'out', run: () => void signOut().catch(complain) },
   ]
-  if (mayOperate.value) list.splice(-4, 0, { text: t('enrol.title'), aside: '', icon: 'plus', run: to('/settings/hosts') })
+  if (mayOperate.value) list.splice(-4, 0, { text: t('draft.new'), aside: '', icon: 'plus', run: to('/draft/new') }, { text: t('enrol.title'), aside: '', icon: 'plus', run: to('/settings/hosts') })
   return list
 }
 

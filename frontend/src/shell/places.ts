@@ -18,8 +18,8 @@ export interface Place {
 /** Questions, in the order in which a shift asks them. */
 export const MAIN: Place[] = [
   { href: '/fleet', icon: 'fleet', text: 'page.fleet', pages: ['fleet', 'host'], key: 'f', tab: true },
-  { href: '/incidents', icon: 'incidents', text: 'page.incidents', pages: ['incidents', 'incident'], key: 'i', tab: true },
-  { href: '/changes', icon: 'changes', text: 'page.changes', pages: ['changes', 'change', 'releases'], key: 'c', tab: true },
+  { href: '/incidents', icon: 'incidents', text: 'page.incidents', pages: ['incidents', 'incident', 'dependencies'], key: 'i', tab: true },
+  { href: '/changes', icon: 'changes', text: 'page.changes', pages: ['changes', 'change', 'draft', 'releases'], key: 'c', tab: true },
   { href: '/load', icon: 'load', text: 'page.load', pages: ['load'], key: 'l' },
   { href: '/checklists', icon: 'checklists', text: 'page.checklists', pages: ['checklists', 'checklist'], key: 'k', tab: true },
   { href: '/scenarios', icon: 'scenarios', text: 'page.scenarios', pages: ['scenarios', 'scenario', 'round'], key: 'w' },

@@ -1,7 +1,7 @@
 /** Which page an address means, and the addresses of things. Pure. */
 
-const LISTS = ['fleet', 'incidents', 'changes', 'releases', 'load', 'checklists', 'scenarios', 'silences', 'checks', 'rules', 'oncall', 'explore'] as const
-const THINGS = ['host', 'incident', 'change', 'checklist', 'scenario', 'round', 'watch'] as const
+const LISTS = ['fleet', 'incidents', 'changes', 'releases', 'load', 'checklists', 'scenarios', 'silences', 'checks', 'rules', 'oncall', 'explore', 'dependencies'] as const
+const THINGS = ['host', 'incident', 'change', 'draft', 'checklist', 'scenario', 'round', 'watch'] as const
 
 export type PageName = (typeof LISTS)[number] | (typeof THINGS)[number] | 'diary' | 'settings' | 'access' | 'missing'
 
@@ -46,6 +46,7 @@ const path = (head: string, id: string | number): string => `/${head}/${encodeUR
 export const hostPath = (name: string): string => path('host', name)
 export const incidentPath = (id: string | number): string => path('incident', id)
 export const changePath = (id: string | number): string => path('change', id)
+export const draftPath = (id: string | number): string => path('draft', id)
 export const runPath = (id: string | number): string => path('checklist', id)
 export const scenarioPath = (name: string): string => path('scenario', name)
 export const roundPath = (id: string | number): string => path('round', id)

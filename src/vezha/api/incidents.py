@@ -244,6 +244,7 @@ def create_silence(call: Call) -> dict[str, Any]:
     else:
         assert body.minutes is not None
         ends_ms = starts_ms + int(body.minutes * 60_000)
+    place = "matchers"
     try:
         if isinstance(body.matchers, str):
             matchers = parse_matchers(body.matchers)
@@ -251,10 +252,11 @@ def create_silence(call: Call) -> dict[str, Any]:
             matchers = checked_matchers(
                 [make_matcher(m.name, m.op, m.value) for m in body.matchers]
             )
-        recurs = None
+        recurs, place = None, "recurs"
         if body.recurs is not None:
             given = body.recurs
             recurs = make_recurrence(given.days, given.start, given.minutes, given.time_zone)
+        place = "ends_at"
         with call.services.ledger.begin() as connection:
             made = add_silence(
                 connection, matchers, starts_ms, ends_ms, call.subject.name, body.comment, now_ms,
@@ -263,7 +265,7 @@ def create_silence(call: Call) -> dict[str, Any]:
             shown = ", ".join(str(m) for m in matchers)
             call.audit(connection, target=str(made.id), detail={"matchers": shown})
     except SilenceError as fault:
-        raise InvalidError(sentence(fault)) from None
+        raise InvalidError(sentence(fault), place) from None
     call.services.nudge("incidents")
     return silence_view(made, now_ms)
 

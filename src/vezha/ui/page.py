@@ -35,12 +35,14 @@ PAGES: dict[str, str] = {
     "/host/{name:path}": "src/pages/Host.tsx",
     "/incidents": "src/pages/Incidents.tsx",
     "/incident/{id}": "src/pages/Incident.tsx",
+    "/dependencies": "src/pages/Dependencies.tsx",
     "/checklists": "src/pages/Checklists.tsx",
     "/checklists/{name}": "src/pages/Checklists.tsx",
     "/checklist/{id}": "src/pages/Checklist.tsx",
     "/changes": "src/pages/Changes.tsx",
     "/changes/{section}": "src/pages/Changes.tsx",
     "/change/{id}": "src/pages/Change.tsx",
+    "/draft/{id}": "src/pages/Draft.tsx",
     "/releases": "src/pages/Releases.tsx",
     "/load": "src/pages/Load.tsx",
     "/oncall": "src/pages/OnCall.tsx",
@@ -205,7 +207,7 @@ def title_of(path: str) -> str:
     head = path.strip("/").partition("/")[0]
     lists = {
         "": "fleet", "sign-in": "fleet", "host": "fleet", "audit": "access",
-        "round": "scenarios", "watch": "scenarios",
+        "round": "scenarios", "watch": "scenarios", "draft": "changes",
     }  # fmt: skip
     known = {pattern.strip("/").partition("/")[0] for pattern in PAGES}
     if head not in known:

@@ -19,7 +19,7 @@ def client(static: Path) -> Client:
 
 
 ADDRESSES = (
-    "/", "/fleet?by=cpu&q=web", "/host/web-1", "/host/a%2Fb", "/incidents", "/incident/412", "/silences", "/checks", "/changes", "/changes/figures", "/change/3", "/releases", "/load", "/oncall", "/oncall/handover/primary", "/checklists", "/checklist/3", "/scenarios", "/scenario/web", "/round/7", "/watch/web", "/diary", "/diary/2026-w47", "/rules", "/explore",
+    "/", "/fleet?by=cpu&q=web", "/host/web-1", "/host/a%2Fb", "/incidents", "/incident/412", "/silences", "/checks", "/changes", "/changes/figures", "/change/3", "/draft/new", "/draft/3", "/dependencies", "/releases", "/load", "/oncall", "/oncall/handover/primary", "/checklists", "/checklist/3", "/scenarios", "/scenario/web", "/round/7", "/watch/web", "/diary", "/diary/2026-w47", "/rules", "/explore",
     "/settings", "/settings/receivers", "/access", "/access/tokens", "/audit", "/sign-in",
 )  # fmt: skip
 
