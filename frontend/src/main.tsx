@@ -40,7 +40,7 @@ const PAGES: Record<PageName, () => Promise<{ default: Loaded }>> = {
   draft: () => wordy(import('./pages/Draft')),
   releases: () => wordy(import('./pages/Releases')),
   dependencies: () => wordy(import('./pages/Dependencies')),
-  load: () => import('./pages/Load'),
+  load: () => wordy(import('./pages/Load')),
   diary: () => import('./pages/Diary'),
   silences: () => wordy(import('./pages/Silences')),
   checks: () => import('./pages/Checks'),

@@ -34,6 +34,8 @@ export class Chart {
   peers: readonly Chart[] = []
   /** Of the first line. */
   usual: Usual | null = null
+  /** Moments at which something changed. */
+  marks: readonly number[] = []
   private plot: uPlot | null = null
   private lines: Column[] = []
   private top = 0
@@ -211,6 +213,26 @@ export class Chart {
     for (const at of ticks(this.window.from, this.window.to, u.width).at) {
       c.fillRect(Math.round(u.valToPos(at, 'x', true)), top, px, height)
     }
+    if (this.marks.length > 0) this.markLines(u)
+  }
+
+  /** A dashed line where something changed. */
+  private markLines(u: uPlot): void {
+    const c = u.ctx
+    const { top, height } = u.bbox
+    c.save()
+    c.strokeStyle = colour('accent')
+    c.lineWidth = Math.max(1, Math.round(devicePixelRatio))
+    c.setLineDash([3 * devicePixelRatio, 3 * devicePixelRatio])
+    c.beginPath()
+    for (const at of this.marks) {
+      if (at < this.window.from || at > this.window.to) continue
+      const x = Math.round(u.valToPos(at, 'x', true)) + 0.5
+      c.moveTo(x, top)
+      c.lineTo(x, top + height)
+    }
+    c.stroke()
+    c.restore()
   }
 
   /** What is usual, behind the lines. */
@@ -355,6 +377,16 @@ export class Chart {
     const text = range && (odd || slot >= 0) ? t('chart.usual', { low: say(range[0]), high: say(range[1]) }) : ''
     if (this.head!.usual.textContent !== text) this.head!.usual.textContent = text
     this.box.classList.toggle('odd', odd && slot < 0)
+  }
+
+  /** What is outside of what is usual now: the value, and the range. */
+  get oddNow(): { id: string; title: string; value: { value: string; unit: string }; low: string; high: string } | null {
+    const slot = this.lastSlot()
+    if (slot < 0 || !this.isOdd(slot)) return null
+    const [low, high] = usualAt(this.usual!, this.times[slot])!
+    const { plan } = this.data
+    const say = (v: number): { value: string; unit: string } => quantity(v, plan.unit, this.top)
+    return { id: plan.id, title: plan.title, value: say(this.lines[0].values[slot]!), low: say(low).value, high: say(high).value }
   }
 
   private lastSlot(): number {

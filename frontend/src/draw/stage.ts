@@ -2,6 +2,8 @@
 import type { Board } from './board'
 import { Chart, type Window } from './chart'
 import type { Usual } from './usual'
+import { MarkRow } from './markrow'
+import type { ChartMark } from './marks'
 import { Ruler, type ColumnBox } from './ruler'
 
 /** After the pointer or the page moved, few charts a frame; at rest all in one. */
@@ -23,6 +25,8 @@ export class Stage {
   private usual: ReadonlyMap<string, Usual> = new Map()
   private columns: ColumnBox[] = []
   private readonly ruler: Ruler
+  private readonly markRow: MarkRow
+  private lines = ''
   private readonly seen: IntersectionObserver
   private readonly size: ResizeObserver
   private frame = 0
@@ -39,6 +43,7 @@ export class Stage {
     private readonly calls: Callbacks,
   ) {
     this.ruler = new Ruler(rulerCanvas)
+    this.markRow = new MarkRow(rulerCanvas.parentElement!.appendChild(document.createElement('ol')))
     this.seen = new IntersectionObserver(
       (entries) => {
         for (const entry of entries) {
@@ -83,6 +88,7 @@ export class Stage {
     this.off.abort()
     this.seen.disconnect()
     this.size.disconnect()
+    this.markRow.destroy()
     cancelAnimationFrame(this.frame)
     for (const chart of this.charts) chart.destroy()
     this.charts = []
@@ -96,6 +102,18 @@ export class Stage {
       chart.dirty = true
     }
     this.request()
+  }
+
+  /** What changed when. */
+  setMarks(marks: readonly ChartMark[]): void {
+    this.markRow.set(marks)
+    this.lines = ''
+    this.request()
+  }
+
+  /** Charts whose newest value is outside of what is usual. */
+  get oddNow(): NonNullable<Chart['oddNow']>[] {
+    return this.charts.map((c) => c.oddNow).filter((odd) => odd !== null)
   }
 
   /** The board has new numbers, or the window has moved. */
@@ -125,7 +143,13 @@ export class Stage {
     let left = moving ? CHARTS_A_FRAME : this.charts.length
     let again = false
     const slot = this.slot()
+    const marks = this.markRow.draw(this.columns, this.window)
+    const lines = marks.join()
     for (const chart of this.charts) {
+      if (lines !== this.lines) {
+        chart.marks = marks
+        chart.dirty = true
+      }
       if (!chart.seen) continue
       if (chart.dirty) {
         if (left === 0) {
@@ -137,6 +161,7 @@ export class Stage {
       }
       chart.point(slot)
     }
+    this.lines = lines
     this.ruler.draw(this.columns, this.window, slot < 0 ? null : this.board.times[slot], this.live)
     if (again) this.request()
   }

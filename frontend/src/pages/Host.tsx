@@ -1,16 +1,17 @@
 /** What is odd here? One host: its facts, its incidents, 24 charts under one time ruler. */
-import { useComputed, useSignal } from '@preact/signals'
-import type { JSX } from 'preact'
+import { signal, useComputed, useSignal } from '@preact/signals'
+import type { ComponentType, JSX } from 'preact'
 import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks'
 import { ApiError, get, serverNow } from '../api/client'
 import type { ChartPlan, Host as HostFacts } from '../api/types'
 import { type ChartData } from '../draw/board'
 import { formatSpan, lengthOf, limit, neighbourPreset, parseSpan, type Span } from '../draw/span'
 import { Stage } from '../draw/stage'
-import { duration, known, number, t } from '../i18n'
+import { duration, known, number, speakMore, t } from '../i18n'
 import { quantity } from '../i18n/quantity'
 import { Drift } from '../parts/Drift'
 import { HostAbout } from '../parts/HostAbout'
+import { PARTS, type PartName } from '../parts/hostpart'
 import { UnusualNow } from '../parts/Unusual'
 import { RangeMenu } from '../parts/RangeMenu'
 import { SeriesTable } from '../parts/SeriesTable'
@@ -26,6 +27,7 @@ import { paint } from '../state/prefs'
 import { incidentPath } from '../state/paths'
 import { go, query, url } from '../state/route'
 import { besidePath, chartPlans, history, HostView } from './hostview'
+import '../styles/pages.css'
 import '../styles/host.css'
 
 const FACTS_EVERY_MS = 3000
@@ -34,6 +36,8 @@ export default function Host({ what: name }: { what: string }): JSX.Element {
   const facts = useSignal<HostFacts | null>(null)
   const view = useSignal<HostView | null>(null)
   const trouble = useSignal<unknown>(null)
+  const asked = url.value.searchParams.get('part')
+  const part = PARTS.find((p) => p === asked) ?? null
   const span = useComputed<Span>(() => parseSpan(url.value.searchParams.get('t')))
 
   useEffect(() => {
@@ -142,10 +146,10 @@ export default function Host({ what: name }: { what: string }): JSX.Element {
         </div>
       ) : (
         <>
-          <Head name={name} facts={facts.value} />
-          {view.value && <Charts view={view.value} />}
+          <Head name={name} facts={facts.value} view={view.value} />
+          <Parts here={part} />
+          {part === null ? view.value && <Charts view={view.value} /> : <Details host={name} part={part} />}
           <Drift host={name} />
-          {facts.value && <UnusualNow host={facts.value.name} />}
           {facts.value && <HostAbout facts={facts.value} onChange={(next) => (facts.value = next)} />}
         </>
       )}
@@ -153,7 +157,74 @@ export default function Host({ what: name }: { what: string }): JSX.Element {
   )
 }
 
-function Head({ name, facts }: { name: string; facts: HostFacts | null }): JSX.Element {
+/** Charts, or one of the tables of what the host runs and stands on. */
+function Parts({ here }: { here: PartName | null }): JSX.Element {
+  const link = (part: PartName | null): string => {
+    const to = new URL(url.value)
+    if (part === null) to.searchParams.delete('part')
+    else to.searchParams.set('part', part)
+    return to.pathname + to.search
+  }
+  return (
+    <nav class="sections host-sections" aria-label={t('part.title')}>
+      {[null, ...PARTS].map((p) => (
+        <a key={p ?? ''} href={link(p)} aria-current={p === here ? 'page' : undefined}>{t(`part.${p ?? 'charts'}`)}</a>
+      ))}
+    </nav>
+  )
+}
+
+type DetailsOf = ComponentType<{ host: string; part: PartName }>
+const details = signal<DetailsOf | null>(null)
+
+/** The code and the words of tables come when somebody wants to see one. */
+function Details(props: { host: string; part: PartName }): JSX.Element {
+  const failed = useSignal<unknown>(null)
+  useEffect(() => {
+    Promise.all([import('../parts/HostParts'), speakMore()]).then(
+      ([module]) => (details.value = module.default),
+      (error: unknown) => (failed.value = error),
+    )
+  }, [])
+  const Known = details.value
+  if (Known) return <Known {...props} />
+  return <p class="muted part-none" role="status">{failed.value === null ? t('loading') : reason(failed.value)}</p>
+}
+
+const UNUSUAL_EVERY_MS = 3000
+const UNUSUAL_SHOWN = 6
+
+/** Charts whose value is outside of what is usual at this time of day, with both; beside them what
+ * the server ranks by all that it knows. */
+function Unusual({ host, view }: { host: string; view: HostView }): JSX.Element {
+  const odd = useSignal<ReturnType<HostView['oddNow']>>([])
+  useEffect(() => {
+    const look = (): void => {
+      const next = document.hidden ? odd.peek() : view.oddNow()
+      if (JSON.stringify(next) !== JSON.stringify(odd.peek())) odd.value = next
+    }
+    const timer = setInterval(look, UNUSUAL_EVERY_MS)
+    return () => clearInterval(timer)
+  }, [view])
+  const list = odd.value.slice(0, UNUSUAL_SHOWN)
+  return (
+    <UnusualNow host={host}>
+      {list.length > 0 && (
+        <ul>
+          {list.map((one) => (
+            <li key={one.id}>
+              <a href={`#chart-${one.id}`}>
+                {t(one.title)} <b class="warning-text">{one.value.value}{one.value.unit && `\u00a0${one.value.unit}`}</b> <span class="muted">{t('chart.usual', { low: one.low, high: one.high })}</span>
+              </a>
+            </li>
+          ))}
+        </ul>
+      )}
+    </UnusualNow>
+  )
+}
+
+function Head({ name, facts, view }: { name: string; facts: HostFacts | null; view: HostView | null }): JSX.Element {
   const open = unresolved.value.filter((i) => i.hosts.includes(name))
   return (
     <div class="host-head">
@@ -164,19 +235,22 @@ function Head({ name, facts }: { name: string; facts: HostFacts | null }): JSX.E
         </h1>
         <p>{facts ? factsLine(facts) : '\u00a0'}</p>
       </div>
-      {open.length > 0 && (
-        <div class="host-open">
-          <h2>{t('host.incidents')}</h2>
-          <ul>
-            {open.slice(0, 4).map((incident) => (
-              <li key={incident.id}>
-                <Mark of={incident.severity} size={14} />
-                <a class="link" href={incidentPath(incident.id)}>{incident.title}</a>
-              </li>
-            ))}
-          </ul>
-        </div>
-      )}
+      <div class="host-now">
+        {view && <Unusual host={name} view={view} />}
+        {open.length > 0 && (
+          <div class="host-open">
+            <h2>{t('host.incidents')}</h2>
+            <ul>
+              {open.slice(0, 4).map((incident) => (
+                <li key={incident.id}>
+                  <Mark of={incident.severity} size={14} />
+                  <a class="link" href={incidentPath(incident.id)}>{incident.title}</a>
+                </li>
+              ))}
+            </ul>
+          </div>
+        )}
+      </div>
     </div>
   )
 }
@@ -235,6 +309,7 @@ function Charts({ view }: { view: HostView }): JSX.Element {
     stage.adopt()
     view.follow()
     void view.loadUsual()
+    void view.keepMarks()
     if (location.hash) document.getElementById(`chart-${location.hash.slice(1)}`)?.scrollIntoView({ block: 'center' })
     return () => {
       stage.destroy()
@@ -257,8 +332,8 @@ function Charts({ view }: { view: HostView }): JSX.Element {
   const trouble = view.trouble.value
   return (
     <div class={`charts ${view.loading.value ? 'loading' : ''}`} ref={root} aria-busy={view.loading.value}>
-      <div class="ruler" aria-hidden="true">
-        <canvas ref={ruler} />
+      <div class="ruler">
+        <canvas ref={ruler} aria-hidden="true" />
       </div>
       {trouble !== null && (
         <p class="charts-trouble" role="alert">

@@ -9,12 +9,15 @@ import { Board } from '../draw/board'
 import type { Usual } from '../draw/usual'
 import { lengthOf, stepFor, type Span } from '../draw/span'
 import type { Stage } from '../draw/stage'
+import { askMarks } from '../parts/marks'
 import { hostPath } from '../state/paths'
 
 /** Frames kept while paused; when more come, going on asks the server instead. */
 const WAITING_FRAMES = 900
 
 const USUAL_AFTER_MS = 1500
+const MARKS_AFTER_MS = 800
+const MARKS_EVERY_MS = 15_000
 
 let catalogue: Promise<ChartPlan[]> | null = null
 
@@ -44,6 +47,7 @@ export class HostView {
   private overflown = false
   private revision = -1
   private asked = 0
+  private marking = 0
   private stop: (() => void) | null = null
 
   constructor(
@@ -88,7 +92,29 @@ export class HostView {
     }
   }
 
+  /** What changed here: asked for when the page is at rest, and now and then while it is live. */
+  async keepMarks(): Promise<void> {
+    await new Promise((done) => setTimeout(done, MARKS_AFTER_MS))
+    const ask = async (): Promise<void> => {
+      const mine = this.asked
+      const now = Math.floor(serverNow())
+      const [from, to] = this.span.kind === 'live' ? [now - this.span.seconds, now] : [this.span.from, this.span.to]
+      const marks = await askMarks(from, to, this.host)
+      if (mine === this.asked) this.stage?.setMarks(marks)
+    }
+    if (!this.stage) return
+    clearInterval(this.marking)
+    this.marking = window.setInterval(() => !document.hidden && this.span.kind === 'live' && void ask(), MARKS_EVERY_MS)
+    await ask()
+  }
+
+  /** Charts whose newest value is outside of what is usual. */
+  oddNow(): Stage['oddNow'] {
+    return this.stage && !this.paused ? this.stage.oddNow : []
+  }
+
   end(): void {
+    clearInterval(this.marking)
     this.stop?.()
     this.stage?.destroy()
     this.stage = null
@@ -101,6 +127,7 @@ export class HostView {
     this.overflown = false
     this.waiting.value = span.kind === 'fixed' ? Math.max(0, Math.round(serverNow() - span.to)) : null
     void this.load()
+    void this.keepMarks()
   }
 
   get paused(): boolean {

@@ -3,7 +3,7 @@ import { useSignal } from '@preact/signals'
 import type { JSX } from 'preact'
 import { useEffect } from 'preact/hooks'
 import { call, post } from '../api/client'
-import type { LintView } from '../api/schema'
+import type { ChecklistLintView } from '../api/schema'
 import { t } from '../i18n'
 import { reason, tell } from '../shell/notice'
 import { Fault, Field, FormBox, useForm } from './form'
@@ -42,7 +42,7 @@ export function ChecklistEditor({ name: given, first = EXAMPLE, hash = '', onSav
   useEffect(() => {
     const now = text.value
     const timer = setTimeout(() => {
-      post<LintView>('/checklist-lint', { text: now, name: name.peek().trim() || 'checklist' }).then(
+      post<ChecklistLintView>('/checklist-lint', { text: now, name: name.peek().trim() || 'checklist' }).then(
         (found) => {
           problems.value = found.problems
           checked.value = now
@@ -53,7 +53,7 @@ export function ChecklistEditor({ name: given, first = EXAMPLE, hash = '', onSav
     return () => clearTimeout(timer)
   }, [text.value])
   const save = async (): Promise<void> => {
-    const found = await call<LintView>('PUT', `/checklists/${encodeURIComponent(name.value.trim())}`, { text: text.value, hash })
+    const found = await call<ChecklistLintView>('PUT', `/checklists/${encodeURIComponent(name.value.trim())}`, { text: text.value, hash })
     problems.value = found.problems
     if (found.problems.length > 0) return
     tell(t('scenario.saved'))

@@ -14,6 +14,7 @@ import { Mark } from '../shell/Mark'
 import { paint } from '../state/prefs'
 import { hostPath } from '../state/paths'
 import { go } from '../state/route'
+import { askMarks } from './marks'
 import { exprFor, lines, plansFor, type Matrix } from './evidence'
 import { unaffected } from './place'
 import { expressions } from './rules'
@@ -91,6 +92,8 @@ function Panes({ panes, incident }: { panes: Pane[]; incident: IncidentDetail })
       made.window.to = start + (count - 1) * step
       made.live = over === null
       made.rebuild()
+      const marks = await askMarks(start, made.window.to, panes[0].host)
+      if (!gone) made.setMarks(marks)
     }
     void load().catch(() => undefined)
     const timer = setInterval(() => {
@@ -107,8 +110,8 @@ function Panes({ panes, incident }: { panes: Pane[]; incident: IncidentDetail })
 
   return (
     <div class="charts evidence" ref={root}>
-      <div class="ruler" aria-hidden="true">
-        <canvas ref={ruler} />
+      <div class="ruler">
+        <canvas ref={ruler} aria-hidden="true" />
       </div>
       <div class="chart-grid two">
         {panes.map((pane) => (

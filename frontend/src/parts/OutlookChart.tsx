@@ -1,12 +1,21 @@
 /** A load's past week and what is foreseen: the band holds eight of ten futures. Drawn once, as SVG. */
+import { useSignal } from '@preact/signals'
 import type { JSX } from 'preact'
+import { useEffect } from 'preact/hooks'
 import type { Outlook } from '../api/schema'
+import { markWords } from '../draw/markrow'
+import { clusters, type ChartMark } from '../draw/marks'
 import { clock, day, number, t } from '../i18n'
 import { quantity } from '../i18n/quantity'
+import { changePath } from '../state/paths'
+import { askMarks } from './marks'
 
 const WIDTH = 1000
 const HEIGHT = 220
 const FOOT = 20
+/** Marks nearer than so many of the picture's units are one line. */
+const APART = 6
+const MARKS_NAMED = 8
 
 type Row = readonly (number | null)[]
 
@@ -18,6 +27,15 @@ export function OutlookChart({ one, unitName }: { one: Outlook; unitName: string
   const x = (i: number): number => (all < 2 ? 0 : (i / (all - 1)) * WIDTH)
   const y = (v: number): number => HEIGHT - (v / top) * (HEIGHT - 8)
   const from = one.start - past * one.step_s
+  const marks = useSignal<ChartMark[]>([])
+  useEffect(() => {
+    let gone = false
+    void askMarks(from, one.start, one.kind === 'host' ? one.name : '').then((found) => {
+      if (!gone) marks.value = found
+    })
+    return () => (gone = true)
+  }, [one.kind, one.name, one.start])
+  const changed = clusters(marks.value, from, one.start, ((all * one.step_s) / WIDTH) * APART)
   const days = midnights(from, from + all * one.step_s)
   const shown = quantity(top, unitName)
   const peak = Math.max(...one.high.map((v) => v ?? -Infinity))
@@ -29,6 +47,9 @@ export function OutlookChart({ one, unitName }: { one: Outlook; unitName: string
           <line key={at} class="grid" x1={x((at - from) / one.step_s)} x2={x((at - from) / one.step_s)} y1="0" y2={HEIGHT} />
         ))}
         <line class="grid" x1="0" x2={WIDTH} y1={HEIGHT} y2={HEIGHT} />
+        {changed.map((c) => (
+          <line key={c.at} class="mark" x1={x((c.at - from) / one.step_s)} x2={x((c.at - from) / one.step_s)} y1="0" y2={HEIGHT} />
+        ))}
         <path class="band" d={band(one.low, one.high, past, x, y)} />
         <path class="said" d={line(one.mean, past, x, y)} />
         <path class="past" d={line(one.past, 0, x, y)} />
@@ -43,6 +64,20 @@ export function OutlookChart({ one, unitName }: { one: Outlook; unitName: string
         </ol>
         <span class="hidden">{t('load.now', { time: clock(one.start) })}</span>
       </figcaption>
+      {changed.length > 0 && (
+        <div class="outlook-marks">
+          <h3>{t('mark.list')}</h3>
+          <ul class="num">
+            {changed.flatMap((c) => c.marks).slice(-MARKS_NAMED).reverse().map((m, i) => (
+              <li key={i}>
+                <i class="change-mark" />
+                <span class="muted">{`${day(m.at)}, ${clock(m.at)}`}</span>
+                {m.change > 0 ? <a class="link" href={changePath(m.change)}>{markWords(m)}</a> : <span>{markWords(m)}</span>}
+              </li>
+            ))}
+          </ul>
+        </div>
+      )}
     </figure>
   )
 }

@@ -10,6 +10,7 @@ import { t } from '../i18n'
 import { paint } from '../state/prefs'
 import { query } from '../state/route'
 import { lines, type Matrix } from './evidence'
+import { askMarks } from './marks'
 import { shortNames } from './promql'
 import '../styles/host.css'
 
@@ -20,6 +21,12 @@ interface Props {
   start: number
   step: number
   count: number
+}
+
+/** The one host that all lines are of: then its own changes are marked, else the fleet's. */
+function hostOf(found: Matrix): string {
+  const names = new Set(found.result.map((r) => r.metric.instance ?? ''))
+  return names.size === 1 ? [...names][0] : ''
 }
 
 export function QueryChart({ found, start, step, count }: Props): JSX.Element {
@@ -55,14 +62,21 @@ export function QueryChart({ found, start, step, count }: Props): JSX.Element {
     made.window.to = start + (count - 1) * step
     made.live = false
     made.rebuild()
-    return () => made.destroy()
+    let gone = false
+    void askMarks(start, made.window.to, hostOf(found)).then((marks) => {
+      if (!gone) made.setMarks(marks)
+    })
+    return () => {
+      gone = true
+      made.destroy()
+    }
   }, [found])
   const colours = paint.value
   useEffect(() => stage.current?.rebuild(), [colours])
   return (
     <div class={`charts evidence result ${one ? 'one' : ''}`} ref={root}>
-      <div class="ruler" aria-hidden="true">
-        <canvas ref={ruler} />
+      <div class="ruler">
+        <canvas ref={ruler} aria-hidden="true" />
       </div>
       <div class="chart-grid">
         {plans.map((plan, i) => (

@@ -1,6 +1,6 @@
 /** Loads that are off what is usual: on a host now, on an incident's hosts while it lasted. It
  * explains; nobody is paged for it. */
-import type { JSX } from 'preact'
+import type { ComponentChildren, JSX } from 'preact'
 import type { UnusualsView } from '../api/schema'
 import type { IncidentDetail } from '../api/types'
 import { language, moment, t } from '../i18n'
@@ -34,16 +34,18 @@ export function UnusualThen({ incident }: { incident: IncidentDetail }): JSX.Ele
   )
 }
 
-export function UnusualNow({ host }: { host: string }): JSX.Element | null {
+/** `children`: what the page itself sees of it. */
+export function UnusualNow({ host, children }: { host: string; children: ComponentChildren }): JSX.Element | null {
   const asked = useAsked<UnusualsView>(`/load/unusual?host=${encodeURIComponent(host)}&language=${language()}`, EVERY_MS)
   const now = useNow()
   const rows = (asked.data?.unusual ?? []).filter((row) => !row.is_over)
-  if (rows.length === 0) return null
+  if (rows.length === 0 && !children) return null
   return (
-    <section class="block">
+    <section class="unusual num">
       <h2>{t('unusual.now')}</h2>
+      {children}
       <div>
-        {rows.map((row) => (
+        {rows.slice(0, SHOWN).map((row) => (
           <p key={row.resource}>
             {row.why} <span class="muted num">{t('unusual.since', { time: moment(row.since, now) })}</span>
           </p>
