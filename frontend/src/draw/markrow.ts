@@ -75,6 +75,9 @@ export class MarkRow {
       line.textContent = text
       label.append(line)
     }
+    // The label is not there for anybody until it is pointed at; its words are.
+    node.setAttribute('aria-label', lines.join('; '))
+    if (!link) node.setAttribute('role', 'img')
     node.append(label)
     item.append(node)
     return item

@@ -15,7 +15,7 @@ import { Mark } from '../shell/Mark'
 import { complain, tell } from '../shell/notice'
 import { Page } from '../shell/Shell'
 import { incidentPath } from '../state/paths'
-import { mayAdminister, mayOperate, user } from '../state/session'
+import { mayChange, mayMake, mayOperate, user } from '../state/session'
 import { Policies, usePeople } from '../parts/Policies'
 import '../styles/pages.css'
 import '../styles/oncall.css'
@@ -70,7 +70,7 @@ function Now(): JSX.Element {
         return (
           <>
             <Verdict title={title} lead={schedules.length === 0 ? t('oncall.noneLead') : t('oncall.lead')} mark={nobody.length > 0 ? <Mark of="warning" size={20} /> : undefined}>
-              {mayAdminister.value && (
+              {mayMake.value && (
                 <button class="btn strong" onClick={() => (editing.value = '')}>
                   <Icon name="plus" size={14} />
                   {t('oncall.newSchedule')}
@@ -128,7 +128,7 @@ function Schedule({ one, whole, standIn, edit, changed }: ScheduleProps): JSX.El
         <div class="act-row flush">
           <a class="btn" href={`/oncall/handover/${encodeURIComponent(one.schedule)}`}>{t('oncall.handover')}</a>
           {mayOperate.value && <button class="btn" onClick={standIn}>{t('oncall.standIn')}</button>}
-          {mayAdminister.value && (
+          {mayChange(one.schedule) && (
             <>
               <button class="btn" aria-label={`${t('edit')}: ${one.title || one.schedule}`} onClick={edit}>{t('edit')}</button>
               <Sure text={t('oncall.forget')} what={t('oncall.forgetSure')} label={`${t('oncall.forget')}: ${one.title || one.schedule}`} onSure={() => forget(path, t('oncall.forgotten'))} />

@@ -11,7 +11,7 @@ import { PolicyForm, targetWords } from './PolicyForm'
 import { TeamForm } from './TeamForm'
 import { Icon } from '../shell/icons'
 import { complain, tell } from '../shell/notice'
-import { mayAdminister, user } from '../state/session'
+import { mayAdminister, mayChange, mayMake, user } from '../state/session'
 
 /** Names of people, as far as this reader may know them: all, or those that schedules name. */
 export function usePeople(schedules: SchedulesView | null): string[] {
@@ -38,12 +38,14 @@ export function Policies(): JSX.Element {
       {({ policies: list }) => (
         <>
           <Verdict title={list.length === 0 ? t('policies.none') : t('policies.title', { n: list.length })} lead={t('policies.lead')}>
-            {mayAdminister.value && (
+            {mayMake.value && (
               <>
-                <button class="btn" onClick={() => (team.value = 'new')}>
-                  <Icon name="plus" size={14} />
-                  {t('teams.new')}
-                </button>
+                {mayAdminister.value && (
+                  <button class="btn" onClick={() => (team.value = 'new')}>
+                    <Icon name="plus" size={14} />
+                    {t('teams.new')}
+                  </button>
+                )}
                 <button class="btn strong" onClick={() => (policy.value = 'new')}>
                   <Icon name="plus" size={14} />
                   {t('policies.new')}
@@ -55,7 +57,7 @@ export function Policies(): JSX.Element {
             <section class="block" key={p.name}>
               <div class="section-head">
                 <h2>{p.name}</h2>
-                {mayAdminister.value && (
+                {mayChange(p.name ?? '') && (
                   <div class="act-row flush">
                     <button class="btn" aria-label={`${t('edit')}: ${p.name}`} onClick={() => (policy.value = p)}>{t('edit')}</button>
                     <Sure text={t('oncall.forget')} what={t('policies.forgetSure')} label={`${t('oncall.forget')}: ${p.name}`} onSure={() => forget(`/oncall/policies/${encodeURIComponent(p.name ?? '')}`, policies.load)} />

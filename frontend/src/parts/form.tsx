@@ -37,7 +37,8 @@ export class Form {
         await work()
       } catch (error) {
         const name = error instanceof ApiError && error.field ? placeOf(error.field, this.names) : ''
-        this.faults.value = { [name]: reason(error) }
+        // What another team's things are is worth more than that this is forbidden.
+        this.faults.value = { [name]: error instanceof ApiError && error.code === 'not_your_teams' ? error.message : reason(error) }
       }
       this.busy.value = false
     }
