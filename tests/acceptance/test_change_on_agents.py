@@ -10,6 +10,8 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -90,6 +92,7 @@ STORIES = (
     Story("eats CPU", "cpu", BUSY),
     Story("breaks a collector", "collector"),
 )
+LATER = {"agent/run.py": ("    agent.run()\n", "    agent.run()  # a later build\n")}
 # good by itself; only the host can tell that this is no folder
 BAD_CONFIG = b"[collectors.textfile]\nfolder = '/etc/passwd'\n"
 
@@ -261,6 +264,19 @@ def test_a_good_release_goes_from_the_canary_to_everybody(scene: Scene) -> None:
     assert scene.states_of(rollout, CANARY)[-1] == "proven"
     # what two unplanned kills cost is not a switch's
     assert sum(scene.missing(CANARY, began_s)) <= SWITCH_PAUSE_S, scene.told()
+
+
+def test_our_own_death_in_the_middle_is_not_held_against_a_release(scene: Scene) -> None:
+    good = release(scene.publisher, "0.later", variant(scene.folder / "later", LATER))
+    rollout = scene.deliver("agent", good.target)
+    canary = scene.agents[CANARY]
+    scene.wait(lambda: (canary.launcher_state().get("trial") or {}).get("phase") == "proving")
+    os.kill(scene.running.processes()["data"], signal.SIGKILL)  # it is started again
+    assert scene.over(rollout)["state"] == "done", scene.told()
+    assert scene.quarantined(good.sha256) == []
+    for name in NAMES:
+        scene.wait(partial(runs, scene.publisher, name, good.custom["build"]))
+        assert scene.agents[name].launcher_state()["quarantine"] == {}
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)

@@ -20,7 +20,7 @@ from vezha.testing.fleet.field import OLD, Field
 FOLDER = Path(__file__).parent
 LONG_S = 300
 GATES = ({"kind": "proof"},)
-WAVES = ({"name": "canary", "hosts": ["h00000"], "bake_s": 5}, {"name": "all", "bake_s": 5})
+WAVES = ({"name": "canary", "hosts": ["h00000"], "bake_s": 1}, {"name": "all", "bake_s": 1})
 
 
 class Stage:

@@ -24,6 +24,7 @@ from vezha.testing.fleet.changes import Behaviour
 from vezha.testing.fleet.field import OLD, OLD_TARGET, Field
 
 WATCH_S = 7
+WAVES = ({"name": "all", "bake_s": 1},)
 POLICY = {"max_in_flight": 5, "max_unavailable": 0.9, "watch_s": WATCH_S}
 
 
@@ -43,7 +44,7 @@ def revert(field: Field, id_: int) -> None:
 def delivered(field: Field, version: str, **options: object) -> tuple[int, str]:
     """A rollout of that version that is done, and its target."""
     target = field.publish(version)
-    id_ = start(field, target, policy={**POLICY, **options})
+    id_ = start(field, target, waves=WAVES, policy={**POLICY, **options})
     assert field.run(field.loop(), 300, until=lambda: over(field, id_))
     report_running(field)
     return id_, target
@@ -77,7 +78,7 @@ def test_also_when_a_host_went_back_by_itself(ledger: Ledger) -> None:
 
 def test_and_late_hosts_are_watched_as_the_others_were(ledger: Ledger) -> None:
     field = Field(ledger, 3)
-    id_ = start(field, field.publish("2.0"), selector='role="web"', policy=POLICY)
+    id_ = start(field, field.publish("2.0"), selector='role="web"', waves=WAVES, policy=POLICY)
     loop = field.loop()
     assert field.run(loop, 300, until=lambda: over(field, id_))
     late = field.add_host("late", {"role": "web"})
@@ -141,7 +142,7 @@ def test_what_came_again_after_it_was_taken_back_counts(ledger: Ledger) -> None:
     revert(field, first)
     assert field.run(field.loop(), 300, until=lambda: state_of(field, first) == "reverted")
     report_running(field)
-    again = start(field, target, policy=POLICY)
+    again = start(field, target, waves=WAVES, policy=POLICY)
     assert field.run(field.loop(), 300, until=lambda: over(field, again))
     report_running(field)
     newest, _ = delivered(field, "3.0")
