@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -15,7 +16,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, WebSocket, expect
 from tests.browser.conftest import DESKTOP, PASSWORD, PHONE, Visitor
+from tests.launched import wait_until
 from tests.running import RunningVezha
+from tests.unit.notify.test_long_tail import Server, unseal
+from tests.unit.notify.test_long_tail import browser as browser_keys
+
+from vezha.notify.providers.webpush.sealing import point_of, to_text
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(240)]
 
@@ -34,6 +40,17 @@ groups:
           summary: "Load is {{ $value }}."
           summary_uk: "Навантаження {{ $value }}."
           vezha_next: Look at what runs
+"""
+CHECKLIST = """---
+title: What the browser test does
+title_uk: Що робить перевірка у браузері
+version: 1
+applies to: BrowserTest
+---
+For the test of the pages.
+
+- [ ] Is the load what you expect? {yes/no}
+- [ ] What was it? {text}
 """
 
 
@@ -99,15 +116,17 @@ def incident(server: RunningVezha, admin: str) -> Iterator[None]:
     rule.unlink()
 
 
-def test_an_incident_appears_and_is_taken_and_resolved(
+def test_an_alert_becomes_an_incident_that_is_taken_worked_on_and_resolved(
     at_work: Visit, server: RunningVezha
 ) -> None:
     person = at_work()
     page = person.open("/fleet")
     expect(page.get_by_role("heading", level=1)).to_have_text("All quiet.", timeout=SOON_MS)
     rule = server.state / "rules" / "browser.yml"
-    rule.parent.mkdir(exist_ok=True)
-    rule.write_text(RULE)
+    steps = server.state / "checklists" / "browser-test.md"
+    for file, text in ((steps, CHECKLIST), (rule, RULE)):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
     try:
         # Without a reload: the live channel brings it.
         expect(page.get_by_role("heading", level=1)).to_have_text(
@@ -129,6 +148,18 @@ def test_an_incident_appears_and_is_taken_and_resolved(
         expect(page.locator(".timeline")).to_contain_text("admin took it")
         expect(page.get_by_role("button", name="Take it")).to_have_count(0)
 
+        # What its rule names is worked on beside it, and stands in its timeline.
+        offer = page.locator(".offer").filter(has_text="What the browser test does")
+        offer.get_by_role("button").click()
+        step = page.locator(".step.current")
+        expect(step).to_contain_text("Is the load what you expect?")
+        step.get_by_role("button", name="Yes").click()
+        expect(step).to_contain_text("What was it?")
+        step.get_by_role("textbox").fill("the browser test")
+        step.get_by_role("button", name="Save").click()
+        expect(page.get_by_role("link", name="What the browser test does")).to_be_visible()
+        expect(page.locator(".step.current")).to_have_count(0)
+
         page.get_by_role("button", name="Add a note").click()
         page.get_by_label("Note", exact=True).fill("It is the browser test.")
         page.get_by_role("button", name="Save").click()
@@ -137,8 +168,15 @@ def test_an_incident_appears_and_is_taken_and_resolved(
         page.get_by_role("link", name="Fleet").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("1 incident, in hand.")
         expect(page.locator(".needs article")).to_contain_text("admin")
+        page.locator(".needs article").get_by_role("link").click()
+        page.get_by_role("button", name="Resolve").click()
+        page.get_by_role("dialog").get_by_role("button", name="Resolve").click()
+        expect(page.locator(".timeline")).to_contain_text("Resolved by admin")
     finally:
         rule.unlink()
+        steps.unlink()
+    # Whatever came back while the rule still fired ends with it.
+    page = person.open("/fleet")
     expect(page.get_by_role("heading", level=1)).to_have_text("All quiet.", timeout=60_000)
     page = person.open("/incidents?state=all")
     expect(page.locator(".list")).to_contain_text("resolved")
@@ -233,13 +271,8 @@ def test_time_is_paused_zoomed_and_found_again(at_work: Visit) -> None:
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
-def test_the_connection_is_lost_and_comes_back(
-    vezha_up: Callable[..., RunningVezha], visit: Visit, built_pages: None
-) -> None:
-    server = vezha_up("rules.builtin=false")
-    person = visit(server.url)
-    person.enter("admin", server.password)
-    person.call("POST", "/session/password", {"old": server.password, "new": PASSWORD})
+def test_the_connection_is_lost_and_comes_back(at_work: Visit, server: RunningVezha) -> None:
+    person = at_work()
     page = person.open("/fleet")
     expect(page.locator(".pill.on")).to_contain_text("Live", timeout=SOON_MS)
     os.kill(server.processes()["web"], signal.SIGKILL)
@@ -301,6 +334,64 @@ def test_people_and_tokens_are_managed(at_work: Visit) -> None:
 
     page = person.open("/audit")
     expect(page.locator(".audit")).to_contain_text("token.revoke")
+
+    # As others see it: a viewer is told that people are an administrator's business.
+    page = person.open("/access")
+    page.get_by_role("button", name="See as Viewer").click()
+    eyes = page.get_by_role("status").filter(has_text="You see the pages as: Viewer")
+    expect(eyes).to_be_visible()
+    page.get_by_role("link", name="Access").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Administrators only")
+    expect(eyes).to_be_visible()
+    eyes.get_by_role("button", name="Back to my own").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("People")
+    page = person.open("/audit")
+    expect(page.locator(".audit")).to_contain_text("session.see_as")
+    person.complaints[:] = [c for c in person.complaints if "403" not in c]
+
+
+def test_this_browser_asks_for_messages_gets_one_and_ends_it(
+    visit: Visit, server: RunningVezha, admin: str
+) -> None:
+    person = visit(server.url)
+    person.enter(admin, PASSWORD)
+    page = person.open("/settings/browser")
+    row = page.locator(".push")
+    expect(row).to_contain_text("No receiver of the type webpush")
+    receivers = server.state / "notify.toml"
+    service = Server()
+    with service.served() as where:
+        receivers.write_text(
+            f'[receivers.push]\ntype = "webpush"\nkey_file = "{server.state}/push.pem"\n'
+            'contact = "mailto:a@b.org"\nendpoints = ["127.0.0.1"]\n'
+        )
+        try:
+            page.reload()
+            row.get_by_role("button", name="Turn on").click()
+            # Nobody answers the browser's question here, so it forbids; or it has no push service.
+            # Both are said in words.
+            said = re.compile("forbids|could not be reached")
+            expect(row.get_by_role("alert")).to_contain_text(said)
+            # From here on the test is the browser's push service.
+            private, secret = browser_keys()
+            keys = [to_text(point_of(private.public_key())), to_text(secret)]
+            page.add_init_script(f"({SUBSCRIBES})({json.dumps([f'http://{where}/push/1', *keys])})")
+            page.reload()
+            row.get_by_role("button", name="Turn on").click()
+            expect(row).to_contain_text("This browser is told.")
+            row.get_by_role("button", name="Send a test").click()
+            expect(page.get_by_text("A test message is on its way.")).to_be_visible()
+            wait_until(lambda: bool(service.requests), 30.0, server.told)
+            path, _, body = service.requests[0]
+            assert path == "/push/1"
+            assert json.loads(unseal(body, private, secret))["kind"] == "test"
+            row.get_by_role("button", name="Turn off").click()
+            expect(row.get_by_role("button", name="Turn on")).to_be_visible()
+            left = person.call("GET", "/people/me/contacts")
+            assert isinstance(left, dict)
+            assert left["contacts"] == []
+        finally:
+            receivers.unlink()
 
 
 def test_hands_stay_on_the_keyboard(at_work: Visit) -> None:
@@ -369,8 +460,41 @@ PATHS = (
     "/checklists/figures", "/checklist/{run}", "/scenarios", "/scenario/servers", "/scenario/new",
     "/round/{round}", "/diary", "/oncall", "/oncall/handover", "/oncall/policies", "/silences", "/checks",
     "/rules", "/explore", "/access", "/access/tokens", "/audit", "/settings/hosts",
-    "/settings/receivers", "/settings/browser",
+    "/settings/receivers", "/settings/browser", "/rules/new", "/watch/servers"
 )  # fmt: skip
+# Texts on the page that read as an English sentence: three and more words of Latin letters in a row.
+# Names, commands, queries and what people wrote stay as they are.
+LATIN_SENTENCES = r"""() => {
+  const found = new Set(), sentence = /(?:\b[A-Za-z][a-z']+[ ,]+){3,}[A-Za-z]+/;
+  const names = "code, pre, kbd, textarea, input, .key, .mono, .timeline .note, [lang=en], .promql, .audit";
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const { textContent, parentElement } = walker.currentNode;
+    if (parentElement.closest(names) || !parentElement.checkVisibility()) continue;
+    if (sentence.test(textContent)) found.add(textContent.trim().slice(0, 140));
+  }
+  for (const e of document.querySelectorAll("[title], [aria-label], [placeholder]"))
+    for (const a of ["title", "aria-label", "placeholder"]) {
+      const text = e.getAttribute(a) || "";
+      if (!e.closest(names) && sentence.test(text)) found.add(`${a}: ${text.slice(0, 140)}`);
+    }
+  return [...found];
+}"""
+# A browser whose push service is at that address, with these keys.
+SUBSCRIBES = """([endpoint, p256dh, auth]) => {
+  const kept = "test.push", plain = PushManager.prototype;
+  const made = (key) => ({endpoint, options: {applicationServerKey: key},
+    toJSON: () => ({endpoint, keys: {p256dh, auth}}),
+    unsubscribe: async () => { sessionStorage.removeItem(kept); return true; }});
+  Notification.requestPermission = async () => "granted";
+  let key = null;
+  plain.getSubscription = async () => sessionStorage.getItem(kept) && key ? made(key) : null;
+  plain.subscribe = async (options) => {
+    key = options.applicationServerKey.buffer;
+    sessionStorage.setItem(kept, "yes");
+    return made(key);
+  };
+}"""
 SCHEDULE = {
     "title": "Primary", "time_zone": "Europe/Kyiv",
     "layers": [{"name": "week", "people": ["admin"], "start": "2026-11-23T09:00"}],
@@ -393,7 +517,7 @@ def names(at_work: Visit) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_axe_finds_nothing(
+def test_every_page_is_accessible_fits_and_keeps_its_language(
     at_work: Visit, axe: str, incident: None, names: dict[str, str], size: tuple[int, int]
 ) -> None:
     person = at_work(size, "uk" if size == PHONE else "en", "dark")
@@ -408,6 +532,10 @@ def test_axe_finds_nothing(
         page.wait_for_timeout(300)
         width = page.evaluate("document.documentElement.scrollWidth")
         assert width <= size[0], f"{path} is wider than the screen: {width}"
+        if size == PHONE:
+            found += [
+                f"{path}: not in Ukrainian: {text}" for text in page.evaluate(LATIN_SENTENCES)
+            ]
         page.evaluate(axe)
         for theme in ("dark", "light") if size == DESKTOP else ("dark",):
             if theme == "light":
