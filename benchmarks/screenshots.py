@@ -32,6 +32,9 @@ THEME_MS = 250
 STORY_S = 150.0
 """The demo's first incident stands by then."""
 
+FORECAST_S = 300.0
+"""How long a forecast may take to be there."""
+
 # Name of the picture -> address.
 VIEWS: dict[str, str] = {
     "fleet": "/fleet",
@@ -182,6 +185,17 @@ def take(page: Page, painter: Page, target: Path, full: bool = False) -> int:
     return len(data)
 
 
+def wait_forecast(browser: Browser, base: str) -> None:
+    """Until something was forecast from the past that was made up, or patience has ended."""
+    ends = time.monotonic() + FORECAST_S
+    with signed_in(browser, base, "admin", PASSWORD) as context:
+        while time.monotonic() < ends:
+            found = context.pages[0].evaluate(ASK, ["GET", "/load", None]) or {}
+            if found.get("loads"):
+                return
+            time.sleep(5)
+
+
 @contextmanager
 def signed_in(browser: Browser, base: str, name: str, password: str) -> Iterator[Any]:
     """The cookies of somebody who signed in at *base*."""
@@ -228,6 +242,8 @@ def photograph(
                 if where is None:
                     print(f"{name}: there is none yet", flush=True)
                     continue
+                # a wallboard goes on in its tab until it is ended: the next page is not its view
+                page.evaluate("() => { try { sessionStorage.clear() } catch {} }")
                 page.goto(base + where)
                 page.wait_for_timeout(given.settle)
                 for theme in given.themes.split(","):
@@ -285,6 +301,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     context.pages[0].evaluate(NEW_PASSWORD, [first, PASSWORD])
                 given.password = PASSWORD
                 time.sleep(STORY_S)
+                wait_forecast(browser, base)
                 bad = photograph(browser, base, given, views)
         browser.close()
     return 1 if bad else 0

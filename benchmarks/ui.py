@@ -1,6 +1,6 @@
 """The pages against their budget, in headless Chromium on a real server with a simulated fleet.
 
-    .venv/bin/python -P -m benchmarks.ui [--hosts 1000,5000] [--seconds 15] [--changes 60]
+    .venv/bin/python -m benchmarks.ui [--hosts 1000,5000] [--seconds 15] [--changes 60]
     .venv/bin/python -m benchmarks.ui --base http://127.0.0.1:8470 --name admin --password ...
 
 Without `--base` it starts `vezha demo` with a state folder of its own, once for each number of

@@ -29,7 +29,7 @@ from vezha.testing.fleet.story import RULES, Pace, tell_story
 
 app = typer.Typer(add_completion=False)
 
-HOSTS_MAX = 2_000
+HOSTS_MAX = 5_000
 PAST_HOST_DAYS = 2_800
 """Days of past by hosts that are made up: some ten seconds of work."""
 PAST_DAYS_LEAST = 4
