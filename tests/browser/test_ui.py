@@ -463,10 +463,11 @@ PATHS = (
     "/settings/receivers", "/settings/browser", "/rules/new", "/watch/servers"
 )  # fmt: skip
 # Texts on the page that read as an English sentence: three and more words of Latin letters in a row.
-# Names, commands, queries and what people wrote stay as they are.
+# Names, commands, queries and what people wrote stay as they are; so, for now, do the steps of
+# checklists and, in lists, what a rule says is next, of which the server has one language.
 LATIN_SENTENCES = r"""() => {
   const found = new Set(), sentence = /(?:\b[A-Za-z][a-z']+[ ,]+){3,}[A-Za-z]+/;
-  const names = "code, pre, kbd, textarea, input, .key, .mono, .timeline .note, [lang=en], .promql, .audit";
+  const names = "code, pre, kbd, textarea, input, .key, .promql, .audit, .steps, .needs .next, .list .item";
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const { textContent, parentElement } = walker.currentNode;
@@ -480,6 +481,11 @@ LATIN_SENTENCES = r"""() => {
     }
   return [...found];
 }"""
+A4_INNER_PX = 672
+"""178 mm: A4 without its margins."""
+CUT_OFF = """() => [...document.querySelectorAll(".diary *")].filter((e) => e.checkVisibility()
+  && (e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX !== "visible"
+    || e.getBoundingClientRect().right > innerWidth + 1)).map((e) => e.outerHTML.slice(0, 120))"""
 # A browser whose push service is at that address, with these keys.
 SUBSCRIBES = """([endpoint, p256dh, auth]) => {
   const kept = "test.push", plain = PushManager.prototype;
@@ -546,6 +552,23 @@ def test_every_page_is_accessible_fits_and_keeps_its_language(
                 for v in answer["violations"]
             ]
     assert found == []
+
+
+def test_the_diary_prints_on_a4(at_work: Visit, names: dict[str, str]) -> None:
+    for language in ("en", "uk"):
+        person = at_work(language=language)
+        page = person.open("/diary")
+        expect(page.locator(".diary section").first).to_be_visible()
+        printed = page.pdf(prefer_css_page_size=True)
+        boxes = set(re.findall(rb"/MediaBox\s*\[0 0 ([\d.]+) ([\d.]+)\]", printed))
+        assert {(round(float(w)), round(float(h))) for w, h in boxes} == {(595, 842)}
+        # Between the margins nothing is cut off, and what leads elsewhere is left out.
+        page.emulate_media(media="print")
+        page.set_viewport_size({"width": A4_INNER_PX, "height": 1000})
+        assert page.evaluate("document.documentElement.scrollWidth") <= A4_INNER_PX
+        cut = page.evaluate(CUT_OFF)
+        assert cut == []
+        expect(page.get_by_role("navigation", name="Pages")).to_be_hidden()
 
 
 def test_a_round_is_walked_and_signed(at_work: Visit) -> None:

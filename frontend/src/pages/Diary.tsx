@@ -2,7 +2,7 @@
 import type { JSX } from 'preact'
 import { Fragment } from 'preact'
 import type { PageView, WeeksView } from '../api/schema'
-import { language, moment, t } from '../i18n'
+import { known, language, moment, t } from '../i18n'
 import { Show, useAsked, useTitle } from '../parts/asked'
 import { Icon } from '../shell/icons'
 import { Page } from '../shell/Shell'
@@ -79,7 +79,7 @@ function Week({ week, older, newer }: { week: string; older?: string; newer?: st
                         {line.cites.filter(linked).slice(0, 6).map((c) => (
                           <Fragment key={c.id}>
                             {' '}
-                            <a class="link" href={c.path}>{c.id.replace(':', '\u00a0')}</a>
+                            <a class="link" href={c.path}>{cited(c.id)}</a>
                           </Fragment>
                         ))}
                       </span>
@@ -97,6 +97,16 @@ function Week({ week, older, newer }: { week: string; older?: string; newer?: st
 
 /** Weeks are this page itself. */
 const linked = (cite: { id: string; path: string }): boolean => cite.path !== '' && !cite.id.startsWith('week:')
+
+/** What a citation calls the thing, in the reader's words: "change 7". A host's name says it all. */
+function cited(id: string): string {
+  const at = id.indexOf(':')
+  const kind = id.slice(0, at)
+  const name = id.slice(at + 1)
+  if (kind === 'host') return name
+  const key = `cite.${kind}`
+  return `${known(key) ? t(key) : kind}\u00a0${name}`
+}
 
 /** The ISO week in which the reader is: 2026-W47. */
 export function thisWeek(now = new Date()): string {

@@ -3,7 +3,7 @@ import { useSignal } from '@preact/signals'
 import type { JSX } from 'preact'
 import { remove } from '../api/client'
 import type { HandoverItemView, HandoverView, NowView, OnCallView, SchedulesView, ShiftsView } from '../api/schema'
-import { clock, day, duration, language, moment, t } from '../i18n'
+import { clock, day, duration, known, language, moment, t } from '../i18n'
 import { Show, useAsked, useTitle, Verdict } from '../parts/asked'
 import { Sure } from '../parts/form'
 import { useNow } from '../parts/now'
@@ -232,6 +232,12 @@ function Handover({ schedule }: { schedule: string }): JSX.Element {
   )
 }
 
+/** What the server calls by a code, in the reader's words. */
+function stateWord(item: HandoverItemView): string {
+  const key = `${item.kind.startsWith('silence') ? 'silence' : 'incident'}.state.${item.state}`
+  return known(key) ? t(key) : item.state
+}
+
 function Items({ title, items }: { title: string; items: readonly HandoverItemView[] }): JSX.Element {
   return (
     <section class="block">
@@ -242,7 +248,7 @@ function Items({ title, items }: { title: string; items: readonly HandoverItemVi
             {(item.severity === 'critical' || item.severity === 'warning') && <Mark of={item.severity} size={14} />}
             <div class="item-main">
               <p>{item.kind === 'incident' && item.id > 0 ? <a class="stretch" href={incidentPath(item.id)}>{item.title}</a> : <b>{item.title}</b>}</p>
-              <p class="muted num">{[item.state, item.by, item.since_at === null ? '' : moment(item.since_at), item.until_at === null ? '' : t('silence.until', { time: moment(item.until_at) }), item.next].filter(Boolean).join(' · ')}</p>
+              <p class="muted num">{[stateWord(item), item.by, item.since_at === null ? '' : moment(item.since_at), item.until_at === null ? '' : t('silence.until', { time: moment(item.until_at) }), item.next].filter(Boolean).join(' · ')}</p>
             </div>
           </li>
         ))}

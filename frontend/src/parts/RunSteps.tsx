@@ -32,7 +32,7 @@ export interface Step {
   note: string
   answered_by: string
   answered_at: number | null
-  filled: { query?: string; series?: { labels: Record<string, string>; value?: number | string | null }[]; error?: string; more?: number } | null
+  filled: { query?: string; series?: { labels: Record<string, string>; value?: number | string | null }[]; error?: string; missing?: string[]; more?: number } | null
 }
 
 export const stepsOf = (run: RunDetailView): Step[] => run.checklist_steps as unknown as Step[]
@@ -115,6 +115,7 @@ function answerWords(step: Step): string {
 function Filled({ step }: { step: Step }): JSX.Element | null {
   const { filled } = step
   if (!filled || step.kind === 'script') return null
+  if (filled.missing) return <p class="muted">{t('run.noValue', { names: filled.missing.map((name) => `$${name}`).join(', ') })}</p>
   if (filled.error) return <p class="muted">{filled.error}</p>
   const series = filled.series ?? []
   if (series.length === 0) return <p class="muted">{t('look.nothing')}</p>

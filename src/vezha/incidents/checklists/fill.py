@@ -56,11 +56,12 @@ def in_words(text: str, variables: Mapping[str, str]) -> str:
 
 
 def fill(step: Step, variables: Mapping[str, str], ask: Ask, now_ms: int) -> dict[str, Any]:
-    """What the step's query gives now: {"query", "at_ms", "series": […], "error"?, "more"?}."""
+    """What the step's query gives now: {"query", "at_ms", "series": […], "error"?, "missing"?, "more"?}."""
     expr, missing = with_values(step.expr, variables)
     out: dict[str, Any] = {"query": expr, "at_ms": now_ms, "series": []}
     if missing:
         out["error"] = f"no value is known for {', '.join('$' + m for m in missing)}"
+        out["missing"] = missing
         return out
     try:
         labels, values = ask(expr, now_ms)
