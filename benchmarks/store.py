@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -399,7 +400,7 @@ _FIRST_ANSWER = """
 import sys, time
 sys.modules["rich"] = None  # as the server's processes have it
 began = time.perf_counter()
-from vezha.query import Engine as QueryEngine
+from vezha.query import Engine
 from vezha.store import Store, StoreSettings
 from vezha.world import World
 imported = time.perf_counter()
@@ -489,6 +490,18 @@ def _time_is_up(_signal: int, _frame: object) -> None:
     raise OutOfTime
 
 
+def _attempt(name: str, part: Callable[[], Any], figures: dict[str, Any]) -> None:
+    """A part that fails says so, and leaves the others their turn."""
+    try:
+        found = part()
+        if found is not None:
+            figures[name] = found
+    except OutOfTime:
+        raise
+    except Exception as error:
+        print(f"\n{name}: failed: {type(error).__name__}: {error}", flush=True)
+
+
 def main() -> None:
     """Run, print each part, then the goals."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -520,16 +533,18 @@ def main() -> None:
                 state = prepare(scene, peers)
                 if "query" in parts:
                     figures["query"] = measure(scene, peers, state)
-            if "start" in parts:
-                figures["start"] = part_start(scene, peers)
-            for peer in peers:
-                peer.stop()
-            if "kill" in parts:
-                figures["kill"] = part_kill(scene)
-            if "memory" in parts:
-                figures["memory"] = part_memory(scene, given.memory_seconds)
+            later: dict[str, Callable[[], Any]] = {
+                "start": lambda: part_start(scene, peers),
+                "kill": lambda: part_kill(scene),
+                "memory": lambda: part_memory(scene, given.memory_seconds),
+                "size": lambda: recorded_size(scene, figures["size"]),
+            }
+            for name, part in later.items():
+                if name in parts:
+                    _attempt(name, part, figures)
+                for peer in peers:
+                    peer.stop()
             if "size" in parts:
-                recorded_size(scene, figures["size"])
                 show_sizes(figures["size"])
         except OutOfTime:
             print(f"\n{given.minutes:g} minutes are over: what is left was not run", flush=True)
