@@ -1,9 +1,10 @@
-"""Runs the test suite in two parts, fast first, and prints one summary. Used by `script/test`.
+"""Runs the test suite in three parts, fast first, and prints one summary. Used by `script/test`.
 
-The first part runs on all cores. The second starts real servers and browsers and measures
-times, so it runs alone. What failed is then tried once more by itself, since real processes on a
-busy machine may be late; what passes only then is named, so that it gets mended. The last line
-counts everything: "N passed, N failed, N skipped".
+The first part runs on all cores. The second starts real servers and browsers, two files at a time,
+since they mostly wait. The third loads or measures the machine (marked `alone`), so nothing runs
+beside it. What failed is then tried once more by itself, since real processes on a busy machine
+may be late; what passes only then is named, so that it gets mended. The last line counts
+everything: "N passed, N failed, N skipped".
 """
 
 from __future__ import annotations
@@ -16,38 +17,42 @@ import xml.etree.ElementTree as ET
 from collections import Counter
 from pathlib import Path
 
-SERIAL = ("tests/acceptance", "tests/browser")
+REAL = ("tests/acceptance", "tests/browser")
+PARALLEL = "2"
+"""Workers; more than the cores of a small machine makes real processes late."""
 
 
 def main() -> int:
-    """Run both parts; 0 if nothing failed and something ran."""
+    """Run all parts; 0 if nothing failed and something ran."""
     began = time.monotonic()
     folders = sorted(str(p) for p in Path("tests").iterdir() if _has_tests(p))
-    fast = [f for f in folders if f not in SERIAL]
-    serial = [f for f in SERIAL if f in folders]
+    fast = [f for f in folders if f not in REAL]
+    real = [f for f in REAL if f in folders]
     counts: Counter[str] = Counter()
     skipped: Counter[str] = Counter()
     broken = False
     with tempfile.TemporaryDirectory() as scratch:
         for title, paths, options in (
-            ("fast", fast, ["-n", "2", "--dist", "loadfile"]),
-            ("real servers", serial, []),
+            # What failed some other day is not tried again: the cache begins empty.
+            ("fast", fast, ["-n", PARALLEL, "--dist", "worksteal", "--cache-clear"]),
+            ("real servers", real, ["-n", PARALLEL, "--dist", "loadfile", "-m", "not alone"]),
+            ("alone", real, ["-m", "alone"]),
         ):
             if not paths:
                 continue
+            part = time.monotonic()
             print(f"== {title}: {' '.join(paths)}", flush=True)
             report = Path(scratch) / f"{title}.xml"
             arguments = ["-q", "--no-header", "-r", "fE", f"--junitxml={report}", *options]
-            if paths is fast:
-                arguments.append("--cache-clear")  # what failed some other day is not tried again
             command = [sys.executable, "-P", "-m", "pytest", *arguments, *paths]
             code = subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode
+            print(f"   {round(time.monotonic() - part)} s", flush=True)
             # 5 means that the part holds no test, which is no failure of the others.
             broken = broken or code not in (0, 1, 5)
             if report.exists():
                 _count(report, counts, skipped)
-        if counts["failed"] and not broken:
-            _try_again(Path(scratch) / "again.xml", [*fast, *serial], counts)
+    if counts["failed"] and not broken:
+        _try_again(Path(scratch) / "again.xml", [*fast, *real], counts)
     print()
     for reason, number in skipped.most_common():
         print(f"skipped {number:>3}: {reason}")

@@ -47,6 +47,7 @@ from vezha.ledger.tables import attempt_event, host, quarantine
 from vezha.trust.artifact import Artifact
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.acceptance,
     pytest.mark.slow,
     pytest.mark.timeout(900),

@@ -35,6 +35,7 @@ from vezha.testing.fleet.realagent import RealAgent
 from vezha.world import World
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.acceptance,
     pytest.mark.timeout(300),
     pytest.mark.skipif(not Path("/proc/self/comm").exists(), reason="watches processes in /proc"),

@@ -16,6 +16,7 @@ import pytest
 from tests.running import RunningVezha
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.acceptance,
     pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the agent reads /proc"),
 ]
