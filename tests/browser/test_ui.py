@@ -455,7 +455,9 @@ def test_the_language_and_the_colours_change_at_once_and_stay(at_work: Visit) ->
 
 
 PATHS = (
-    "/fleet", f"/host/{HOST}", "/incidents?state=all", "/incident/1", "/changes", "/change/{change}",
+    "/fleet", f"/host/{HOST}", f"/host/{HOST}?part=disks", "/incidents?state=all", "/incident/1",
+    "/dependencies", "/changes", "/change/{change}", "/draft/new", "/draft/new?kind=external",
+    "/checklists/new",
     "/changes/figures", "/releases", "/load", "/checklists", "/checklists/disk-full",
     "/checklists/figures", "/checklist/{run}", "/scenarios", "/scenario/servers", "/scenario/new",
     "/round/{round}", "/diary", "/oncall", "/oncall/handover", "/oncall/policies", "/silences", "/checks",
