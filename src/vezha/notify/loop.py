@@ -232,7 +232,8 @@ class Notifier:
             return False
         delivery = Delivery(taken.id, taken.key, taken.message, taken.thread, taken.reference)
         try:
-            sent = await asyncio.wait_for(receiver.sender.send(delivery), _HANGS_S)
+            async with asyncio.timeout(_HANGS_S):
+                sent = await receiver.sender.send(delivery)
         except TryAgain as fault:
             await self._again(taken, str(fault), fault.after_ms)
             return True

@@ -100,7 +100,8 @@ class AppriseSender:
         # a daemon, so that a service that hangs does not hold up the end of the process
         threading.Thread(target=work, name="apprise", daemon=True).start()
         try:
-            await asyncio.wait_for(answer, SEND_TIMEOUT_S)
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await answer
         except TimeoutError:
             raise TryAgain(f"no answer within {SEND_TIMEOUT_S:.0f} s") from None
         return Sent(note="taken")
