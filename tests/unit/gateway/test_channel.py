@@ -236,7 +236,7 @@ def test_the_series_of_the_fleet_tell_what_happens(tmp_path: Path) -> None:
     host.sample(3)
     up = metric("up", instance="db-1", job="node")
     wait_for(lambda: [v for _, v in sink.columns.get(up, [])][-1:] == [1.0])
-    assert server.book.told == [{"os": "test"}]
+    wait_for(lambda: server.book.told == [{"os": "test"}])
     # dropped without a good-bye: at once, not at the next second
     server.call(_hang_up)
     wait_for(lambda: 0.0 in [v for _, v in sink.columns[up]], 0.5)
