@@ -150,12 +150,30 @@ def _sqlite_prepare(dbapi: sqlite3.Connection, _entry: ConnectionPoolEntry) -> N
     dbapi.isolation_level = None
     cursor = dbapi.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {limits.BUSY_TIMEOUT_MS}")
-    cursor.execute("PRAGMA journal_mode = WAL")
+    _write_ahead(cursor)
     # FULL: a row that was committed (an incident, a refused sign-in) survives a power cut.
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute(f"PRAGMA cache_size = -{limits.SQLITE_CACHE_KIB}")
     cursor.close()
+
+
+def _write_ahead(cursor: sqlite3.Cursor) -> None:
+    """Turn the write-ahead log on, also where several processes open a new file at once.
+
+    That one statement does not wait for another's lock (SQLite tells a deadlock in the making at
+    once), but beginning to write does: so one waits there and tries again.
+    """
+    for _ in range(limits.WRITE_AHEAD_TRIES_MAX):
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as fault:
+            if "locked" not in str(fault):
+                raise
+        cursor.execute("BEGIN EXCLUSIVE")
+        cursor.execute("ROLLBACK")
+    cursor.execute("PRAGMA journal_mode = WAL")
 
 
 def _sqlite_begin(connection: Connection) -> None:

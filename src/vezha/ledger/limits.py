@@ -12,3 +12,5 @@ NAME_CHARS_MAX = 253
 """Names of hosts, people and tokens; the longest DNS name."""
 SQLITE_CACHE_KIB = 8_192
 """Page cache of one SQLite connection."""
+WRITE_AHEAD_TRIES_MAX = 100
+"""How often a process tries to turn the write-ahead log on; each waits `BUSY_TIMEOUT_MS` at most."""
