@@ -84,7 +84,7 @@ class LintBody(msgspec.Struct, forbid_unknown_fields=True):
     name: str = "checklist"
 
 
-class SaveBody(msgspec.Struct, forbid_unknown_fields=True):
+class ChecklistSaveBody(msgspec.Struct, forbid_unknown_fields=True):
     """A checklist as it is written. `hash` is that of the one that was changed; empty: a new one."""
 
     text: Annotated[str, msgspec.Meta(max_length=CHECKLIST_CHARS_MAX)]
@@ -201,7 +201,7 @@ def lint(call: Call) -> dict[str, Any]:
 
 def save(call: Call) -> dict[str, Any]:
     """Write an own checklist; where it has faults it is not kept."""
-    body: SaveBody = call.body
+    body: ChecklistSaveBody = call.body
     book, name = book_of(call), call.path["name"]
     if book.own_folder is None:
         raise UnavailableError("This server keeps no files.")
@@ -269,7 +269,7 @@ ROUTES = (
     Route("GET", "/api/v1/checklists/{name}", Action.CHECKLIST_READ, read,
           "One checklist with its steps.", result=ChecklistDetailView),
     Route("PUT", "/api/v1/checklists/{name}", Action.CHECKLIST_CHANGE, save,
-          "Write a checklist. Faults are told and nothing is saved.", body=SaveBody,
+          "Write a checklist. Faults are told and nothing is saved.", body=ChecklistSaveBody,
           result=ChecklistLintView),
     Route("DELETE", "/api/v1/checklists/{name}", Action.CHECKLIST_CHANGE, remove,
           "Delete an own checklist; a shipped one of that name is back.", status=204),

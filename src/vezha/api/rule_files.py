@@ -77,7 +77,7 @@ class FileDetailView(FileView):
     versions: list[RuleFileVersionView] = []
 
 
-class SaveBody(msgspec.Struct, forbid_unknown_fields=True):
+class RuleFileSaveBody(msgspec.Struct, forbid_unknown_fields=True):
     """Save a file. `before` is the hash of what was edited, empty for a new file.
 
     It is rehearsed over `last` (`0s` does without); `dry_run` saves nothing.
@@ -149,7 +149,7 @@ def read(call: Call) -> dict[str, Any]:
 
 async def save(call: Call) -> dict[str, Any]:
     """Check, rehearse, and save."""
-    body: SaveBody = call.body
+    body: RuleFileSaveBody = call.body
     name = call.path["name"]
     out: dict[str, Any] = {
         "name": name, "hash": hash_of(body.text), "saved": False, "problems": [], "rehearsal": [],
@@ -234,7 +234,7 @@ ROUTES = (
     Route("GET", _FILE, Action.RULE_READ, read,
           "One rule file with its versions.", result=FileDetailView),
     Route("PUT", _FILE, Action.RULE_CHANGE, save,
-          "Check a rule file, say what it would have done, save it.", body=SaveBody,
+          "Check a rule file, say what it would have done, save it.", body=RuleFileSaveBody,
           result=SavedView, body_bytes_max=2 * RULE_FILE_BYTES_MAX),
     Route("DELETE", _FILE, Action.RULE_CHANGE, remove,
           "Take a rule file out of force.", query=RemoveQuery, status=204),
