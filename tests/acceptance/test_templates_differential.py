@@ -16,7 +16,7 @@ import pytest
 
 from vezha.alerting.template import Sample, Scope, Template
 
-FILE = Path(__file__).parents[1] / "scenarios" / "alerting" / "templates.txt"
+FILE = Path(__file__).parents[1] / "scenarios" / "templates" / "templates.txt"
 LABELS = {
     "instance": "db-1.example.org:9100",
     "job": "node",

@@ -18,9 +18,10 @@ OIDS = (
     x509.NameOID.COMMON_NAME, x509.NameOID.ORGANIZATION_NAME, x509.NameOID.LOCALITY_NAME,
     x509.NameOID.EMAIL_ADDRESS, x509.NameOID.DOMAIN_COMPONENT,
 )  # fmt: skip
+# X.509 allows a common name 64 bytes
 text = st.text(
     st.characters(codec="utf-8", exclude_categories=("C", "Zl", "Zp")), min_size=1, max_size=40
-)
+).filter(lambda value: len(value.encode()) <= 64)
 ascii_text = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=30)
 
 
