@@ -344,6 +344,9 @@ function Timeline({ entries }: { entries: readonly TimelineEntry[] }): JSX.Eleme
 /** The name under which the server acts by itself. */
 const ITSELF = 'vezha'
 
+/** What the server writes where an incident ended since nothing came any more. */
+const NO_DATA = 'no data came back'
+
 /** The timeline's codes in the reader's words; a code that we do not know yet speaks for itself. */
 function sentence(entry: TimelineEntry): string {
   const itself = !entry.actor || entry.actor === ITSELF
@@ -351,7 +354,7 @@ function sentence(entry: TimelineEntry): string {
   const name = itself ? t('event.nobody') : (entry.actor ?? '')
   if (!known(key)) return [entry.text || entry.kind, itself ? '' : entry.actor].filter(Boolean).join(' · ')
   const words = t(key, { name })
-  return entry.text ? `${words}: ${entry.text}` : words
+  return entry.text ? `${words}: ${entry.text === NO_DATA ? t('event.noData') : entry.text}` : words
 }
 
 function Ask({ what, onSend, onClose }: { what: Act; onSend: (text: string) => void; onClose: () => void }): JSX.Element {
