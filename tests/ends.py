@@ -39,8 +39,16 @@ class Ends:
         self.url = self._loop.run_until_complete(self.bot.start())
         self._ready.set()
         self._loop.run_forever()
-        self._loop.run_until_complete(self.bot.stop())
+        self._loop.run_until_complete(self._end())
         self._loop.close()
+
+    async def _end(self) -> None:
+        await self.bot.stop()
+        # A poll that still waits would be collected in some later test, which would be blamed.
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     def press(self, post: int, data: str) -> None:
         """Somebody presses a button."""
