@@ -1,7 +1,7 @@
 """Runs the test suite in three parts, fast first, and prints one summary. Used by `script/test`.
 
-The first part runs on all cores. The second starts real servers and, beside them, browsers: both
-mostly wait. The third loads or measures the machine (marked `alone`), so nothing runs beside it.
+The first part runs on all cores. The second starts real servers and, beside them, browsers and the
+tutorial: all mostly wait. The third loads or measures the machine (marked `alone`), so nothing runs beside it.
 What failed is then tried once more by itself, since real processes on a busy machine may be late;
 what passes only then is named, so that it gets mended. The last line counts everything:
 "N passed, N failed, N skipped".
@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SERVERS, BROWSERS = "tests/acceptance", "tests/browser"
+LONG = "tests/acceptance/test_first_delivery.py"
+"""The tutorial, word by word: over twenty starts of the command line, so minutes of waiting."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ def main() -> int:
         parts = (
             (Run("fast", fast, ["-n", "2", "--dist", "worksteal"], scratch),),
             (
-                Run("servers", [SERVERS], ["-m", "not alone"], scratch),
+                Run("servers", [SERVERS], ["-m", "not alone", f"--ignore={LONG}"], scratch),
+                Run("tutorial", [LONG], [], scratch),
                 Run("browsers", [BROWSERS], ["-m", "not alone"], scratch),
             ),
             (Run("alone", [SERVERS, BROWSERS], ["-m", "alone"], scratch),),
@@ -127,7 +130,7 @@ def _try_again(runs: list[Run], counts: Counter[str]) -> None:
 
 def _has_tests(folder: Path | str) -> bool:
     folder = Path(folder)
-    return folder.is_dir() and any(folder.rglob("test_*.py"))
+    return folder.is_file() or (folder.is_dir() and any(folder.rglob("test_*.py")))
 
 
 def _count(cases: list[ET.Element], counts: Counter[str], skipped: Counter[str]) -> None:

@@ -21,7 +21,6 @@ from vezha.agent.zipapp import build_bytes
 from vezha.cli.app import run
 
 pytestmark = [
-    pytest.mark.alone,
     pytest.mark.acceptance,
     pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the agent reads /proc"),
 ]

@@ -16,7 +16,6 @@ import pytest
 from tests.running import RunningVezha
 
 pytestmark = [
-    pytest.mark.alone,
     pytest.mark.acceptance,
     pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the agent reads /proc"),
 ]
