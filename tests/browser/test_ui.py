@@ -486,7 +486,7 @@ LATIN_SENTENCES = r"""() => {
 # What these tests, and who wrote the checklist, said in English.
 WRITTEN = (
     "the test says so", "Look at what runs", "What the browser test does",
-    "It is the browser test", "Programs that write there fail",
+    "It is the browser test", "Programs that write there fail", "the browser test is at work",
 )  # fmt: skip
 A4_INNER_PX = 672
 """178 mm: A4 without its margins."""

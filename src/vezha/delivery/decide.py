@@ -15,6 +15,9 @@ from vezha.delivery.pace import Pace
 from vezha.delivery.rollout import Event, Phase, State
 from vezha.delivery.spec import Gate
 
+ALL_BACK = "all hosts that are there run what they ran before"
+"""How a rollout that was taken back ends."""
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -90,7 +93,7 @@ def _back(view: View) -> Decision:
         return _NOTHING
     if view.leaves_nothing:
         return Decision(Event.TAKEN_BACK, "", "what ran has ended; nothing is left to take back")
-    sentence = "all hosts that are there run what they ran before"
+    sentence = ALL_BACK
     if view.keeping:
         sentence = f"{sentence}; a newer rollout has {view.keeping} of them"
     return Decision(Event.TAKEN_BACK, "", sentence)

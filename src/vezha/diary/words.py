@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from vezha.delivery.decide import ALL_BACK
 from vezha.diary.entry import Entry
 
 LANGUAGES = ("en", "uk")
@@ -183,6 +184,8 @@ _TERMS = {
         "network": "the network's traffic",
     },
 }
+# What delivery says of an end in a fixed sentence; a gate's own words stay as they were said.
+_REASONS_UK = {ALL_BACK: "усі наявні вузли працюють на тому, що мали до цього"}
 _UNITS = {"en": ("s", "min", "h", "d"), "uk": ("с", "хв", "год", "д")}
 _JOINS = {
     "en": {
@@ -256,6 +259,8 @@ def _shown(entry: Entry, language: str) -> dict[str, str]:
     for join, name in (("by_owner", "owner"), ("because", "reason")):
         value = given.get(name, "")
         text = str(value).rstrip(".")
+        if language == "uk":
+            text = _REASONS_UK.get(text, text)
         shown[join] = joins[join].format(**{name: text}) if value else ""
     blamed = given.get("incidents")
     ids = ", ".join(str(one) for one in blamed) if isinstance(blamed, list) else ""
