@@ -102,7 +102,7 @@ def rdap(name: str, **more: object) -> str:
         {
             "rdapConformance": ["rdap_level_0"],
             "objectClassName": "domain",
-            "handle": "XXXX",
+            "handle": "EXAMPLE-1",
             "ldhName": name,
             "status": ["active"],
             "events": [
