@@ -65,7 +65,7 @@ def test_the_whole_story(ledger: Ledger, tmp_path: Path) -> None:
                 )
             )
         )
-        put_everything(connection, plan, "test", 0, prune=True)
+        put_everything(connection, plan, "test", now_ms(), prune=True)
         _, secret = make_feed(connection, "db", "", "test", 0, Chance(1))
     look()
     for host in "abc":

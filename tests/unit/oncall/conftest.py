@@ -84,7 +84,7 @@ class House(Office):
                 add_person(connection, name)
                 add_contact(connection, name, "mail", "mail", f"{name}@example.org", 0)
             plan = read_everything(tomllib.loads(PLAN))
-            put_everything(connection, plan, "test", 0, prune=False)
+            put_everything(connection, plan, "test", self.now_ms(), prune=False)
 
 
 @pytest.fixture

@@ -178,6 +178,17 @@ def test_a_hand_over_is_written_once_with_its_page(house: House) -> None:
     assert [i.id for i in page.open] == [1]
 
 
+def test_who_stands_in_at_once_takes_over_from_somebody(house: House) -> None:
+    """The schedule was made a moment ago: the clerk has not looked yet."""
+    with house.ledger.begin() as connection:
+        now_ms = house.now_ms()
+        add_override(connection, "db", "petro", now_ms, now_ms + 3_600_000, "boss", "", now_ms)
+    assert house.clerk.step() == 1
+    with house.ledger.read() as connection:
+        (row,) = list_handovers(connection, "db", 10)
+    assert (row.from_person, row.to_person) == ("olena", "petro")
+
+
 @pytest.mark.parametrize("language", ["en", "uk"])
 def test_a_hand_over_reaches_both(house: House, language: str) -> None:
     house.clerk.step()

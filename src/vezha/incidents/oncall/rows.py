@@ -26,7 +26,7 @@ from vezha.incidents.oncall.limits import (
 )
 from vezha.incidents.oncall.person import check_person
 from vezha.incidents.oncall.policy import DEFAULT, Policy, TargetKind
-from vezha.incidents.oncall.rota import Override, Schedule
+from vezha.incidents.oncall.rota import Override, Schedule, shifts
 from vezha.incidents.oncall.team import Team
 from vezha.ledger.tables import (
     calendar_feed,
@@ -57,6 +57,13 @@ def put_schedule(connection: Connection, schedule: Schedule, actor: str, now_ms:
         _check_people(connection, layer.people, f"schedule {schedule.name}", place)
     _put(connection, oncall_schedule, schedule.name, show_schedule(schedule), actor, now_ms,
          SCHEDULES_MAX)  # fmt: skip
+    seen = select(oncall_shift.c.schedule).where(oncall_shift.c.schedule == schedule.name)
+    if connection.execute(seen).scalar() is None:
+        # noted at once: who stands in a moment later takes over from somebody
+        person = shifts(schedule, (), now_ms, now_ms + 1)[0].person
+        connection.execute(
+            insert(oncall_shift).values(schedule=schedule.name, person=person, since_ms=now_ms)
+        )
 
 
 def remove_schedule(connection: Connection, name: str) -> None:
