@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vezha.alerting import Alerting, AlertingSettings
+from vezha.alerting.loop import Alerting, AlertingSettings
 from vezha.ledger import Ledger
 from vezha.model.columns import Values
 from vezha.model.labels import Labels, labels_of, metric

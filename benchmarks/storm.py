@@ -21,7 +21,7 @@ from pathlib import Path
 
 from sqlalchemy import insert, select
 
-from vezha.alerting import Alerting, AlertingSettings
+from vezha.alerting.loop import Alerting, AlertingSettings
 from vezha.alerting.rulefile import BUILTIN_FOLDER
 from vezha.incidents.loop import Desk
 from vezha.ledger import Ledger

@@ -6,11 +6,7 @@ Out: series (`ALERTS`, `ALERTS_FOR_STATE`, recording rules, own cost) and rows i
 (`alert_transition`, `alert_state`). Refuses: rule files that it does not understand whole;
 to call an alert resolved because its data vanished; to fire on late or replayed data.
 It knows nothing of incidents and people: those follow the rows.
+
+Nothing is imported here: a command that asks for a duration or a rule's error must not pay for
+the query engine. The loop is `vezha.alerting.loop.Alerting`.
 """
-
-from __future__ import annotations
-
-from vezha.alerting.errors import RuleError, TemplateError
-from vezha.alerting.loop import Alerting, AlertingSettings
-
-__all__ = ["Alerting", "AlertingSettings", "RuleError", "TemplateError"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,15 +14,8 @@ from vezha.alerting.rule import AlertRule
 from vezha.alerting.runner import AlertRunner, Told
 from vezha.alerting.state import TOLD, Event, State
 from vezha.ledger.tables import alert_state, alert_transition, rule_group_state
-from vezha.model.labels import INSTANCE, Labels, get_label, labels_of
+from vezha.model.labels import Labels, get_label, host_of, labels_of
 from vezha.model.severity import Severity
-
-_PORT = re.compile(r":\d{1,5}$")
-
-
-def host_of(labels: Labels) -> str:
-    """The host that an alert is about: the instance without a port; empty where there is none."""
-    return _PORT.sub("", get_label(labels, INSTANCE))
 
 
 def severity_of(labels: Labels, rule: AlertRule) -> Severity:

@@ -19,7 +19,7 @@ from vezha.alerting.ask import Ask, ask_of, check_expression
 from vezha.alerting.book import file_stamps
 from vezha.alerting.crossings import OUTCOMES, Crossings
 from vezha.alerting.errors import EvaluationError
-from vezha.alerting.journal import Batch, close_rows, host_of, restore, state_row
+from vezha.alerting.journal import Batch, close_rows, restore, state_row
 from vezha.alerting.limits import (
     CLOCK_JUMP_MS,
     EARLY_BUDGET_S,
@@ -39,7 +39,7 @@ from vezha.alerting.tripwire import RuleTripwire, compile_groups
 from vezha.ledger import Ledger
 from vezha.ledger.tables import alert_state, host
 from vezha.model.columns import STALE_NAN, Values
-from vezha.model.labels import Labels, get_label, labels_of
+from vezha.model.labels import Labels, get_label, host_of, labels_of
 from vezha.query import Engine
 from vezha.world import World
 

@@ -16,12 +16,11 @@ import numpy.typing as npt
 from vezha.alerting.ask import Vector
 from vezha.alerting.durations import spoken_duration
 from vezha.alerting.errors import EvaluationError
-from vezha.alerting.journal import host_of
 from vezha.alerting.rule import AlertRule, Group
 from vezha.alerting.runner import AlertRunner, Outside
 from vezha.alerting.state import OPEN_STATES, TOLD, Event, State
 from vezha.model.columns import Values
-from vezha.model.labels import Labels, format_labels
+from vezha.model.labels import Labels, format_labels, host_of
 
 Block = tuple[list[Labels], Values, npt.NDArray[np.bool_]]
 """Labels, values [series, steps], presence [same shape]."""

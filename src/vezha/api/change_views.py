@@ -6,7 +6,9 @@ from typing import Annotated, Any
 
 import msgspec
 
+from vezha.api.errors import ApiError, ConflictError, InvalidError, NotFoundError
 from vezha.delivery import limits
+from vezha.delivery.errors import DeliveryError, NoSuchChange, NotAllowed, WrongState
 
 
 class ChangeView(msgspec.Struct):
@@ -430,3 +432,16 @@ class WindowBody(msgspec.Struct, forbid_unknown_fields=True):
     time_zone: str = "UTC"
     overrun: str = "finish"
     comment: Sentence = ""
+
+
+def refusal(fault: DeliveryError) -> ApiError:
+    """A delivery error as the API tells it."""
+    text = str(fault)
+    sentence = f"{text[:1].upper()}{text[1:]}."
+    if isinstance(fault, NoSuchChange):
+        return NotFoundError(sentence)
+    if isinstance(fault, WrongState):
+        return ConflictError(sentence)
+    if isinstance(fault, NotAllowed):
+        return ApiError(403, "not_allowed", sentence)
+    return InvalidError(sentence, fault.field or None)

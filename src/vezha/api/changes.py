@@ -12,26 +12,26 @@ from sqlalchemy import select
 from vezha.access import Action
 from vezha.access.subject import Role
 from vezha.api import change_views as v
-from vezha.api.errors import ApiError, ConflictError, InvalidError, NotFoundError
+from vezha.api.change_views import refusal
+from vezha.api.errors import ApiError, InvalidError
 from vezha.api.limits import REHEARSAL_S_MAX
 from vezha.api.route import Call, Route, path_id
 from vezha.api.rules_rehearsal import RELEASES, asking, rehearse_rules
 from vezha.delivery import desk, limits, views
-from vezha.delivery.errors import DeliveryError, NoSuchChange, NotAllowed, WrongState
-from vezha.delivery.gate import judge
+from vezha.delivery.change import TOPIC
+from vezha.delivery.engine_signals import EngineSignals
+from vezha.delivery.errors import DeliveryError
+from vezha.delivery.gate import recompute
 from vezha.delivery.plan import digest, plan_text
 from vezha.delivery.rehearse import armed_gate
 from vezha.delivery.rehearse import rehearse as rehearse_gate
 from vezha.delivery.rows import newest_plan
 from vezha.delivery.selector import parse_selector
-from vezha.delivery.signals import EngineSignals, NoStore, Signals
-from vezha.delivery.spec import DEFAULT_WAVES, Gate, Policy, read_gates
+from vezha.delivery.signals import NoStore, Signals
+from vezha.delivery.spec import DEFAULT_WAVES, Policy, read_gates
 from vezha.ledger import Ledger
 from vezha.ledger.tables import host
 from vezha.trust.folder import ReleaseFolder
-
-TOPIC = "changes"
-"""What is nudged after a change of any of these."""
 
 
 class ChangesQuery(msgspec.Struct):
@@ -60,19 +60,6 @@ class VerdictQuery(msgspec.Struct):
     """Whether the verdict is judged again from its samples."""
 
     recompute: bool = False
-
-
-def refusal(fault: DeliveryError) -> ApiError:
-    """A delivery error as the API tells it."""
-    text = str(fault)
-    sentence = f"{text[:1].upper()}{text[1:]}."
-    if isinstance(fault, NoSuchChange):
-        return NotFoundError(sentence)
-    if isinstance(fault, WrongState):
-        return ConflictError(sentence)
-    if isinstance(fault, NotAllowed):
-        return ApiError(403, "not_allowed", sentence)
-    return InvalidError(sentence, fault.field or None)
 
 
 def signals_of(call: Call) -> Signals:
@@ -384,19 +371,6 @@ def read_verdict(call: Call) -> dict[str, Any]:
     if call.query.recompute:
         out.update(recompute(row.spec, row.samples, row.result, row.sentence))
     return out
-
-
-def recompute(
-    spec: dict[str, Any], samples: dict[str, Any], result: str, sentence: str
-) -> dict[str, Any]:
-    """A verdict made again from what was kept, and whether it agrees."""
-    again = judge(msgspec.convert(spec, Gate), samples)
-    shown = {
-        "result": again.result, "sentence": again.sentence, "measured": again.measured,
-        "allowed": again.allowed,
-    }  # fmt: skip
-    agrees = (again.result, again.sentence) == (result, sentence)
-    return {"recomputed": shown, "agrees": agrees}
 
 
 def rehearse(call: Call) -> dict[str, Any]:

@@ -8,10 +8,12 @@ from typing import Annotated, Any
 import msgspec
 
 from vezha.access import Action
-from vezha.api.changes import TOPIC, refusal, signals_of
+from vezha.api.change_views import refusal
+from vezha.api.changes import signals_of
 from vezha.api.checklists import sentence, step_view, wanted
 from vezha.api.errors import ApiError, ConflictError, InvalidError, NotFoundError
 from vezha.api.route import Call, Route, path_id, seconds
+from vezha.delivery.change import TOPIC
 from vezha.delivery.errors import DeliveryError
 from vezha.incidents.checklists.document import Kind
 from vezha.incidents.checklists.fill import Ask, fill, in_words, variables_of, with_values

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 import msgspec
 
 from vezha.access import Action
-from vezha.api.change_views import Sentence
-from vezha.api.changes import TOPIC, refusal, signals_of
+from vezha.api.change_views import Sentence, refusal
+from vezha.api.changes import signals_of
 from vezha.api.route import Call, Route
 from vezha.delivery import limits
 from vezha.delivery import mend as mending
+from vezha.delivery.change import TOPIC
 from vezha.delivery.drift import accept_edited, drift_view
 from vezha.delivery.errors import DeliveryError
 

@@ -6,9 +6,10 @@ from typing import Any
 
 from vezha.access import Action
 from vezha.api import change_views as v
-from vezha.api.changes import TOPIC, refusal
+from vezha.api.change_views import refusal
 from vezha.api.errors import InvalidError, NotFoundError
 from vezha.api.route import Call, Route, path_id
+from vezha.delivery.change import TOPIC
 from vezha.delivery.errors import DeliveryError, SpecError
 from vezha.delivery.freeze import add_window, edit_window, end_window, read_windows
 from vezha.delivery.views import window_view

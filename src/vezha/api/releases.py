@@ -9,9 +9,10 @@ from sqlalchemy import select
 
 from vezha.access import Action
 from vezha.api import change_views as v
-from vezha.api.changes import TOPIC, refusal
+from vezha.api.change_views import refusal
 from vezha.api.errors import NotFoundError
 from vezha.api.route import Call, Route
+from vezha.delivery.change import TOPIC
 from vezha.delivery.desk import lift_quarantine
 from vezha.delivery.errors import DeliveryError
 from vezha.delivery.views import list_quarantine, list_releases

@@ -12,7 +12,6 @@ from sqlalchemy import select
 
 from vezha.access import Action, Role
 from vezha.alerting.durations import parse_duration
-from vezha.api.changes import TOPIC, recompute
 from vezha.cli import drift
 from vezha.cli.opened import (
     JsonOption,
@@ -27,8 +26,10 @@ from vezha.cli.opened import (
 from vezha.cli.stored import rehearsed, signals_of
 from vezha.cli.table import show_json, show_table
 from vezha.delivery import desk, views
+from vezha.delivery.change import TOPIC
 from vezha.delivery.errors import SpecError
 from vezha.delivery.external import from_body
+from vezha.delivery.gate import recompute
 from vezha.delivery.plan import plan_text
 from vezha.delivery.rehearse import armed_gate
 from vezha.delivery.rehearse import rehearse as rehearse_gate

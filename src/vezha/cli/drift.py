@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from vezha.access import Action
-from vezha.api.changes import TOPIC
 from vezha.cli.opened import (
     JsonOption,
     StateOption,
@@ -20,6 +19,7 @@ from vezha.cli.opened import (
 from vezha.cli.stored import signals_of
 from vezha.cli.table import show_json, show_table
 from vezha.delivery import mend as mending
+from vezha.delivery.change import TOPIC
 from vezha.delivery.drift import Drift, accept_edited, drift_view
 from vezha.delivery.plan import plan_text
 

@@ -11,7 +11,6 @@ import typer
 from vezha.access import Action
 from vezha.alerting.durations import parse_duration
 from vezha.api.change_views import WindowRecursView
-from vezha.api.changes import TOPIC
 from vezha.api.freezes import recurrence_of
 from vezha.cli.opened import (
     JsonOption,
@@ -24,6 +23,7 @@ from vezha.cli.opened import (
     show_ms,
 )
 from vezha.cli.table import show_json, show_table
+from vezha.delivery.change import TOPIC
 from vezha.delivery.errors import NoSuchChange, SpecError
 from vezha.delivery.freeze import add_window, check_window, end_window, read_windows
 from vezha.delivery.views import window_view

@@ -9,7 +9,6 @@ import typer
 
 from vezha.access import Action
 from vezha.alerting.durations import parse_duration
-from vezha.api.changes import TOPIC
 from vezha.cli.opened import (
     JsonOption,
     StateOption,
@@ -22,6 +21,7 @@ from vezha.cli.opened import (
 )
 from vezha.cli.table import show_json, show_table
 from vezha.delivery import desk, views
+from vezha.delivery.change import TOPIC
 from vezha.delivery.errors import SpecError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)

@@ -1,4 +1,7 @@
-"""What a state folder's store tells commands of changes: who is up, gates, what rules would have done."""
+"""What a state folder's store tells commands of changes: who is up, gates, what rules would have done.
+
+The query engine is loaded where it is asked, since most commands of changes ask nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,9 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from vezha.api.rules_rehearsal import asking, rehearse_rules
 from vezha.delivery.desk import RulesToTry
-from vezha.delivery.signals import EngineSignals, NoStore, Signals
-from vezha.query.context import EngineOptions
-from vezha.query.engine import Engine
+from vezha.delivery.signals import NoStore, Signals
 from vezha.server.settings import Settings
-from vezha.store.reader import StoreReader
 from vezha.trust.folder import ReleaseFolder
 from vezha.world import World
 
@@ -23,6 +22,10 @@ def signals_of(settings: Settings) -> Iterator[Signals]:
     if not settings.state.store.exists():
         yield NoStore()
         return
+    from vezha.delivery.engine_signals import EngineSignals
+    from vezha.query.engine import Engine
+    from vezha.store.reader import StoreReader
+
     source = StoreReader.open(str(settings.state.store))
     try:
         yield EngineSignals(Engine(source))
@@ -34,6 +37,11 @@ def rehearsed(settings: Settings, wanted: RulesToTry, at_ms: int) -> dict[str, A
     """What the rules of a change would have done, for its plan."""
     if not settings.state.store.exists():
         return {"sha256": wanted.to.sha256, "problem": "there is no store to ask here"}
+    from vezha.api.rules_rehearsal import asking, rehearse_rules
+    from vezha.query.context import EngineOptions
+    from vezha.query.engine import Engine
+    from vezha.store.reader import StoreReader
+
     world = World()
     source = StoreReader.open(str(settings.state.store))
     try:

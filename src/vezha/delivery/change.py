@@ -21,6 +21,8 @@ class Kind(Enum):
 DIRECTIVE_KINDS = {Kind.AGENT: "release", Kind.CONFIG: "config", Kind.SCRIPT: "script"}
 """How directives and progress call what a change of that kind gives to hosts."""
 RISKS = ("low", "medium", "high")
+TOPIC = "changes"
+"""What is nudged after anything of changes was written."""
 
 
 class State(Enum):

@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -262,3 +263,16 @@ def _named(names: Sequence[str]) -> str:
     return shown + (
         f" and {len(names) - HOSTS_NAMED_MAX} more" if len(names) > HOSTS_NAMED_MAX else ""
     )
+
+
+def recompute(
+    spec: dict[str, Any], samples: dict[str, Any], result: str, sentence: str
+) -> dict[str, Any]:
+    """A verdict made again from what was kept, and whether it agrees."""
+    again = judge(msgspec.convert(spec, Gate), samples)
+    shown = {
+        "result": again.result, "sentence": again.sentence, "measured": again.measured,
+        "allowed": again.allowed,
+    }  # fmt: skip
+    agrees = (again.result, again.sentence) == (result, sentence)
+    return {"recomputed": shown, "agrees": agrees}

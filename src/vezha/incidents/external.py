@@ -34,7 +34,6 @@ from sqlalchemy import (
     update,
 )
 
-from vezha.alerting.journal import host_of
 from vezha.incidents.errors import OperatorError
 from vezha.incidents.limits import (
     EXTERNAL_FIRING_MAX,
@@ -49,7 +48,7 @@ from vezha.incidents.limits import (
 )
 from vezha.ledger.limits import NAME_CHARS_MAX
 from vezha.ledger.tables import alert_transition, external_alert
-from vezha.model.labels import labels_of
+from vezha.model.labels import host_of, labels_of
 from vezha.model.severity import Severity
 
 RULE_KEY = "external"

@@ -15,6 +15,7 @@ Labels = tuple[tuple[str, str], ...]
 METRIC_NAME = "__name__"
 INSTANCE = "instance"
 
+_PORT = re.compile(r":\d{1,5}$")
 _LEGACY_METRIC = re.compile(r"^[a-zA-Z_:][a-zA-Z0-9_:]*$")
 _LEGACY_LABEL = re.compile(r"^[a-zA-Z_][a-zA-Z0-9_]*$")
 
@@ -63,3 +64,8 @@ def format_labels(labels: Labels) -> str:
     if name and not parts:
         return name
     return f"{name}{{{', '.join(parts)}}}"
+
+
+def host_of(labels: Labels) -> str:
+    """The host that a series or alert is about: `instance` without a port; empty where there is none."""
+    return _PORT.sub("", get_label(labels, INSTANCE))

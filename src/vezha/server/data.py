@@ -21,7 +21,7 @@ import structlog
 import uvloop
 from sqlalchemy.exc import SQLAlchemyError
 
-from vezha.alerting import Alerting, AlertingSettings
+from vezha.alerting.loop import Alerting, AlertingSettings
 from vezha.alerting.tripwire import message_wires
 from vezha.gateway.feed import Feed
 from vezha.gateway.listener import Gateway

@@ -15,9 +15,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from vezha.delivery.change import Kind
 from vezha.delivery.drift import read_drift
+from vezha.delivery.engine_signals import EngineSignals
 from vezha.delivery.loop import Delivery
 from vezha.delivery.outside import Webhooks
-from vezha.delivery.signals import EngineSignals
 from vezha.ledger import Ledger
 from vezha.ledger.tables import attempt, change, rollout
 from vezha.legacy.batch import batch_of

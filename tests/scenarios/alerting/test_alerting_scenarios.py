@@ -12,8 +12,8 @@ import pytest
 import tomllib
 from sqlalchemy import Connection, insert, select
 
-from vezha.alerting import Alerting, AlertingSettings
 from vezha.alerting.durations import format_duration, parse_duration
+from vezha.alerting.loop import Alerting, AlertingSettings
 from vezha.alerting.notation import parse_series, parse_values
 from vezha.incidents.loop import Desk
 from vezha.incidents.oncall.document import read_everything

@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import event, insert, select
 from sqlalchemy.exc import OperationalError
 
-from vezha.alerting import Alerting, AlertingSettings
 from vezha.alerting.ask import Ask, check_expression
 from vezha.alerting.book import RuleBook
 from vezha.alerting.errors import EvaluationError
+from vezha.alerting.loop import Alerting, AlertingSettings
 from vezha.alerting.rehearse import rehearse
 from vezha.alerting.rulefile import parse_rule_file
 from vezha.ledger import Ledger

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from vezha.alerting import Alerting, AlertingSettings
 from vezha.alerting.ask import ask_of, check_expression
+from vezha.alerting.loop import Alerting, AlertingSettings
 from vezha.alerting.rule import AlertRule, Group, RecordRule
 from vezha.alerting.rulefile import load_rule_files
 from vezha.alerting.runner import AlertRunner, Outside, RecordRunner

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vezha.alerting import Alerting, AlertingSettings
+from vezha.alerting.loop import Alerting, AlertingSettings
 from vezha.alerting.shared import SharedReads
 from vezha.ledger import Ledger
 from vezha.model.columns import Matcher, MatchOp, Selection, Values

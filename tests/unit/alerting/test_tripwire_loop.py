@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.unit.alerting.test_alerting_loop import Bench
 
-from vezha.alerting import Alerting
+from vezha.alerting.loop import Alerting
 
 RULES = """
 groups:

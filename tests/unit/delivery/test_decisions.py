@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import vezha
 from vezha.delivery import attempt, change, reason, rollout
 from vezha.delivery.change import Kind, lacking
+from vezha.delivery.engine_signals import EngineSignals
 from vezha.delivery.errors import SpecError
 from vezha.delivery.evidence import Scope, Touched, gather, service_level
 from vezha.delivery.freeze import Window, keeps
@@ -21,7 +22,6 @@ from vezha.delivery.gate import E_STOP, failures_allowed, judge
 from vezha.delivery.pace import SLOWEST, budget_left, pace
 from vezha.delivery.plan import HostFacts, Version, Wanted, digest, make_plan, plan_text
 from vezha.delivery.selector import parse_selector
-from vezha.delivery.signals import EngineSignals
 from vezha.delivery.spec import Gate, Policy, read_gates, read_policy, read_waves
 from vezha.delivery.wave import Member, assign
 from vezha.gateway.strain import REASONS

@@ -12,8 +12,8 @@ from sqlalchemy import select
 
 from vezha.access import SYSTEM, Role
 from vezha.access.token import create_token
-from vezha.alerting import Alerting, AlertingSettings
 from vezha.alerting.book import RuleBook
+from vezha.alerting.loop import Alerting, AlertingSettings
 from vezha.api import incidents, notify, rules
 from vezha.api.app import make_app
 from vezha.api.services import Services

@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import Engine as SqlEngine
 from sqlalchemy import event, select
 
-from vezha.alerting import Alerting, AlertingSettings
+from vezha.alerting.loop import Alerting, AlertingSettings
 from vezha.incidents.loop import Desk
 from vezha.ledger import Ledger
 from vezha.ledger.tables import alert_transition, incident
