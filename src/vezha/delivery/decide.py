@@ -45,7 +45,7 @@ class View:
     metadata: str = ""
     """Why the signed metadata keeps changes from going on."""
     excused: str = ""
-    """Which hosts went back too often for what is not the version's fault."""
+    """Which hosts did not take it too often, for what is not the version's fault."""
     pace: Pace = field(default=Pace(1.0, ""))
     judgements: Sequence[tuple[Gate, Judgement]] = ()
     leaves_nothing: bool = False

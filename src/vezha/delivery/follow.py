@@ -15,7 +15,7 @@ from vezha.delivery.attempt import BAD, Act, State, act_of, step
 from vezha.delivery.back import give_back
 from vezha.delivery.change import DIRECTIVE_KINDS, Kind
 from vezha.delivery.limits import PROGRESS_OVERLAP_ROWS, PROGRESS_PER_STEP_MAX, SENTENCE_CHARS_MAX
-from vezha.delivery.reason import EXCUSED, SERVER_SIDED, sentence
+from vezha.delivery.reason import EXCUSED, EXCUSED_REFUSALS, SERVER_SIDED, sentence
 from vezha.delivery.rollout import State as RolloutState
 from vezha.delivery.rows import (
     Move,
@@ -136,7 +136,7 @@ def _move(row: AnyRow, found: _Known, fault_ms: int) -> Move | None:
     act = act_of(row.step, exit_code if isinstance(exit_code, int) else None, going_back=going_back)
     if act is None:
         return None
-    if act is Act.TOLD_REVERTED and found.row.rollout_open and _is_excused(row, found, fault_ms):
+    if found.row.rollout_open and _is_excused(act, row, found, fault_ms):
         act = Act.TOLD_EXCUSED if step(found.state, Act.TOLD_EXCUSED) else act
     after = step(found.state, act)
     if after is None:
@@ -157,9 +157,13 @@ def _move(row: AnyRow, found: _Known, fault_ms: int) -> Move | None:
     )  # fmt: skip
 
 
-def _is_excused(row: AnyRow, found: _Known, fault_ms: int) -> bool:
-    """Whether a way back says nothing against the version: for what the host itself knows, or since
-    what did not arrive here may not have arrived because of us."""
+def _is_excused(act: Act, row: AnyRow, found: _Known, fault_ms: int) -> bool:
+    """Whether a way back or a refusal says nothing against the version: for what the host itself knows,
+    or since what did not arrive here may not have arrived because of us."""
+    if act is Act.TOLD_REFUSED:
+        return row.reason in EXCUSED_REFUSALS
+    if act is not Act.TOLD_REVERTED:
+        return False
     while_offered = found.row.offered_ms is not None and fault_ms >= found.row.offered_ms
     return row.reason in EXCUSED or (row.reason in SERVER_SIDED and while_offered)
 

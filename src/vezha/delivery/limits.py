@@ -84,7 +84,10 @@ LATE_FAILURES_MAX = 3
 BACK_STEPS_MAX = 20
 """Versions that a way back may pass over since they were taken back themselves."""
 EXCUSES_MAX = 3
-"""Times that one host may go back for what is our fault before its rollout waits for a person."""
+"""Times that one host may go back or refuse for what is not the version's fault before its rollout waits
+for a person."""
+EXCUSED_WAIT_MS = 10_000
+"""How long such a host rests before it is offered the version again."""
 OFFLINE_GRACE_MS = 30_000
 """For so long a wave waits for hosts that are not there, once nobody else waits."""
 UP_EVERY_MS = 1_000

@@ -220,7 +220,13 @@ class Delivery:
         away = sum(1 for id_, name in _members(plan) if not situation.is_up(name))
         away -= sum(1 for r in situation.in_flight if not situation.is_up(r.host))
         waiting = [
-            Candidate(r.host_id, r.host, labels.get(r.host_id, {}), situation.is_up(r.host))
+            Candidate(
+                r.host_id,
+                r.host,
+                labels.get(r.host_id, {}),
+                situation.is_up(r.host),
+                0 if r.generation is None else r.since_ms + limits.EXCUSED_WAIT_MS,
+            )
             for r in situation.waiting
         ]
         broken = row.break_glass_until_ms is not None and now_ms < row.break_glass_until_ms

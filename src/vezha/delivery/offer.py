@@ -23,6 +23,8 @@ class Candidate:
     name: str
     labels: Mapping[str, str]
     up: bool
+    not_before_ms: int = 0
+    """It did not take it a moment ago, for what may pass."""
 
 
 @dataclass(slots=True)
@@ -94,6 +96,9 @@ def choose(
         if len(choice.take) >= room:
             choice.waits = choice.waits or f"{bounds.in_flight} hosts are in flight"
             break
+        if now_ms < host.not_before_ms:
+            choice.waits = choice.waits or "hosts that did not take it are asked again soon"
+            continue
         if now_ms < since_ms + int(policy.jitter_s * 1000 * place(seed + 1, host.id)):
             choice.waits = choice.waits or "offers are spread in time (policy.jitter_s)"
             continue

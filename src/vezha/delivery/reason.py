@@ -29,6 +29,9 @@ REVERTS: dict[str, str] = {
 """Why an agent's launcher went back."""
 EXCUSED = ("server_away", "slowed_down", "replaced")
 """Reasons that say nothing against the version: the host is offered it again."""
+EXCUSED_REFUSALS = ("expired", "busy", "no_space")
+"""Refusals before anything of the version ran that say nothing against it either: our metadata is past its
+date, another change is being proven there, the host is full."""
 SERVER_SIDED = ("not_connected", "no_telemetry", "gap")
 """Reasons that only tell what did not reach the server: excused, too, where the server had trouble
 meanwhile."""
@@ -60,7 +63,7 @@ SERVER: dict[str, str] = {
     "gate_holds": "a gate says to hold",
     "pace": "reliability does not allow more change now",
     "control_plane": "the fault is ours, not the release's",
-    "excused": "a host went back too often for what is not the version's fault",
+    "excused": "a host did not take it too often, for what is not the version's fault",
     "metadata": "the signed metadata has expired",
 }
 REASONS: dict[str, str] = {**AGENT, **SERVER}

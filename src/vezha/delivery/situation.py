@@ -100,7 +100,7 @@ class Situation:
     strain: str = ""
     """Why our own server keeps agents waiting."""
     excused: str = ""
-    """Which hosts went back too often for what is not the version's fault."""
+    """Which hosts did not take it too often, for what is not the version's fault."""
     windows: list[Window] = field(default_factory=list)
 
     @property
@@ -171,7 +171,13 @@ def read_situation(
     if found.state in (State.RUNNING, State.HELD) and found.phase is not Phase.BAKING:
         found.waiting = list(
             connection.execute(
-                select(attempt.c.host_id, attempt.c.host, attempt.c.generation).where(
+                select(
+                    attempt.c.host_id,
+                    attempt.c.host,
+                    attempt.c.generation,
+                    attempt.c.since_ms,
+                    attempt.c.reason,
+                ).where(
                     attempt.c.rollout_id == row.id,
                     attempt.c.state == AttemptState.WAITING.value,
                     attempt.c.wave == row.wave,
@@ -184,8 +190,10 @@ def read_situation(
 
 
 def _excused(connection: Connection, situation: Situation) -> str:
-    """The sentence of hosts that went back `EXCUSES_MAX` times since a person last let it go on."""
-    again = {r.host_id: r.host for r in situation.waiting if r.generation is not None}
+    """The sentence of hosts that did not take it `EXCUSES_MAX` times since a person last let it go on."""
+    again = {
+        r.host_id: f"{r.host} ({r.reason})" for r in situation.waiting if r.generation is not None
+    }
     if not again:
         return ""
     resumed_ms = (
@@ -212,7 +220,7 @@ def _excused(connection: Connection, situation: Situation) -> str:
     shown = ", ".join(names[: limits.HOSTS_NAMED_MAX])
     more = len(names) - limits.HOSTS_NAMED_MAX
     return (
-        f"went back {limits.EXCUSES_MAX} times each for what is not the version's fault: {shown}"
+        f"did not take it {limits.EXCUSES_MAX} times each, for what is not the version's fault: {shown}"
         f"{f' and {more} more' if more > 0 else ''}; resume it to try again, or take it back"
     )
 

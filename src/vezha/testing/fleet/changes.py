@@ -68,6 +68,8 @@ class ChangingAgent:
     desired: list[tuple[str, str, int]] = field(default_factory=list)
     starts: dict[str, int] = field(default_factory=dict)
     """How often each hash was started here."""
+    refusals: dict[str, int] = field(default_factory=dict)
+    """How often each hash was refused here."""
     runs: dict[str, int] = field(default_factory=dict)
     """How often each script's run was begun here."""
 
@@ -113,7 +115,10 @@ class ChangingAgent:
             return
         behaviour = self.behaviours.get(wanted.sha256, GOOD)
         bad = behaviour.ends != "proven" and self.chance.random() < behaviour.share
-        bad = bad and self.starts.get(wanted.sha256, 0) < behaviour.times
+        times = self.refusals if behaviour.ends == "refused" else self.starts
+        bad = bad and times.get(wanted.sha256, 0) < behaviour.times
+        if bad and behaviour.ends == "refused":
+            self.refusals[wanted.sha256] = times.get(wanted.sha256, 0) + 1
         ends = behaviour.ends if bad else "proven"
         at_s = now_s
         steps = ["downloaded", "staged", "started", ends] if ends != "refused" else ["refused"]
