@@ -82,6 +82,7 @@ function Mend({ host, onClose, onDone }: { host: string; onClose: () => void; on
         <p>{t('drift.what')}</p>
         {shown.value?.mended.map((m) => <pre class="plan-text mono" key={m.target}>{m.text}</pre>)}
         {shown.value?.left.map((d) => <p class="muted" key={`${d.host} ${d.kind}`}>{t('drift.left', { host: d.host })} {t(`drift.${d.code}`, { delivered: d.delivered || '—', runs: d.runs })}</p>)}
+        {shown.value?.told_again.map((d) => <p key={`${d.host} ${d.kind}`}>{t('drift.again', { host: d.host, runs: d.runs })}</p>)}
         {lacks.map((l) => <p class="warning-text" key={l}>{l}</p>)}
         <label class="field">
           <span>{t('steer.why')}</span>

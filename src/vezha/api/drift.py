@@ -72,10 +72,11 @@ class MendedView(msgspec.Struct):
 
 
 class MendingView(msgspec.Struct):
-    """What came of it, and drift that cannot be mended from here."""
+    """What came of it: changes, hosts told again to go back, drift to be mended elsewhere."""
 
     mended: list[MendedView]
     left: list[DriftView]
+    told_again: list[DriftView]
     started: bool
 
 
@@ -115,6 +116,11 @@ def mend(call: Call) -> dict[str, Any]:
                 for one in made.mended:
                     detail = {"drift": one.target, "rollout": one.rollout_id}
                     call.audit(connection, target=str(one.change_id), detail=detail)
+                if made.told_again:
+                    hosts = ", ".join(d.host for d in made.told_again[: limits.HOSTS_NAMED_MAX])
+                    call.audit(
+                        connection, target=hosts, detail={"told_again": len(made.told_again)}
+                    )
             services.nudge(TOPIC)
     except DeliveryError as fault:
         raise refusal(fault) from None

@@ -92,6 +92,9 @@ def mend(
                 for one in made.mended:
                     detail = {"drift": one.target, "rollout": str(one.rollout_id)}
                     audit(connection, Action.DELIVERY_START, str(one.change_id), detail)
+                if made.told_again:
+                    names = ", ".join(d.host for d in made.told_again[:_NAMED_MAX])
+                    audit(connection, Action.DELIVERY_START, names, {"told_again": "yes"})
             nudge(settings, TOPIC)
         else:
             with ledger.read() as connection:
@@ -111,6 +114,9 @@ def mend(
         typer.echo(plan_text(1, one.document), nl=False)
         for sentence in one.lacks:
             typer.echo(f"It cannot be started: {sentence}.")
+    for back in made.told_again:
+        said = "is told again to go back" if yes else "would be told again to go back"
+        typer.echo(f"{back.host} {said}: {back.sentence}")
     for left in made.left:
         typer.echo(f"Not mended from here: {left.host}: {left.sentence}")
     if not yes:

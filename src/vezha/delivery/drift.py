@@ -5,7 +5,7 @@
 | `left_out` | the agent left the delivered configuration out (its file on that host is damaged) | delivering it again |
 | `other` | another file or configuration runs (installed by hand, restored from a copy) | delivering it again |
 | `edited` | it runs, but agent.toml on that host says more or other than when it was proven | the host; or accepting it |
-| `not_back` | a delivery was taken back and the host still has it | a delivery of something else |
+| `not_back` | a delivery was taken back and the host still has it | telling it again to go back |
 
 A host that is between an offer and its end, or has not heard of its newest directive, is no drift.
 """
@@ -59,8 +59,8 @@ class Drift:
 
     @property
     def can_be_mended(self) -> bool:
-        """Whether delivering it again mends it."""
-        return self.code in ("left_out", "other")
+        """Whether it is mended from here: delivered again, or told again to go back."""
+        return self.code in ("left_out", "other", "not_back")
 
 
 def judge_drift(
@@ -259,7 +259,11 @@ def accept_edited(connection: Connection, name: str, who: str, why: str, now_ms:
 
 def drifts_from(drifts: Iterable[Drift], kind: Kind) -> dict[int, str]:
     """Which artifact (its hash) hosts should run again, where delivering it again mends them."""
-    return {d.host_id: d.delivered.sha256 for d in drifts if d.kind is kind and d.can_be_mended}
+    return {
+        d.host_id: d.delivered.sha256
+        for d in drifts
+        if d.kind is kind and d.can_be_mended and d.code != "not_back"
+    }
 
 
 def drift_view(one: Drift) -> dict[str, Any]:

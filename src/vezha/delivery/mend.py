@@ -4,6 +4,9 @@ One change for each artifact that hosts drifted from, written after the change t
 same owner, checklist, gates, waves, policy, approvals. Its plan takes only hosts that drift from it
 (`policy.only_drifted`), and no host follows it later. It is signed, watched, proven and taken back
 like everything else; what cannot be mended this way is told, with who can.
+
+A host that did not go back when its delivery was taken back is told so again under a newer generation, by
+the directive that it has: that needs no change, since nothing new is brought to it.
 """
 
 from __future__ import annotations
@@ -12,17 +15,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
-from vezha.delivery.change import Kind, lacking
+from vezha.delivery.change import DIRECTIVE_KINDS, Kind, lacking
 from vezha.delivery.desk import Draft, draft_change, plan_change, preview_plan, start_change
 from vezha.delivery.drift import Drift, drift_view, read_drift
 from vezha.delivery.errors import NoSuchChange, WrongState
+from vezha.delivery.limits import HOSTS_NAMED_MAX
 from vezha.delivery.plan import plan_text
-from vezha.delivery.rows import read_change
+from vezha.delivery.rows import add_event, next_generation, pieces, read_change
 from vezha.delivery.selector import parse_selector
 from vezha.ledger import AnyRow
-from vezha.ledger.tables import change, host
+from vezha.ledger.tables import change, directive, host
 
 REST = "others"
 """Name of the wave for hosts that no wave of the first change takes."""
@@ -63,16 +67,18 @@ class Mended:
 
 @dataclass(slots=True)
 class Mending:
-    """What came of it: changes, and drift that has to be mended elsewhere."""
+    """What came of it: changes, hosts told again to go back, and drift to be mended elsewhere."""
 
     mended: list[Mended]
     left: list[Drift]
+    told_again: list[Drift]
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
         return {
             "mended": [m.as_json() for m in self.mended],
             "left": [drift_view(d) for d in self.left],
+            "told_again": [drift_view(d) for d in self.told_again],
         }
 
 
@@ -115,18 +121,21 @@ def mend(
     if not drifts:
         raise NoSuchChange("no host that is meant drifts; see `vezha change drift`")
     left = [d for d in drifts if not d.can_be_mended]
+    back = [d for d in drifts if d.code == "not_back"]
     by_target: dict[tuple[str, Kind], list[Drift]] = {}
     for one in drifts:
-        if one.can_be_mended:
+        if one.can_be_mended and one.code != "not_back":
             by_target.setdefault((one.delivered.target, one.kind), []).append(one)
-    if not by_target:
+    if not by_target and not back:
         first = left[0]
         way = f"; mend it there, or take it for meant: `vezha change accept {first.host} --why …`"
         raise WrongState(
             f"nothing can be mended from here: on {first.host} {first.sentence}"
             + (way if first.code == "edited" else "; deliver something else to it")
         )
-    out = Mending([], left)
+    out = Mending([], left, back)
+    if back and not dry_run:
+        _tell_again(connection, back, actor, now_ms)
     for (target, kind), group in sorted(by_target.items(), key=lambda item: item[0][0]):
         draft = draft_of(connection, which, target, kind, group, why)
         if dry_run:
@@ -139,6 +148,31 @@ def mend(
         rollout_id = start_change(connection, id_, actor, now_ms)
         out.mended.append(Mended(target, document, [], id_, rollout_id))
     return out
+
+
+def _tell_again(connection: Connection, drifts: Sequence[Drift], actor: str, now_ms: int) -> None:
+    """The same directive under a newer generation, so that agents take it up once more."""
+    words = {DIRECTIVE_KINDS[d.kind] for d in drifts}
+    hosts: dict[int, list[str]] = {}
+    for word in sorted(words):
+        ids = [d.host_id for d in drifts if DIRECTIVE_KINDS[d.kind] == word]
+        generation = next_generation(connection, now_ms)
+        for part in pieces(ids):
+            connection.execute(
+                update(directive)
+                .where(
+                    directive.c.host_id.in_(part), directive.c.kind == word, directive.c.run == ""
+                )
+                .values(generation=generation, updated_ms=now_ms)
+            )
+    for one in drifts:
+        if one.change_id is not None:
+            hosts.setdefault(one.change_id, []).append(one.host)
+    for change_id, names in hosts.items():
+        shown = ", ".join(names[:HOSTS_NAMED_MAX])
+        more = f" and {len(names) - HOSTS_NAMED_MAX} more" if len(names) > HOSTS_NAMED_MAX else ""
+        text = f"told again to go back: {shown}{more}"
+        add_event(connection, change_id, "told_again", actor, text, now_ms)
 
 
 def draft_of(

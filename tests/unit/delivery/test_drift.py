@@ -17,7 +17,7 @@ from vezha.api import drift
 from vezha.api.app import OWN_ROUTES, make_app
 from vezha.cli.app import run
 from vezha.delivery.change import Kind
-from vezha.delivery.desk import lift_quarantine
+from vezha.delivery.desk import lift_quarantine, wish
 from vezha.delivery.drift import (
     Drift,
     accept_edited,
@@ -32,7 +32,7 @@ from vezha.delivery.mend import Mending, Which, mend
 from vezha.delivery.plan import Version
 from vezha.delivery.rows import add_quarantine
 from vezha.ledger import Ledger
-from vezha.ledger.tables import change, directive, host, running
+from vezha.ledger.tables import change, change_event, directive, host, running
 from vezha.testing.fleet.field import OLD, Field
 
 ONE, OTHER, NONE = Version("1", "config/a/1/f", "aa"), Version("2", "config/a/2/f", "bb"), Version()
@@ -56,7 +56,7 @@ def test_the_table(
     said = judge_drift(Kind.CONFIG, delivered, runs, trouble, keys)
     assert (said and said[0]) == code
     drift = Drift(Kind.CONFIG, 1, "h", code or "", "", delivered, runs, 1)
-    assert drift.can_be_mended == (code in ("other", "left_out"))
+    assert drift.can_be_mended == (code in ("other", "left_out", "not_back"))
     assert drifts_from([drift], Kind.AGENT) == {}
 
 
@@ -173,6 +173,39 @@ def test_a_host_that_was_edited_is_mended_there_or_accepted(field: Field) -> Non
     # the next edit is drift again
     tell(field, h00002={"effective_sha256": "e4", "detail": {"text": "a = 3\n"}})
     assert found(field) == {"h00002": "edited"}
+
+
+def test_who_did_not_go_back_is_told_again(field: Field) -> None:
+    rollout = delivered(field)
+    with field.ledger.begin() as connection:
+        wish(connection, rollout, "revert", "ann", field.now_ms)
+    assert field.run(field.loop(), 200, until=lambda: state_of(field, rollout) == "reverted")
+    tell(field, h00001={"config_sha256": "5" * 64})
+    assert found(field) == {"h00001": "not_back"}
+    before = directives(field)
+    shown = mended(field, dry_run=True)
+    assert ([d.host for d in shown.told_again], shown.mended) == (["h00001"], [])
+    assert directives(field) == before
+    mended(field)
+    after = directives(field)
+    assert {h for h in after if after[h] != before[h]} == {"h00001"}
+    assert after["h00001"][0] > before["h00001"][0]
+    assert after["h00001"][1:] == before["h00001"][1:] == ("", True)  # its own, forced
+    assert found(field) == {}  # it has not heard of it yet
+    with field.ledger.read() as connection:
+        texts = list(connection.execute(select(change_event.c.text)).scalars())
+        assert connection.execute(select(func.count()).select_from(change)).scalar() == 1
+    assert "told again to go back: h00001" in texts
+
+
+def directives(field: Field) -> dict[str, tuple[int, str, bool]]:
+    """(generation, hash, whether it is forced) by host."""
+    query = select(directive, host.c.name).join(host, host.c.id == directive.c.host_id)
+    with field.ledger.read() as connection:
+        return {
+            r.name: (r.generation, r.sha256, bool(r.detail.get("forced")))
+            for r in connection.execute(query)
+        }
 
 
 def test_which_hosts_are_meant(field: Field) -> None:
