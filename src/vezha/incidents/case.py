@@ -108,11 +108,17 @@ class Case:
             self.severity = member.severity
 
     def over(self, fingerprint: str, at_ms: int, expired: bool) -> None:
-        """An alert recovered, or expired; the last one resolves the incident."""
+        """An alert recovered, or expired; the last one resolves the incident.
+
+        Where somebody said before that it is over, that is only noted: nobody waits for it, and should
+        the incident be opened again, what has recovered since does not count as failing.
+        """
         member = self.members.get(fingerprint)
         if member is None or not member.is_open:
             return
         self._set(member, "resolved", at_ms)
+        if self.state.is_over:
+            return
         left = [m for m in self.members.values() if m.is_open]
         if left:
             worst = min(m.severity.rank for m in left)
@@ -121,7 +127,7 @@ class Case:
             if kind == "eased":
                 self.severity = worst_of(left)
                 self._mitigate(at_ms, SYSTEM)
-        elif self.state is not State.RESOLVED:
+        else:
             self._act(Act.ALL_OVER, at_ms, None)
             if expired:
                 self.entries[-1].text = "no data came back"
@@ -131,7 +137,7 @@ class Case:
         member = self.members.get(fingerprint)
         if member is not None and member.is_open:
             self._set(member, "unknown", at_ms)
-            if self.state is not State.RESOLVED:
+            if not self.state.is_over:
                 self._act(Act.LOST, at_ms, member)
 
     def flap(self, fingerprint: str, at_ms: int) -> None:
@@ -139,6 +145,8 @@ class Case:
         member = self.members.get(fingerprint)
         if member is not None:
             self._set(member, "flapping", at_ms)
+            if self.state.is_over:
+                return
             self._enter(at_ms, "flapping").name(member)
 
     def _set(self, member: Member, state: str, at_ms: int) -> None:

@@ -55,6 +55,7 @@ from vezha.model.severity import Severity
 from vezha.world import World
 
 CURSOR = "incidents.transitions"
+_FIRES = ("fired", "found")
 
 
 class Desk:
@@ -176,6 +177,7 @@ class Desk:
         place = read_place(connection)
         tree = self._tree(connection, place, now_ms)
         work = _Work(connection, tree, now_ms)
+        work.expect({row.fingerprint for row in rows if row.event not in _FIRES})
         for row in rows:
             work.take(row)
         because = _because(read_silences(connection, now_ms), place, now_ms)
@@ -268,6 +270,7 @@ class _Work:
         self._tree = tree
         self._cases: dict[int, Case] = {}
         self.touched: dict[int, Case] = {}
+        self._open_in: dict[str, list[int]] = {}
         lately = now_ms - RELAPSE_WINDOW_MS
         rows = connection.execute(
             select(incident).where(
@@ -304,20 +307,34 @@ class _Work:
     def take(self, row: Any) -> None:
         """One transition."""
         at_ms = row.evaluated_ms
-        if row.event in ("fired", "found"):
+        if row.event in _FIRES:
             self._fire(row, at_ms)
             return
-        id_ = self._grouping.of_member(row.fingerprint)
-        if id_ is None:
-            return
-        case = self._case(id_)
-        if row.event == "lost":
-            case.lose(row.fingerprint, at_ms)
-        elif row.event == "flaps":
-            case.flap(row.fingerprint, at_ms)
-        else:
-            case.over(row.fingerprint, at_ms, row.event == "expired")
-            self._sync(case)
+        ids = set(self._open_in.get(row.fingerprint, ()))
+        newest = self._grouping.of_member(row.fingerprint)
+        if newest is not None:
+            ids.add(newest)
+        for id_ in sorted(ids):
+            case = self._case(id_)
+            if row.event == "lost":
+                case.lose(row.fingerprint, at_ms)
+            elif row.event == "flaps":
+                case.flap(row.fingerprint, at_ms)
+            else:
+                case.over(row.fingerprint, at_ms, row.event == "expired")
+                self._sync(case)
+
+    def expect(self, fingerprints: set[str]) -> None:
+        """Find the incidents in which these alerts are open: such as somebody resolved while an alert of
+        it still fired hear of its end, too."""
+        rows = self._connection.execute(
+            select(incident_alert.c.fingerprint, incident_alert.c.incident_id).where(
+                incident_alert.c.fingerprint.in_(fingerprints),
+                incident_alert.c.state != "resolved",
+            )
+        )
+        for row in rows:
+            self._open_in.setdefault(row.fingerprint, []).append(row.incident_id)
 
     def _fire(self, row: Any, at_ms: int) -> None:
         team = self._team_of(row)
@@ -373,7 +390,9 @@ class _Work:
 
     def _sync(self, case: Case) -> None:
         """Let grouping know what became of *case*."""
-        candidate = self._grouping.by_id[case.id]
+        candidate = self._grouping.by_id.get(case.id)
+        if candidate is None:
+            return  # over for so long that nothing joins it
         candidate.open = not case.state.is_over
         candidate.resolved_ms = case.resolved_ms
 

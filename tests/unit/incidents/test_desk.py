@@ -89,6 +89,42 @@ def test_an_incident_from_beginning_to_end(ledger: Ledger) -> None:
     assert "note by bob: it is the raid again" in text
 
 
+def test_what_recovers_after_somebody_said_that_it_is_over_is_no_news_at_a_relapse(
+    ledger: Ledger,
+) -> None:
+    """Two hosts fail; somebody resolves while they still do; both recover; one fails again."""
+    clock = Clock()
+    desk = Desk(ledger, World(clock=clock))
+    now_ms = int(clock.seconds * 1000)
+    with ledger.begin() as connection:
+        tell(connection, "fired", "db-1", now_ms)
+        tell(connection, "fired", "db-2", now_ms)
+    desk.step()
+    desk.resolve(1, "alice")
+    clock.seconds += 10
+    with ledger.begin() as connection:
+        tell(connection, "resolved", "db-1", now_ms + 10_000)
+        tell(connection, "resolved", "db-2", now_ms + 10_000)
+    desk.step()
+    with ledger.read() as connection:
+        assert [m.state for m in get_members(connection, 1)] == ["resolved", "resolved"]
+        kinds = [e.kind for e in get_timeline(connection, 1)]
+        assert kinds[-1] == "resolved", "nobody waits for it any more: no line, no message"
+    clock.seconds += 10
+    with ledger.begin() as connection:
+        tell(connection, "fired", "db-2", now_ms + 20_000)
+    desk.step()
+    with ledger.read() as connection:
+        assert get_incident(connection, 1).state == "open"
+        states = {m.host: m.state for m in get_members(connection, 1)}
+        assert states == {"db-1": "resolved", "db-2": "firing"}
+    with ledger.begin() as connection:
+        tell(connection, "resolved", "db-2", now_ms + 25_000)
+    desk.step()
+    with ledger.read() as connection:
+        assert get_incident(connection, 1).state == "resolved", "nothing is left that fails"
+
+
 def test_people_get_one_sentence(ledger: Ledger) -> None:
     desk = Desk(ledger, World(clock=Clock()))
     with pytest.raises(NoSuchIncident, match="there is no incident 9"):
