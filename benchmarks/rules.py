@@ -1,6 +1,6 @@
 """The built-in rules and more, over a whole fleet, each second: what share of a core that takes.
 
-    python benchmarks/rules.py [--hosts 10000] [--rules 60] [--seconds 20]
+    python benchmarks/rules.py [--hosts 10000] [--rules 60] [--seconds 20] [--history 60]
 
 A store in this process is filled as agents fill it; then the rules' thread does its work for each
 of the last seconds. Nothing else runs in it, so CPU is of the rules alone.
@@ -27,6 +27,7 @@ from vezha.wire.schema import pack_schema
 from vezha.world import World
 
 HISTORY_S = 60
+"""Rules that look back for minutes read more with a longer `--history`."""
 
 MORE = [
     "rate(node_context_switches_total[10s]) > 1e6",
@@ -134,6 +135,9 @@ def main() -> None:
     parser.add_argument("--hosts", type=int, default=10_000)
     parser.add_argument("--rules", type=int, default=60)
     parser.add_argument("--seconds", type=int, default=20)
+    parser.add_argument(
+        "--history", type=int, default=HISTORY_S, help="seconds before the first turn"
+    )
     given = parser.parse_args()
     print(f"load before: {os.getloadavg()[0]:.1f}")
     with tempfile.TemporaryDirectory(prefix="vezha-bench-") as text:
@@ -143,7 +147,7 @@ def main() -> None:
         ledger = Ledger.open(f"sqlite:///{folder / 'ledger.db'}")
         ledger.migrate()
         store = Store.open(str(folder / "store"), world, StoreSettings(series_max=20_000_000))
-        seconds = HISTORY_S + given.seconds
+        seconds = given.history + given.seconds
         start_ms = int(time.time()) * 1000 - 1000 * seconds
         fill(store, given.hosts, seconds, start_ms)
         written = 0
@@ -163,7 +167,7 @@ def main() -> None:
         alerting = make()
         total = sum(len(g.group.rules) for g in alerting._groups)
         cpu, passes = [], []
-        for second in range(HISTORY_S, seconds):
+        for second in range(given.history, seconds):
             cpu_before, used_s = time.process_time(), 0.0
             # as the server's thread does: again at once while a turn is unfinished, until the second is over
             while used_s < 1.0:

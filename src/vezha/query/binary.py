@@ -51,6 +51,12 @@ COMPARE: dict[str, Callable[[Values, Values], Mask]] = {
 }
 
 
+def is_decided(node: Binary, left: Block) -> bool:
+    """Whether nothing comes out whatever the right side is: rules put what is cheap on the left, and what
+    is dear is asked only where that has found something."""
+    return node.op in ("and", "unless") and not left.any_mask().any()
+
+
 def combine(ev: Evaluator, node: Binary, left: Value, right: Value) -> Value:
     """The value of a binary operator whose sides are evaluated."""
     with np.errstate(all="ignore"):

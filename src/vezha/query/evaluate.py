@@ -106,6 +106,9 @@ class Evaluator:
             chain.append(left)
         value = self.evaluate(chain[-1].left)
         for link in reversed(chain):
+            if isinstance(value, Block) and binary.is_decided(link, value):
+                value = Block.empty(self.steps)
+                continue
             value = binary.combine(self, link, value, self.evaluate(link.right))
             self.context.tick()
         return value

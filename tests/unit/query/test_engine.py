@@ -257,3 +257,38 @@ def test_only_query_errors_escape_and_both_kinds_of_query_agree(query: str) -> N
         assert got.keys() == wanted.keys()
         for labels, value in wanted.items():
             np.testing.assert_allclose(got[labels], value, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("query", "selections", "rows"),
+    [
+        ("hits_total < 0 and rate(hits_total[1m]) > 0", 1, 0),
+        ("hits_total < 0 unless rate(hits_total[1m]) > 0", 1, 0),
+        ("hits_total < 0 or hits_total", 2, 3),
+        ("hits_total >= 0 and rate(hits_total[1m]) > 0", 2, 3),
+        # what joins again after an empty part is asked, and an empty part keeps nothing of it
+        ("hits_total < 0 and rate(hits_total[1m]) > 0 or hits_total and hits_total > 0", 3, 3),
+        ("hits_total < 0 and up and rate(hits_total[1m]) unless hits_total", 1, 0),
+    ],
+)
+def test_what_is_right_of_an_empty_left_side_is_not_read(
+    query: str, selections: int, rows: int
+) -> None:
+    class Counting:
+        def __init__(self) -> None:
+            self.inner = counters()
+            self.asked = 0
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.inner, name)
+
+        def select(self, selection: object) -> object:
+            self.asked += 1
+            return self.inner.select(selection)  # type: ignore[arg-type]
+
+    source = Counting()
+    engine = Engine(source)  # type: ignore[arg-type]
+    assert len(engine.instant(query, 500_000).labels) == rows
+    assert source.asked == selections
+    over = engine.range(query, 400_000, 500_000, 50_000)
+    assert len(over.labels) == rows
