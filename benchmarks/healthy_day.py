@@ -73,7 +73,8 @@ def _host(
     def noise(scale: float) -> Floats:
         return np.asarray(dice.normal(0, scale, n))
 
-    daily = 0.5 - 0.5 * np.cos((hour - 4 + dice.uniform(-1, 1)) / 24 * 2 * np.pi)
+    phase = dice.uniform(-1, 1)
+    daily = _daily(seconds, phase)
     backup = (seconds % DAY_S > 7_200 + dice.integers(0, 3600)) & (seconds % DAY_S < 12_600)
     job = (seconds % 3600) < dice.integers(60, 240)  # an hourly job, up to four minutes
     busy = np.clip(0.08 + 0.45 * daily + 0.35 * job + 0.25 * backup + noise(0.04), 0.01, 0.99)
@@ -144,9 +145,9 @@ def _host(
     for way in ("receive", "transmit"):
         carried = 1e7 * (0.2 + daily) + 7e7 * backup * (way == "transmit")
         put(f"node_network_{way}_bytes_total", _count(carried, step_s), device="eth0")
-    # people come by the time of day, and a job opens many connections for a minute each hour
-    opened = 5 + 60 * daily + 120 * ((seconds % 3600) < 60) + np.abs(noise(3))
-    put("node_netstat_Tcp_PassiveOpens", _count(opened, step_s))
+    # people come by the time of day, and a job opens many connections for a minute each hour; so it was on the
+    # day before, with which today is compared
+    _requests(fleet, name, dice, phase, seconds, step_s)
     put("node_netstat_TcpExt_SyncookiesSent", np.zeros(n))
     # mail waits for those who do not answer; orders come in heaps and are worked off
     mail = np.floor(20 + 15 * daily + np.cumsum(dice.integers(-1, 2, n)) % 7)
@@ -170,6 +171,35 @@ def _host(
     fleet.put("vezha_check_slow_after_seconds", np.full(n, 2.0), **check)
     expires = np.full(n, START_MS / 1000 + 60.0 * DAY_S)
     fleet.put("probe_ssl_earliest_cert_expiry", expires, **check)
+
+
+def _daily(seconds: npt.NDArray[np.int64], phase: float) -> Floats:
+    """How much of a day's people are there: 0 to 1."""
+    return np.asarray(0.5 - 0.5 * np.cos((seconds / 3600 - 4 + phase) / 24 * 2 * np.pi))
+
+
+def _requests(
+    fleet: Fleet,
+    name: str,
+    dice: np.random.Generator,
+    phase: float,
+    seconds: npt.NDArray[np.int64],
+    step_s: int,
+) -> None:
+    """Connections and HTTP requests of today and of the day before; today is a little livelier."""
+    days = np.concatenate([seconds[:-1] - DAY_S, seconds])
+    today = days >= 0
+    daily = _daily(days, phase) * np.where(today, 1.5, 1.0)
+    for series, people, job, labels in (
+        ("node_netstat_Tcp_PassiveOpens", 60.0, "node", {"instance": name}),
+        ("http_requests_total", 400.0, "shop", {"instance": f"{name}:80", "code": "200"}),
+    ):
+        noise = np.abs(dice.normal(0, 3, len(days)))
+        counted = _count(5 + people * daily + 120 * (days % 3600 < 60) + noise, step_s)
+        labels_ = metric(series, job=job, **labels)
+        for at_s, value in zip(days[~today].tolist(), counted[~today].tolist(), strict=True):
+            fleet.source.append(labels_, START_MS + at_s * 1000, value)
+        fleet.put(series, counted[today], job=job, **labels)
 
 
 def _putter(fleet: Fleet, name: str) -> Callable[..., None]:
