@@ -28,6 +28,11 @@ LABEL_MEMO_ENTRIES = 64
 REGEX_CHARS_MAX = 4_096
 """Longest regular expression of a matcher."""
 
+SHORT_WINDOW_SAMPLES = 2
+"""Up to so many samples in each window they are taken one after the other, all windows at once;
+three would be added up in another order than in a longer window."""
+STEP_SAMPLES_MAX = 4
+"""Up to so many samples for each step of each series are counted one by one instead of searched."""
 WINDOW_CELLS_MAX = 4_000_000
 """Samples that order statistics unfold at once (8 bytes each, a few copies)."""
 METRIC_TEXT_ANSWERS = 16

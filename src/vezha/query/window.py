@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from vezha.model.columns import Times, Values
 from vezha.query.block import Mask, Samples, not_none
-from vezha.query.limits import WINDOW_CELLS_MAX
+from vezha.query.limits import SHORT_WINDOW_SAMPLES, STEP_SAMPLES_MAX, WINDOW_CELLS_MAX
 
 Indexes = npt.NDArray[np.int64]
 N = TypeVar("N", bound=np.generic)
@@ -58,6 +58,10 @@ def count_until(samples: Samples, times: Times) -> Indexes:
         return samples.offsets[:-1, None] + inside[None, :]
     if samples.ts.size == 0:
         return np.zeros((series, times.size), np.int64)
+    if samples.ts.size <= STEP_SAMPLES_MAX * series * times.size:
+        step = _even_step(times)
+        if step:
+            return _count_by_step(samples, times, step)
     first, last = int(samples.ts.min()), int(samples.ts.max())
     span = last - first + 2
     rows = np.repeat(np.arange(series, dtype=np.int64), np.diff(samples.offsets))
@@ -65,6 +69,27 @@ def count_until(samples: Samples, times: Times) -> Indexes:
     wanted = np.clip(times - first + 1, 0, span - 1)
     asked = np.arange(series, dtype=np.int64)[:, None] * span + wanted[None, :]
     found: Indexes = np.searchsorted(keys, asked.ravel(), "right").reshape(asked.shape)
+    return found
+
+
+def _even_step(times: Times) -> int:
+    """By what *times* grow each time; 0 where that differs, or there are few."""
+    if times.size < 3:
+        return 0
+    steps = np.diff(times)
+    return int(steps[0]) if steps[0] > 0 and bool((steps == steps[0]).all()) else 0
+
+
+def _count_by_step(samples: Samples, times: Times, step: int) -> Indexes:
+    """The same of even times: each sample is put down at the first step that sees it, and these
+    are added up, which is cheaper than a search for each step of each series."""
+    series, count = len(samples), times.size
+    at = -((int(times[0]) - samples.ts) // step)  # rounded up
+    np.clip(at, 0, count, out=at)
+    at += np.repeat(np.arange(series, dtype=np.int64) * (count + 1), np.diff(samples.offsets))
+    new = np.bincount(at, minlength=series * (count + 1)).reshape(series, count + 1)[:, :count]
+    found: Indexes = np.cumsum(new, axis=1, dtype=np.int64)
+    found += samples.offsets[:-1, None]
     return found
 
 
@@ -147,14 +172,12 @@ def reduce_ranges(
     ufunc: np.ufunc, column: Values, lo: Indexes, hi: Indexes, empty: float = 0.0
 ) -> Values:
     """*ufunc* over column[lo:hi] for each pair; *empty* where hi <= lo. Shape of *lo*."""
+    size = hi - lo
+    longest = int(size.max()) if size.size else 0
+    if longest <= SHORT_WINDOW_SAMPLES:
+        return _reduce_short(ufunc, column, lo, size, longest, empty)
     out = np.full(lo.shape, empty)
-    some = hi > lo
-    if not some.any():
-        return out
-    if int((hi - lo).max()) == 1:
-        # roll-ups asked along their buckets: nothing to reduce
-        out[some] = column[lo[some]]
-        return out
+    some = size > 0
     starts, ends = lo[some], hi[some]
     pairs = np.empty(starts.size * 2, np.int64)
     pairs[0::2] = starts
@@ -164,6 +187,24 @@ def reduce_ranges(
     padded[:-1] = column
     padded[-1] = 0
     out[some] = ufunc.reduceat(padded, pairs)[0::2]
+    return out
+
+
+def _reduce_short(
+    ufunc: np.ufunc, column: Values, lo: Indexes, size: Indexes, longest: int, empty: float
+) -> Values:
+    """The same where no range is long: roll-ups asked along their buckets have one or two."""
+    if not longest:
+        return np.full(lo.shape, empty)
+    some = size > 0
+    if some.all():
+        out: Values = column[lo]
+    else:
+        out = np.full(lo.shape, empty)
+        out[some] = column[lo[some]]
+    for nth in range(1, longest):
+        more = np.nonzero(size > nth)
+        out[more] = ufunc(out[more], column[lo[more] + nth])
     return out
 
 

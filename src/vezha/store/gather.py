@@ -162,7 +162,11 @@ class Gathering:
         # pieces by their first times; where they do not overlap, whichever came first is all one
         firsts = np.concatenate([b.ts[b.ts_at] for b in self._blocks])
         ts, columns = self._assembled(np.lexsort((firsts, series)), size, int(offsets[-1]))
-        if len(_wrong_places(ts, offsets)):
+        wrong = _wrong_places(ts, offsets)
+        woven = _woven(ts, offsets) if len(wrong) else None
+        if woven is not None:
+            ts, columns = ts[woven], [column[woven] for column in columns]
+        elif len(wrong):
             order = np.argsort(series, kind="stable")
             ts, columns = self._assembled(order, size, int(offsets[-1]))
             ts, columns, offsets = _ordered(ts, columns, offsets)
@@ -205,9 +209,11 @@ class Gathering:
         size = size[order]
         starts = np.cumsum(size) - size
         inside = np.arange(total, dtype=np.int64)
-        ts_from = np.repeat(np.concatenate(ts_at)[order] - starts, size) + inside
-        from_ = np.repeat(np.concatenate(at)[order] - starts, size) + inside
-        ts = np.concatenate([b.ts for b in self._blocks])[ts_from]
+        from_ = np.repeat(np.concatenate(ts_at)[order] - starts, size)
+        from_ += inside
+        ts = np.concatenate([b.ts for b in self._blocks])[from_]
+        from_ = np.repeat(np.concatenate(at)[order] - starts, size)
+        from_ += inside
         columns = zip(*(b.columns for b in self._blocks), strict=True)
         return ts, [np.concatenate(parts)[from_] for parts in columns]
 
@@ -218,6 +224,19 @@ def _wrong_places(ts: Times, offsets: I64) -> I64:
     wrong[offsets[1:-1] - 1] = False
     places: I64 = np.flatnonzero(wrong)
     return places
+
+
+def _woven(ts: Times, offsets: I64) -> I64 | None:
+    """The order of each series' samples by time, where pieces lie between one another; None where
+    times are equal, so that it matters which piece was first."""
+    low, span = int(ts.min()), int(ts.max()) - int(ts.min()) + 1
+    if span * len(offsets) >= 1 << 62:
+        return None
+    keys = ts - low
+    keys += np.repeat(np.arange(len(offsets) - 1) * span, np.diff(offsets))
+    order: I64 = np.argsort(keys, kind="stable")  # runs in order are merged, not sorted
+    keys = keys[order]
+    return None if (keys[1:] == keys[:-1]).any() else order
 
 
 def _ordered(ts: Times, columns: list[Values], offsets: I64) -> tuple[Times, list[Values], I64]:

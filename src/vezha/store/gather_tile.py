@@ -65,9 +65,11 @@ def gather_tile(
     size = high - low
     if not until or not size.any():
         return
-    values = tile.values(rows, until)
+    since = int(low.min())
+    values = tile.values(rows, until, since)
     if thinning is None:
-        gathering.add_table(positions, groups, tile.table(until), size, values, low)
+        table = tile.table(until)[:, since:]
+        gathering.add_table(positions, groups, table, size, values, low - since)
         return
     for group in np.unique(groups).tolist():
         at = int(low[group])
@@ -75,7 +77,7 @@ def gather_tile(
         picked = thinning.picks(ts)
         if len(picked):
             mine = groups == group
-            gathering.add_rows(positions[mine], ts[picked], values[mine][:, at + picked])
+            gathering.add_rows(positions[mine], ts[picked], values[mine][:, at - since + picked])
 
 
 def _gather_last(
@@ -88,31 +90,14 @@ def _gather_last(
     thinning: Thinning,
 ) -> None:
     """Of each step the newest sample."""
-    clock, groups = tile.clock, tile.groups[rows]
-    first, last = max(clock.first, start + 1), min(clock.last, end)
-    if first > last:
+    clock = tile.clock
+    seen = thinning.seen(clock, start, end)
+    if seen is None:
         return
-    edges = np.minimum(thinning.edges(first, last), end)
-    # what each edge sees, and before them what lies too early
-    seen = clock.until(np.concatenate([[start], edges])) - 1
-    last_at = seen[:, 1:]
-    fresh = last_at > seen[:, :-1]
-    size = fresh.sum(axis=1)
-    longest = int(size.max())
-    if not longest:
-        return
-    if longest == fresh.shape[1] and int(size.min()) == longest:
-        places = last_at
-    else:
-        # what counts to the front; padded with the last that does
-        line = np.arange(len(fresh))[:, None]
-        order = np.argsort(~fresh, axis=1, kind="stable")[:, :longest]
-        order = order[line, np.minimum(np.arange(longest), np.maximum(size - 1, 0)[:, None])]
-        places = np.maximum(last_at[line, order], 0)
-    times = tile.table(tile.columns)
-    stamps = times[np.arange(len(times))[:, None], places]
-    values = tile.picked(rows, places[groups])
-    gathering.add_table(positions, groups, stamps, size, values)
+    groups = tile.groups[rows]
+    # where all rows have the same times, so they have the same columns
+    places = seen.places[0] if len(clock.each) == 1 else seen.places[groups]
+    gathering.add_table(positions, groups, seen.stamps, seen.size, tile.picked(rows, places))
 
 
 def gather_planes(

@@ -19,6 +19,11 @@ SPARSE_CELL_SAMPLES_MAX = HOSTS_PER_TILE * COLUMNS_PER_TILE * SPARSE_DAY_SAMPLES
 """Most samples of a cell in a day that is over at which its hours are merged into the day."""
 KEPT_CELLS_MAX = 16_384
 """Values of an opened tile that are kept unpacked, too, once it is used again."""
+MARK_COLUMNS = 256
+"""Columns of an opened tile from one to the next of which the numbers are kept, so that its end is
+read without its beginning."""
+MARKED_CELLS_MAX = 262_144
+"""Numbers unpacked at once to find those."""
 TILE_ROWS_MAX = 65_535
 TILE_BYTES_MAX = 256 << 20
 """Most that a tile may unpack to; a larger one is taken for damaged."""

@@ -30,7 +30,13 @@ import zstandard
 
 from vezha.model.columns import Refs, Times, Values
 from vezha.store.errors import StoreCorrupt
-from vezha.store.limits import KEPT_CELLS_MAX, TILE_BYTES_MAX, TILE_ROWS_MAX
+from vezha.store.limits import (
+    KEPT_CELLS_MAX,
+    MARK_COLUMNS,
+    MARKED_CELLS_MAX,
+    TILE_BYTES_MAX,
+    TILE_ROWS_MAX,
+)
 
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
@@ -318,6 +324,7 @@ class Tile:
     _fits: list[tuple[Refs, I64, I64]] = field(default_factory=list)
     _used: bool = False
     _unpacked: Values | None = None
+    _marks: I64 | None = None
 
     @property
     def times(self) -> list[Times]:
@@ -341,30 +348,35 @@ class Tile:
         self._fits = [(wanted, rows, positions), *self._fits[: _FITS_KEPT - 1]]
         return rows, positions
 
-    def values(self, rows: I64, until: int | None = None) -> Values:
+    def values(self, rows: I64, until: int | None = None, since: int = 0) -> Values:
         """Values of *rows* (indices), float64[len(rows), columns], padded as they were given;
-        with *until* only so many columns."""
-        columns = self.columns if until is None else until
+        with *since* and *until* only those of the columns from one to below the other."""
+        until = self.columns if until is None else until
         kept = self._kept()
         if kept is not None:
-            return kept[rows, :columns]
-        numbers = self._numbers(rows, columns)
+            return kept[rows, since:until]
+        numbers = self._numbers(rows, until, since)
         values = self._scaled(rows, numbers)
         if len(self._places):
-            self._put_back(rows, values)
+            self._put_back(rows, values, since)
         return values
 
     def picked(self, rows: I64, places: I64) -> Values:
-        """Values of *rows* at some columns each: *places* and the answer are [len(rows), n]."""
+        """Values of *rows* at some columns: *places* is [len(rows), n], or [n] where they are the
+        same for all rows; the answer is [len(rows), n]."""
+        each = places.ndim == 2
         kept = self._kept()
         if kept is not None:
             found: Values = kept[rows[:, None], places]
             return found
-        until = int(places.max()) + 1 if places.size else 1
+        since, until = (int(places.min()), int(places.max()) + 1) if places.size else (0, 1)
+        places = places - since
         if len(self._places):
-            return np.take_along_axis(self.values(rows, until), places, axis=1)
-        numbers = self._numbers(rows, until)
-        return self._scaled(rows, np.take_along_axis(numbers, places, axis=1))
+            values = self.values(rows, until, since)
+            return np.take_along_axis(values, places, axis=1) if each else values[:, places]
+        numbers = self._numbers(rows, until, since)
+        numbers = np.take_along_axis(numbers, places, axis=1) if each else numbers[:, places]
+        return self._scaled(rows, np.ascontiguousarray(numbers))
 
     def _kept(self) -> Values | None:
         """All values, once a small tile is used again: finding them costs more than they do."""
@@ -378,15 +390,43 @@ class Tile:
         self._used = True
         return self._unpacked
 
-    def _numbers(self, rows: I64, columns: int) -> I64:
-        """The first *columns* numbers of rows, int64[len(rows), columns]."""
-        firsts = self._firsts[rows]
+    def _numbers(self, rows: I64, until: int, since: int = 0) -> I64:
+        """Numbers of rows in the columns [since, until), int64[len(rows), until - since]."""
+        # differences add up from the nearest column before *since* of which the numbers are known
+        mark = since // MARK_COLUMNS
+        if mark and rows.size:
+            marks = self._marked(mark)
+            firsts = marks[rows, mark]
+        else:
+            firsts = self._firsts[rows]
+        begin = mark * MARK_COLUMNS
+        return self._from(rows, firsts, begin, until)[:, since - begin :]
+
+    def _marked(self, mark: int) -> I64:
+        """The numbers of all rows in every `MARK_COLUMNS`-th column, at least up to the *mark*-th,
+        int64[rows, n]; remembered."""
+        known = self._marks
+        if known is None or known.shape[1] <= mark:
+            rows = np.argsort(self._rank, kind="stable")
+            until = mark * MARK_COLUMNS + 1
+            marks = np.empty((len(rows), mark + 1), np.int64)
+            # some rows at a time: a long tile's numbers take much more room than its differences
+            some = max(1, MARKED_CELLS_MAX // until)
+            for at in range(0, len(rows), some):
+                part = rows[at : at + some]
+                marks[part] = self._from(part, self._firsts[part], 0, until)[:, ::MARK_COLUMNS]
+            known = self._marks = marks
+        return known
+
+    def _from(self, rows: I64, firsts: I64, since: int, until: int) -> I64:
+        """Numbers of rows in [since, until), of which those in the first column are *firsts*."""
+        columns = until - since
         widths = self._widths[rows]
         if columns == 1 or not widths.any():
             return np.repeat(firsts[:, None], columns, axis=1)
         kinds = np.unique(widths)
         if len(kinds) == 1:
-            return self._summed(rows, firsts, int(kinds[0]), columns)
+            return self._summed(rows, firsts, int(kinds[0]), since, columns)
         numbers = np.empty((len(rows), columns), np.int64)
         for width in kinds.tolist():
             # rows in their best order: those of one width are neighbours
@@ -398,29 +438,32 @@ class Tile:
             if not width:
                 found = np.broadcast_to(first[:, None], (len(at), columns))
             else:
-                found = self._summed(here, first, width, columns)
+                found = self._summed(here, first, width, since, columns)
             numbers[part if whole else at] = found
         return numbers
 
-    def _summed(self, rows: I64, firsts: I64, width: int, columns: int) -> I64:
+    def _summed(self, rows: I64, firsts: I64, width: int, since: int, columns: int) -> I64:
         """Rows whose differences take *width* bytes each."""
         numbers = np.empty((len(rows), columns), np.int64)
         numbers[:, 0] = firsts
-        numbers[:, 1:] = self._differences(rows, width, columns - 1)
+        numbers[:, 1:] = self._differences(rows, width, since, columns - 1)
         shifts = self._shifts[rows]
         if shifts.any():
             numbers[:, 1:] <<= shifts[:, None].astype(np.int64)
         return np.cumsum(numbers, axis=1, out=numbers)
 
-    def _differences(self, rows: I64, width: int, count: int) -> npt.NDArray[np.signedinteger]:
-        """The first *count* differences, in the smallest integers that hold them."""
+    def _differences(
+        self, rows: I64, width: int, since: int, count: int
+    ) -> npt.NDArray[np.signedinteger]:
+        """*count* differences from that after column *since* on, in the smallest integers that
+        hold them."""
         rank = self._rank[rows]
         size = 1 if width == 1 else 2 if width == 2 else 4 if width <= 4 else 8
         low = int(rank[0])
         row = slice(low, low + len(rank))
         if int(rank[-1]) - low + 1 != len(rank) or not (np.diff(rank) == 1).all():
             row = rank  # type: ignore[assignment]
-        planes = [self._plane(p)[row, :count] for p in range(width)]
+        planes = [self._plane(p)[row, since : since + count] for p in range(width)]
         if size == 1:
             zigzags = planes[0]
         else:
@@ -455,18 +498,23 @@ class Tile:
             values.view(np.int64)[plain] = numbers[plain]
         return values
 
-    def _put_back(self, rows: I64, values: Values) -> None:
-        row_of, column = self._places // self.columns, self._places % self.columns
+    def _put_back(self, rows: I64, values: Values, since: int = 0) -> None:
+        row_of, column = self._places // self.columns, self._places % self.columns - since
         where = np.full(len(self.refs), -1, np.int64)
         where[rows] = np.arange(len(rows))
         target = where[row_of]
-        mine = (target >= 0) & (column < values.shape[1])
+        mine = (target >= 0) & (column >= 0) & (column < values.shape[1])
         if mine.any():
             values.view(np.int64)[target[mine], column[mine]] = self._exceptions[mine]
 
 
 def _is_small(rows: int, columns: int) -> bool:
     return rows * columns <= KEPT_CELLS_MAX
+
+
+def _kept_bytes(rows: int, columns: int) -> int:
+    """What may be kept of a tile beside its body: all values, or the numbers at marks."""
+    return 8 * rows * (columns if _is_small(rows, columns) else columns // MARK_COLUMNS)
 
 
 def decode(blob: bytes) -> Tile:
@@ -517,7 +565,7 @@ def decode(blob: bytes) -> Tile:
         groups=group_of,
         clock=clock,
         columns=columns,
-        size_bytes=size + 64 * rows + 512 + (8 * rows * columns if _is_small(rows, columns) else 0),
+        size_bytes=size + 64 * rows + 512 + _kept_bytes(rows, columns),
         _kinds=kinds,
         _widths=widths,
         _shifts=shifts,

@@ -75,7 +75,33 @@ def test_it_gives_back_every_bit(
         places = np.full((len(some), 2), values.shape[1] - 1)
         picked = opened.picked(some, places)
         assert (picked.view(np.uint64) == values[some][:, [-1, -1]].view(np.uint64)).all()
+        same = opened.picked(some, places[0])
+        assert (same.view(np.uint64) == picked.view(np.uint64)).all()
     assert opened.times[0].tolist() == times[0]
+
+
+@settings(deadline=None, max_examples=200)
+@given(_tiles(), st.data())
+def test_the_end_of_a_tile_is_read_without_its_beginning(
+    made: tuple[list[int], list[int], list[list[int]], list[list[float]]], data: st.DataObject
+) -> None:
+    refs, groups, times, rows = made
+    table = tile.TimeTable.of([np.array(t, np.int64) for t in times])
+    values = np.array(rows, np.float64)
+    blob = tile.encode(np.array(refs, np.int64), np.array(groups, np.int64), table, values)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tile, "MARK_COLUMNS", data.draw(st.integers(1, 8)))
+        patch.setattr(tile, "MARKED_CELLS_MAX", data.draw(st.sampled_from([1, 30, 1_000])))
+        patch.setattr(tile, "KEPT_CELLS_MAX", 0)
+        opened = tile.decode(blob)
+        _, some = opened.rows_of(np.array(refs, np.int64), lambda refs: np.arange(len(refs)))
+        for _ in range(3):
+            since = data.draw(st.integers(0, values.shape[1] - 1))
+            until = data.draw(st.integers(since + 1, values.shape[1]))
+            part = opened.values(some, until, since)
+            assert (part.view(np.uint64) == values[some, since:until].view(np.uint64)).all()
+            picked = opened.picked(some, np.arange(since, until, 2))
+            assert (picked.view(np.uint64) == values[some, since:until:2].view(np.uint64)).all()
 
 
 @settings(deadline=None, max_examples=100)
