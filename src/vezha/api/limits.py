@@ -25,8 +25,13 @@ LIGHT_SAMPLES_MAX = 150_000
 """Samples read, and values made, up to which a query is evaluated in the serving process."""
 LIGHT_SECONDS_MAX = 0.25
 """Time after which such a query is handed to a worker, too."""
-HEAVY_REMEMBERED = 1_000
-"""Queries known to be heavy, which are not tried in the serving process first."""
+QUICK_SECONDS_MAX = 0.003
+"""A query that took a thread no longer than this is evaluated by the event loop the next time."""
+QUICK_SAMPLES_MAX = 20_000
+"""Samples read, and values made, up to which it may be."""
+SHAPES_REMEMBERED = 1_000
+"""Queries known to be heavy, which are not tried in the serving process first; and those known to be
+quick."""
 LISTING_SERIES_MAX = 50_000
 """Series of the store up to which names and values are listed in the serving process."""
 WORKER_POLL_S = 0.05
@@ -34,7 +39,9 @@ WORKER_POLL_S = 0.05
 WORKER_GRACE_S = 2.0
 """How long a worker may go on with a withdrawn question before it is killed."""
 WORKER_NICENESS = 10
-"""Ingest, detection and pages come before heavy queries."""
+"""Ingest, detection and pages come before heavy queries ..."""
+WORKER_PATIENCE_S = 0.5
+"""... that take longer than this."""
 QUERIES_WAITING_MAX = 64
 """Queries that may wait for a thread before new ones are refused with 503."""
 ANSWER_PART_MAX = 8

@@ -1,16 +1,21 @@
 """Queries: few at a time, bounded in number and time, cancelled when nobody waits.
 
-The event loop never evaluates PromQL. There are two lanes. A query is first tried in one of
-`QUERY_THREADS` with small limits; one that goes beyond them is handed to a worker process, and
-is known from then on. So what is heavy waits only for what is heavy, and the interpreter that
-serves pages and the live stream is never busy with it. In each lane, where too many wait already,
-the next is refused at once with 503, which is kinder than a time-out. The limits of one query
-(samples, series, memory) are the engine's own.
+There are two lanes. A query is first tried in one of `QUERY_THREADS` with small limits; one that
+goes beyond them is handed to a worker process, and is known from then on. So what is heavy waits
+only for what is heavy, and the interpreter that serves pages and the live stream is never busy with
+it. In each lane, where too many wait already, the next is refused at once with 503, which is kinder
+than a time-out. The limits of one query (samples, series, memory) are the engine's own.
+
+The event loop itself evaluates only what it has seen to be quick: a query of this shape that took a
+thread less than `QUICK_SECONDS_MAX` is answered by the loop the next time, if no thread is busy
+(nobody holds a lock then), for the way to a thread and back costs as much as the query does. One that
+takes longer than it did goes back to the threads.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -31,6 +36,7 @@ from vezha.model.columns import SampleSource, TooManySamples, Values
 from vezha.model.labels import Labels
 from vezha.query.engine import Engine
 from vezha.query.errors import LimitExceeded, ParseError, QueryCancelled, QueryError, QueryTimeout
+from vezha.query.limits import QueryLimits
 from vezha.query.remembered import Remembered
 from vezha.world import World
 
@@ -82,6 +88,7 @@ class Querying:
         self._heavy = _Lane(workers.count, waiting_max, "heavy") if workers else self._light
         self._workers = workers
         self._known_heavy: OrderedDict[Hashable, None] = OrderedDict()
+        self._known_quick: OrderedDict[Hashable, None] = OrderedDict()
         self._remembered = remembered
         self._answers: Answers | None = None
         if remembered is not None:
@@ -91,6 +98,11 @@ class Querying:
             samples_max=min(limits.LIGHT_SAMPLES_MAX, engine.limits.samples_max),
             cells_max=min(limits.LIGHT_SAMPLES_MAX, engine.limits.cells_max),
             seconds_max=min(limits.LIGHT_SECONDS_MAX, engine.limits.seconds_max),
+        )
+        self._quick_limits = replace(
+            self._light_limits,
+            samples_max=min(limits.QUICK_SAMPLES_MAX, engine.limits.samples_max),
+            cells_max=min(limits.QUICK_SAMPLES_MAX, engine.limits.cells_max),
         )
 
     async def answer(
@@ -114,6 +126,10 @@ class Querying:
                 ),
                 text, timeout_s=timeout_s, gone=gone,
             )  # fmt: skip
+        if question.shape in self._known_quick and not self._light.open:
+            packed = self._try_quick(question)
+            if packed is not None:
+                return packed
         limit_s = min(timeout_s or self.timeout_s, self.timeout_s)
         began_s = self._world.clock.monotonic()
         if question.shape not in self._known_heavy:
@@ -123,9 +139,7 @@ class Querying:
             )  # fmt: skip
             if found is not None:
                 return found
-            self._known_heavy[question.shape] = None
-            if len(self._known_heavy) > limits.HEAVY_REMEMBERED:
-                self._known_heavy.popitem(last=False)
+            _note_shape(self._known_heavy, question)
         left_s = limit_s - (self._world.clock.monotonic() - began_s)
         return await self.run(
             lambda cancelled: self._kept(question, lambda: workers.ask(question, cancelled)),
@@ -147,12 +161,36 @@ class Querying:
 
     def _try_light(self, question: Question, cancelled: Callable[[], bool]) -> Packed | None:
         """The answer, or None where it would cost too much to find it here."""
+        began_s = self._world.clock.monotonic()
+        packed = self._tried(question, cancelled, self._light_limits)
+        took_s = self._world.clock.monotonic() - began_s
+        if packed is not None and took_s <= limits.QUICK_SECONDS_MAX:
+            _note_shape(self._known_quick, question)
+        return packed
+
+    def _try_quick(self, question: Question) -> Packed | None:
+        """The answer of a query that was quick, on this thread; None where it is no longer."""
+        began_s = self._world.clock.monotonic()
+        packed = None
+        try:
+            packed = self._tried(question, lambda: False, self._quick_limits)
+        except (QueryError, TooManySamples) as error:
+            raise api_error(error) from error
+        finally:
+            took_s = self._world.clock.monotonic() - began_s
+            if packed is None or took_s > limits.QUICK_SECONDS_MAX:
+                self._known_quick.pop(question.shape, None)
+        if packed is not None:
+            self._note(question.text, "answered", took_s)
+        return packed
+
+    def _tried(
+        self, question: Question, cancelled: Callable[[], bool], small: QueryLimits
+    ) -> Packed | None:
         try:
             return self._kept(
                 question,
-                lambda: answer(
-                    self.engine, question, cancelled, self._light_limits, self._remembered
-                ),
+                lambda: answer(self.engine, question, cancelled, small, self._remembered),
             )
         except (LimitExceeded, QueryTimeout):
             return None
@@ -258,6 +296,14 @@ class Querying:
         self._metrics.query_seconds.observe(took_s)
         if took_s >= self._slow_s:
             _log.warning("query_slow", query=text[:1_000], outcome=outcome, took_s=round(took_s, 3))
+
+
+def _note_shape(known: OrderedDict[Hashable, None], question: Question) -> None:
+    """Remember a question's shape, the latest of them. On any thread."""
+    known[question.shape] = None
+    while len(known) > limits.SHAPES_REMEMBERED:
+        with contextlib.suppress(KeyError):  # another thread was faster
+            known.popitem(last=False)
 
 
 def _series_of(source: SampleSource) -> float:

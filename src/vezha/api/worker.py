@@ -6,19 +6,24 @@ else there. Messages are pickled tuples over a socket that only the two hold:
     to the worker     ("ask", number, Question | Listing) · ("cancel", number)
     from the worker   ("packed", number, data, gzip) · ("error", number, kind, text)
 
-It ends when the contour does, even in the middle of a query.
+It ends when the contour does, even in the middle of a query. What takes longer than
+`WORKER_PATIENCE_S` goes on with a lower priority, so that it delays neither ingest nor the queries
+of others. A thread that stepped back so cannot come forward again; each question has its own.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
+import sys
 import threading
 from multiprocessing.connection import Connection
 from typing import Any
 
 import structlog
 
+from vezha.api import limits
 from vezha.api.packing import Packed
 from vezha.api.question import Listing, Question, answer, listed
 from vezha.model.columns import TooManySamples
@@ -48,9 +53,24 @@ def serve(connection: Connection, engine: Engine, remembered: Remembered | None 
             os._exit(0)  # the contour is gone: nobody waits for what is being computed
 
     threading.Thread(target=receive, name="receive", daemon=True).start()
-    while True:
-        number, wish = jobs.get()
+
+    def work(number: int, wish: Question | Listing) -> None:
         connection.send(_answered(engine, number, wish, unwanted, remembered))
+
+    while True:
+        working = threading.Thread(target=work, args=jobs.get(), name="query", daemon=True)
+        working.start()
+        working.join(limits.WORKER_PATIENCE_S)
+        if working.is_alive():
+            step_back(working)
+            working.join()
+
+
+def step_back(thread: threading.Thread) -> None:
+    """Lower a thread's priority, for good. Linux counts it by thread; elsewhere nothing is done."""
+    if sys.platform == "linux" and thread.native_id is not None:
+        with contextlib.suppress(OSError):  # it has just ended
+            os.setpriority(os.PRIO_PROCESS, thread.native_id, limits.WORKER_NICENESS)
 
 
 def _answered(

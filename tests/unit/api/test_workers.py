@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import threading
 import time
@@ -19,9 +20,10 @@ from vezha.api.metrics import ApiMetrics
 from vezha.api.packing import Packed
 from vezha.api.querying import Querying
 from vezha.api.question import Listing, Question
+from vezha.api.worker import step_back
 from vezha.api.workers import Workers
 from vezha.model.labels import metric
-from vezha.query import Engine
+from vezha.query import Engine, QueryLimits
 from vezha.query.errors import EvaluationError, QueryCancelled
 from vezha.server.query_worker import ARGV
 from vezha.server.source import Reading
@@ -180,6 +182,77 @@ def test_light_queries_stay_and_heavy_ones_are_handed_over(
         assert len(made._known_heavy) == 1
 
     asyncio.run(ask())
+
+
+def test_quick_queries_need_no_thread_the_second_time(
+    querying: tuple[Querying, Noted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, workers = querying
+    monkeypatch.setattr(limits, "QUICK_SECONDS_MAX", 60.0)
+    threads: list[str] = []
+    select = made.engine.source.select
+
+    def noted(selection: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return select(selection)
+
+    monkeypatch.setattr(made.engine.source, "select", noted)
+
+    async def ask(text: str) -> Any:
+        return rows_of(await made.answer(Question(text, 0, NOW_MS)))["result"]
+
+    async def all_of_it() -> None:
+        first, again = await ask("count(up)"), await ask("count(up)")
+        assert first == again
+        assert threads[0].startswith("query")
+        assert threads[1:] == [threading.main_thread().name]
+        # one that turns out to be slower goes back to the threads
+        monkeypatch.setattr(limits, "QUICK_SECONDS_MAX", -1.0)
+        assert await ask("count(up)") == first
+        assert await ask("count(up)") == first
+        assert threads[2] == threading.main_thread().name
+        assert threads[3].startswith("query")
+        assert workers.asked == 0
+
+    asyncio.run(all_of_it())
+
+
+def test_a_quick_query_that_became_heavy_is_handed_over(
+    querying: tuple[Querying, Noted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, workers = querying
+    text = "sum(sum_over_time(up[1m]))"
+    made._known_quick[Question(text, 0, NOW_MS).shape] = None
+    monkeypatch.setattr(made, "_quick_limits", QueryLimits(samples_max=10))
+
+    async def ask() -> None:
+        wide = await made.answer(Question(text, 0, NOW_MS))
+        assert rows_of(wide)["result"][0]["value"][1] == str(40 * sum(range(60)))
+
+    asyncio.run(ask())
+    assert workers.asked == 1
+    assert not made._known_quick
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities by thread")
+def test_what_takes_long_steps_back_and_the_next_does_not() -> None:
+    seen: list[int] = []
+    go = threading.Event()
+
+    def work() -> None:
+        go.wait(20)
+        seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    slow = threading.Thread(target=work)
+    slow.start()
+    step_back(slow)
+    go.set()
+    slow.join(20)
+    quick = threading.Thread(target=work)
+    quick.start()
+    quick.join(20)
+    assert seen == [max(before, limits.WORKER_NICENESS), before]
 
 
 def test_errors_of_a_handed_query_are_those_of_the_api(querying: tuple[Querying, Noted]) -> None:
