@@ -25,6 +25,7 @@ from vezha.api.reference import actions_table, routes_table
 from vezha.cli.app import present_nouns
 from vezha.delivery import attempt, back, change, drift, gate, reason, rollout
 from vezha.delivery.plan import EXCLUDED
+from vezha.incidents.checklists import run
 from vezha.server import doors, web
 from vezha.server.reading import PREFIX
 from vezha.server.settings import SECTIONS
@@ -288,6 +289,9 @@ def pages() -> dict[Path, str]:
             "api.md", "routes", routes_table((*web.ROUTES, *doors.ROUTES))
         ),
         REFERENCE / "rules.md": with_table("rules.md", "builtin", builtin_rules_table()),
+        REFERENCE / "checklists.md": with_table(
+            "checklists.md", "run-states", run.table_as_markdown()
+        ),
         REFERENCE / "access.md": with_table("access.md", "actions", actions_table()),
     }
 

@@ -15,7 +15,7 @@ from vezha.checks.errors import CheckConfigError
 from vezha.checks.heartbeat import HeartbeatProbe, token_hash
 from vezha.checks.outcome import Outcome
 from vezha.checks.probe import run_probe
-from vezha.cli.opened import JsonOption, StateOption, now_ms, settings_of
+from vezha.cli.opened import JsonOption, StateOption, now_ms, public_url_of, settings_of
 from vezha.cli.table import show_json, show_table
 from vezha.ledger import Ledger
 from vezha.model.columns import Values
@@ -183,9 +183,7 @@ def token(
 ) -> None:
     """The token itself is kept nowhere."""
     secret = make_secret(_TOKEN_PREFIX, World().chance)
-    web = settings_of(state).web
-    host = f"[{web.listen.host}]" if ":" in web.listen.host else web.listen.host
-    base = web.public_url.rstrip("/") or f"http://{host}:{web.listen.port}"
+    base = public_url_of(settings_of(state))
     typer.echo(f"In {_FILE}:\n")
     typer.echo(f"  - name: {name}\n    type: heartbeat\n    period: 1d")
     typer.echo(f"    token_sha256: {token_hash(secret)}\n")

@@ -7,7 +7,14 @@ from typing import Annotated
 import orjson
 import typer
 
-from vezha.cli.opened import JsonOption, StateOption, now_ms, opened_ledger, show_ms
+from vezha.cli.opened import (
+    JsonOption,
+    StateOption,
+    now_ms,
+    opened_ledger,
+    public_url_of,
+    show_ms,
+)
 from vezha.diary.facts import to_json
 from vezha.diary.gather import gather
 from vezha.diary.page import list_pages, read_page
@@ -56,9 +63,9 @@ def show(
     if format_ == "text":
         typer.echo(as_text(page), nl=False)
     elif format_ == "markdown":
-        typer.echo(as_markdown(page, settings.public_url), nl=False)
+        typer.echo(as_markdown(page, public_url_of(settings)), nl=False)
     else:
-        typer.echo(as_html(page, settings.public_url), nl=False)
+        typer.echo(as_html(page, public_url_of(settings)), nl=False)
 
 
 @app.command("list", help="Weeks that have a page.")

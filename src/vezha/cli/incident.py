@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import orjson
 import typer
-from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from vezha.access import Action
@@ -23,6 +22,7 @@ from vezha.cli.opened import (
     person,
     show_ms,
 )
+from vezha.cli.table import print_table
 from vezha.incidents.export import as_markdown
 from vezha.incidents.limits import TIMES_DAYS_MAX
 from vezha.incidents.loop import act_in
@@ -61,8 +61,8 @@ def list_(
         silent = " (silent)" if view.silent_because else ""
         severity = f"[{_STYLES[view.severity]}]{view.severity}[/]"
         since = show_ms(view.began_ms)
-        table.add_row(str(view.id), severity, view.state + silent, since, view.title)
-    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+        table.add_row(str(view.id), severity, view.state + silent, since, escape(view.title))
+    print_table(table)
 
 
 @app.command(help="One incident with its alerts and timeline.")
@@ -143,7 +143,7 @@ def times(
         spreads = (row.detection, row.acknowledge, row.mitigation, row.recovery)
         keys = [getattr(row, name) or "–" for name in names]
         table.add_row(*keys, str(row.incidents), *(_spread(s) for s in spreads))
-    Console(soft_wrap=not sys.stdout.isatty()).print(table)
+    print_table(table)
 
 
 def _spread(spread: Spread) -> str:

@@ -24,6 +24,7 @@ from vezha.cli.opened import (
     nudge,
     opened_ledger,
     person,
+    public_url_of,
     show_ms,
 )
 from vezha.cli.table import show_json, show_table
@@ -318,4 +319,4 @@ def calendar(
             connection, schedule, whose, person(), now_ms(), World().chance
         )
         audit(connection, Action.CALENDAR_CHANGE, name, {"calendar": str(id_)})
-        typer.echo(f"{settings.public_url}/api/v1/oncall/calendar/{secret}.ics")
+        typer.echo(f"{public_url_of(settings)}/api/v1/oncall/calendar/{secret}.ics")

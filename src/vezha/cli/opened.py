@@ -33,6 +33,15 @@ def settings_of(state: str) -> Settings:
     return load_settings(StateFolder.at(state), os.environ)
 
 
+def public_url_of(settings: Settings) -> str:
+    """Where the pages are: what the settings say, else where the server that runs (or ran last) was."""
+    if settings.web.public_url:
+        return settings.public_url
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return settings.state.address_file.read_text().strip() or settings.public_url
+    return settings.public_url
+
+
 @contextlib.contextmanager
 def opened_ledger(state: str) -> Iterator[tuple[Settings, Ledger]]:
     """The ledger of a state folder, which must be there."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import orjson
 import typer
-from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from vezha.alerting.ask import check_expression
 from vezha.cli.opened import JsonOption, StateOption, now_ms, opened_ledger, settings_of, show_ms
+from vezha.cli.table import print_table
 from vezha.scenario.book import ScenarioBook, Shelf
 from vezha.scenario.errors import ScenarioError
 from vezha.scenario.file import parse_scenario
@@ -29,10 +29,6 @@ def _shelf(state: str) -> Shelf:
         for problem in problems:
             typer.echo(f"{file}: {problem}", err=True)
     return shelf
-
-
-def _print(table: Table) -> None:
-    Console(soft_wrap=not sys.stdout.isatty()).print(table)
 
 
 def _table(*names: str) -> Table:
@@ -60,10 +56,10 @@ def list_(state: StateOption = "state", json: JsonOption = False) -> None:
         use = uses.get(name, Use())
         every = f"{one.every_ms // 60_000} min" if one.every_ms else "–"
         table.add_row(
-            name, one.title, str(len(one.views)), every, str(use.run), str(use.watch),
+            name, escape(one.title), str(len(one.views)), every, str(use.run), str(use.watch),
             str(use.play), show_ms(use.last_ms) if use.last_ms else "unused",
         )  # fmt: skip
-    _print(table)
+    print_table(table)
 
 
 @app.command(help="A scenario as it is written.")
@@ -131,4 +127,4 @@ def rounds(
                     str(one.id), one.name, one.kind, one.state, show_ms(one.began_ms), one.by,
                     str(one.odd),
                 )  # fmt: skip
-    _print(table)
+    print_table(table)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import orjson
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from vezha.api.signals import signal_view
 from vezha.cli.opened import JsonOption, StateOption, now_ms, opened_ledger
+from vezha.cli.table import print_table
 from vezha.incidents.limits import TIMES_DAYS_MAX
 from vezha.incidents.usage import read_usage, unused
 from vezha.notify.alarm_rate import read_rates
@@ -26,10 +25,6 @@ def _table(columns: tuple[str, ...]) -> Table:
     for name in columns:
         table.add_column(name)
     return table
-
-
-def _print(table: Table) -> None:
-    Console(soft_wrap=not sys.stdout.isatty(), markup=False).print(table)
 
 
 @app.command(help="Which signals are acted on, how fast, and which never.")
@@ -55,7 +50,7 @@ def usage(
     for one in found:
         score = f"{one.score:.2f}"
         table.add_row(one.alert, str(one.told), str(one.acted), score, one.evidence)
-    _print(table)
+    print_table(table, markup=False)
     for one in unused(found):
         typer.echo(f"Consider removing {one.alert}: {one.evidence}.")
 
@@ -79,7 +74,7 @@ def rates(
             f"{one.flood_share:.1%}", one.load,
         )  # fmt: skip
     if found.receivers:
-        _print(table)
+        print_table(table, markup=False)
     typer.echo(
         f"Standing: {found.standing} (stale: {found.stale}); chattering: {len(found.chattering)}; "
         f"fired {found.fires} times in {hours:g} h, the top {len(found.top_talkers)} of them "

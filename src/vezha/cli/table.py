@@ -31,4 +31,9 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         # Names are shown as they are: brackets in them are no markup.
         table.add_row(*(Text(cell) for cell in row))
-    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
+    print_table(table)
+
+
+def print_table(table: Table, *, markup: bool = True) -> None:
+    """A table on the terminal; one line for each row where a program reads."""
+    Console(width=None if sys.stdout.isatty() else _WIDE, markup=markup).print(table)

@@ -123,6 +123,10 @@ class _Up:
         """All contours serve: say where, and begin to watch this machine."""
         settings, state = self.settings, self.settings.state
         rows = [("Open", settings.public_url)]
+        with contextlib.suppress(
+            OSError
+        ):  # without it other commands name the address of the settings
+            state.address_file.write_text(f"{settings.public_url}\n")
         if prepared.sign_in_password:
             rows += [
                 (

@@ -43,6 +43,12 @@ class StateFolder:
         return self.path / "ledger.db"
 
     @property
+    def address_file(self) -> Path:
+        """Where the pages of the running server are, one line: the command line or the system may have chosen
+        another address than the settings. Written by `vezha up`."""
+        return self.path / "address"
+
+    @property
     def store(self) -> Path:
         """Samples."""
         return self.path / "store"
