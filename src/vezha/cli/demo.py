@@ -16,7 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,8 +24,12 @@ from vezha.cli.errors import DemoError
 from vezha.server.state import StateFolder
 from vezha.testing.fleet.inventory import Machine, machines
 from vezha.testing.fleet.ownserver import OwnServer, ServerFailed
+from vezha.testing.fleet.rollouts import BEHAVIOURS, CONTENTS, tell_rollouts, wire_to
 from vezha.testing.fleet.sockets import Credential, SocketFleet
 from vezha.testing.fleet.story import RULES, Pace, tell_story
+
+if TYPE_CHECKING:
+    from vezha.ledger import Ledger
 
 app = typer.Typer(add_completion=False)
 
@@ -109,6 +113,7 @@ def _play_here(
     _, token = create_token(
         ledger, SYSTEM, f"demo-{now_ms}", Role.OPERATOR, now_ms, lifetime_s=86_400.0
     )
+    delivers = _publish(ledger, StateFolder.at(state))
     ledger.close()
     _make_past(fleet, state / "store", past, seed)
     _must(server.start)
@@ -116,9 +121,33 @@ def _play_here(
         address = f"127.0.0.1:{server.port}"
         ca_pem = (state / "tls" / "ca.pem").read_text()
         teller = _Incidents(server.url, token)
-        _run(_Play(fleet, credentials, address, ca_pem, teller, speed, once, lambda: server.ended))
+        play = _Play(fleet, credentials, address, ca_pem, teller, speed, once)
+        play.ended, play.delivers = lambda: server.ended, delivers
+        _run(play)
     finally:
         server.stop()
+
+
+def _publish(ledger: Ledger, state: StateFolder) -> bool:
+    """Sign and publish what the demo rolls out, with the keys for trying out; whether there are
+    such keys."""
+    from vezha.access.user import SYSTEM
+    from vezha.server.releases import TARGETS_KEY, publish_targets
+    from vezha.trust.artifact import artifact_from
+    from vezha.trust.folder import ReleaseFolder
+    from vezha.trust.keys import load
+    from vezha.trust.repository import draft, sign_targets
+    from vezha.world import World
+
+    path = state.development_keys / TARGETS_KEY
+    if not path.is_file():
+        return False
+    folder = ReleaseFolder(World(), str(state.releases))
+    artifacts = [artifact_from(target, content, {}) for target, content in CONTENTS.items()]
+    now_s = time.time()
+    signed = sign_targets(draft(folder.files(), artifacts, now_s), [load(path.read_bytes())])
+    publish_targets(ledger, folder, signed, CONTENTS, SYSTEM, now_s)
+    return True
 
 
 def _make_past(fleet: list[Machine], folder: Path, days: int, seed: int) -> None:
@@ -226,6 +255,10 @@ class _Incidents:
         self._api = _Api(url, token)
         self._known: dict[Any, str] = {}
 
+    async def ask(self, method: str, path: str, body: object) -> Any:
+        """The API's answer. Raises DemoError."""
+        return await asyncio.to_thread(self._api.call, method, path, body)
+
     async def report(self, change: dict[str, Any]) -> None:
         """Tell of a change as CI would; a server that does not take it is left alone."""
         with contextlib.suppress(DemoError):
@@ -266,6 +299,8 @@ class _Play:
     speed: float
     once: bool
     ended: Callable[[], bool] = lambda: False
+    delivers: bool = False
+    """Whether there is something published to roll out."""
 
 
 def _run(play: _Play) -> None:
@@ -280,9 +315,13 @@ async def _act(play: _Play) -> None:
     playing = asyncio.current_task()
     assert playing is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, playing.cancel)
-    fleet = SocketFleet(play.hosts, play.credentials, play.address, ca_pem=play.ca_pem)
+    fleet = SocketFleet(
+        play.hosts, play.credentials, play.address, ca_pem=play.ca_pem, behaviours=BEHAVIOURS
+    )
+    wire_to(fleet)
     fleet.start(connects_per_s=200.0)
     tasks = [asyncio.ensure_future(_watch(play))]
+    beside: list[asyncio.Task[None]] = []
     try:
         if not await fleet.wait_connected(len(play.hosts), 60.0):
             say(
@@ -292,8 +331,11 @@ async def _act(play: _Play) -> None:
             f"{fleet.connected} hosts in {len({m.site for m in play.hosts})} sites report each second."
         )
         tasks.append(asyncio.ensure_future(_tell(fleet, play)))
+        if play.delivers:
+            beside.append(asyncio.create_task(_deliver(play)))
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        tasks += beside
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -310,6 +352,13 @@ async def _tell(fleet: SocketFleet, play: _Play) -> None:
         if play.once:
             await asyncio.sleep(Pace().calm_s / play.speed)
             return
+
+
+async def _deliver(play: _Play) -> None:
+    try:
+        await tell_rollouts(say, play.incidents.ask, play.speed)
+    except DemoError as error:
+        say(f"The rollouts end: {error}")
 
 
 async def _watch(play: _Play) -> None:

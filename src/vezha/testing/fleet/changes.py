@@ -89,6 +89,10 @@ class ChangingAgent:
         """Take a DESIRED message."""
         message = m.unpack(packed)
         assert isinstance(message, m.Desired)
+        self.take(message, now_s)
+
+    def take(self, message: m.Desired, now_s: float) -> None:
+        """Take an unpacked DESIRED message."""
         for entry in message.directives:
             self._take(directive_of(entry), now_s)
 
@@ -190,5 +194,9 @@ class ChangingAgent:
         """Take a PROGRESS_ACK message."""
         ack = m.unpack(packed)
         assert isinstance(ack, m.ProgressAck)
+        self.acked(ack)
+
+    def acked(self, ack: m.ProgressAck) -> None:
+        """Take an unpacked PROGRESS_ACK message."""
         while self.told and self.told[0].number <= ack.number:
             self.told.popleft()

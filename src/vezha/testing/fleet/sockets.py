@@ -18,7 +18,7 @@ import ssl
 import struct
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,10 +38,12 @@ from picows import (
 from vezha import __version__
 from vezha.agent.limits import PLANNED_ABSENCE_S
 from vezha.agent.link import backoff_s
+from vezha.testing.fleet.changes import Behaviour
 from vezha.testing.fleet.inventory import Machine
 from vezha.testing.fleet.limits import DIALLING_MAX, FAREWELL_S, SERIES_DEFAULT, SLOTS_PER_S
 from vezha.testing.fleet.memoryspool import MemorySpool
 from vezha.testing.fleet.series import series_of
+from vezha.testing.fleet.taking import CAPABILITIES, LOOK_EVERY_S, HostTakes
 from vezha.testing.fleet.tally import Tally
 from vezha.testing.fleet.vitals import Floats, Vitals
 from vezha.wire import message as m
@@ -80,6 +82,7 @@ class SimulatedAgent(WSListener):
         self.row = row
         self.machine = machine
         self.spool = MemorySpool()
+        self.takes = HostTakes(row, machine, fleet.behaviours, fleet.seed)
         self.connected = False
         self.started = False
         self.held = False
@@ -147,6 +150,7 @@ class SimulatedAgent(WSListener):
             time_ms=self._clock_ms(),
             version=__version__,
             schemas=[self._schema_id],
+            capabilities=CAPABILITIES,
         )
         self._session = AgentSession(hello)
         transport.send(WSMsgType.BINARY, self._session.start())
@@ -168,6 +172,9 @@ class SimulatedAgent(WSListener):
             self._acked(session)
         elif isinstance(said, m.Welcome):
             self._welcomed(session, transport)
+        elif isinstance(said, (m.Desired, m.ProgressAck)):
+            self.takes.hear(said, self.fleet.world.clock.now())
+            self.fleet.busy.add(self)
         elif isinstance(said, m.Error):
             self.fleet.tally.refuse(said.code)
             self._retry_after_s = said.retry_after_s
@@ -188,7 +195,9 @@ class SimulatedAgent(WSListener):
         self.connected = self.started = True
         self.fleet.won(self)
         self.fleet.tally.acked += self.spool.trim(session.durable)
-        transport.send(WSMsgType.BINARY, m.pack(m.State(facts=dict(self.machine.facts))))
+        transport.send(WSMsgType.BINARY, m.pack(self.takes.state()))
+        self.takes.agent.reconnect()
+        self.fleet.busy.add(self)
         now = self.fleet.loop.time()
         self._status_s = now - random.uniform(0.0, STATUS_INTERVAL_S)
         self._pump(now)
@@ -234,6 +243,12 @@ class SimulatedAgent(WSListener):
             offset_ms=session.offset_ms,
         )
 
+    def take_steps(self) -> str | None:
+        """What change asks of it now; the hash that runs, where it is another than before."""
+        transport = self._transport if self.connected else None
+        send = None if transport is None else (lambda b: transport.send(WSMsgType.BINARY, b))
+        return self.takes.step(self.fleet.world.clock.now(), send)
+
     def _clock_ms(self) -> int:
         return round((self.fleet.world.clock.now() + self.machine.skew_s) * 1000)
 
@@ -266,9 +281,10 @@ class SocketFleet:
         seed: int = 1,
         world: World | None = None,
         rate: float = 1.0,
+        behaviours: Mapping[str, Behaviour] | None = None,
     ) -> None:
         """*address* is `host:port`; without *ca_pem* it is plain text on loopback.
-        *rate* is frames a second of each host."""
+        *rate* is frames a second of each host. *behaviours* says by hash what a version does."""
         assert len(machines) == len(credentials) > 0
         assert rate >= 0.5, "slower hosts would have to send heart-beats between their frames"
         self.world = world or World()
@@ -278,6 +294,12 @@ class SocketFleet:
         self.tally = Tally()
         self.vitals = Vitals(machines, self.world.clock.now(), series, seed)
         self.connected = 0
+        self.seed = seed
+        self.behaviours = {} if behaviours is None else behaviours
+        self.busy: set[SimulatedAgent] = set()
+        """Those that have steps to take or to tell."""
+        self.ran: Callable[[int, str], None] = lambda row, sha256: None
+        """Called with a host's row as it begins to run another version."""
         self._series = series
         self._interval_s = 1.0 / rate
         self._schemas: dict[str, tuple[int, bytes]] = {}
@@ -314,6 +336,7 @@ class SocketFleet:
     def start(self, connects_per_s: float = 1_000.0) -> None:
         """Begin to sample and to connect; the first dials are spread at that rate."""
         self._spawn(self._sample())
+        self._spawn(self._take_change())
         for i, agent in enumerate(self.agents):
             self._spawn(self._keep_connected(agent, i / connects_per_s))
 
@@ -397,6 +420,18 @@ class SocketFleet:
         if not self._stopping:
             wait_s = agent.next_wait_s(0.0, self.loop.time())
             self._spawn(self._keep_connected(agent, wait_s))
+
+    # taking change ---------------------------------------------------------------------------------------------
+
+    async def _take_change(self) -> None:
+        while not self._stopping:
+            for agent in list(self.busy):
+                sha256 = agent.take_steps()
+                if sha256 is not None:
+                    self.ran(agent.row, sha256)
+                if agent.takes.is_idle:
+                    self.busy.discard(agent)
+            await asyncio.sleep(LOOK_EVERY_S)
 
     # sampling --------------------------------------------------------------------------------------------------
 

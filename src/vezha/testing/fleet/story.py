@@ -25,9 +25,25 @@ groups:
           severity: critical
         annotations:
           summary: "{{ $value | humanizePercentage }} of the requests to {{ $labels.instance }} fail."
+          summary_uk: "{{ $value | humanizePercentage }} запитів до {{ $labels.instance }} не вдаються."
           vezha_title: "requests fail"
           vezha_title_uk: "запити не вдаються"
           vezha_next: "Was something deployed? Roll it back first, look for the cause afterwards."
+          vezha_next_uk: "Щось викочували? Спершу відкотіть, причину шукайте потім."
+      - alert: CallsFailing
+        expr: |
+          sum by (instance) (rate(rpc_requests_total{result="error"}[10s]))
+            / sum by (instance) (rate(rpc_requests_total[10s])) > 0.05
+        for: 5s
+        labels:
+          severity: critical
+        annotations:
+          summary: "{{ $value | humanizePercentage }} of the calls to {{ $labels.instance }} fail."
+          summary_uk: "{{ $value | humanizePercentage }} викликів до {{ $labels.instance }} не вдаються."
+          vezha_title: "calls fail"
+          vezha_title_uk: "виклики не вдаються"
+          vezha_next: "Is a rollout under way there? Take it back first, look for the cause afterwards."
+          vezha_next_uk: "Там іде розгортання? Спершу поверніть його, причину шукайте потім."
 """
 
 Tell = Callable[[str], None]
