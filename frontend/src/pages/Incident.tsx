@@ -13,7 +13,7 @@ import { UnusualThen } from '../parts/Unusual'
 import { useNow } from '../parts/now'
 import { matchersOf } from '../parts/matchers'
 import { place } from '../parts/place'
-import { expressions, inMyWords } from '../parts/rules'
+import { expressions } from '../parts/rules'
 import { SilenceForm } from '../parts/SilenceForm'
 import { Dialog } from '../shell/Dialog'
 import { bind } from '../shell/keys'
@@ -21,7 +21,7 @@ import { Mark } from '../shell/Mark'
 import { complain, reason, tell } from '../shell/notice'
 import { Page } from '../shell/Shell'
 import { hosts, loadHosts, standing, type KnownHost } from '../state/fleet'
-import { act, incidents, loadIncidents, type Act } from '../state/incidents'
+import { act, incidents, loadIncidents, said, type Act } from '../state/incidents'
 import { hostPath } from '../state/paths'
 import { go } from '../state/route'
 import { mayOperate } from '../state/session'
@@ -88,7 +88,7 @@ export default function Incident({ what: id }: { what: string }): JSX.Element {
 
   const incident = found.value
   useEffect(() => {
-    document.title = `${incident?.title ?? t('page.incidents')} · ${t('brand')}`
+    document.title = `${incident ? said(incident, 'title') : t('page.incidents')} · ${t('brand')}`
   })
   const error = trouble.value
   return (
@@ -155,7 +155,7 @@ function Head({ incident }: { incident: Row }): JSX.Element {
     <div class="verdict">
       <h1 class="with-mark">
         <Mark of={incident.state === 'resolved' ? 'normal' : incident.severity} size={20} />
-        <span>{incident.title}</span>
+        <span>{said(incident, 'title')}</span>
       </h1>
       <p>{facts.join(' · ')}</p>
     </div>
@@ -169,7 +169,7 @@ function Blocks({ incident }: { incident: IncidentDetail }): JSX.Element {
       <div>
         <dt>{t('incident.what')}</dt>
         <dd>
-          <p class="fact">{inMyWords(incident, 'summary') || incident.summary || incident.title}</p>
+          <p class="fact">{said(incident, 'summary') || said(incident, 'title')}</p>
         </dd>
       </div>
       <div>
@@ -291,7 +291,7 @@ interface ActsProps {
 function Acts({ incident, run, ask, silence }: ActsProps): JSX.Element {
   const open = incident.state === 'open'
   const over = incident.state === 'resolved'
-  const next = inMyWords(incident, 'vezha_next') || incident.next
+  const next = said(incident, 'next')
   return (
     <>
       <h2>{over ? t('incident.over') : t('incident.doNext')}</h2>

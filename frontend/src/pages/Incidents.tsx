@@ -13,7 +13,7 @@ import { Mark } from '../shell/Mark'
 import { reason } from '../shell/notice'
 import { Page } from '../shell/Shell'
 import { hosts, loadHosts } from '../state/fleet'
-import { incidents, loadIncidents, unresolved, waiting } from '../state/incidents'
+import { incidents, loadIncidents, said, unresolved, waiting } from '../state/incidents'
 import { incidentPath } from '../state/paths'
 import { query, url } from '../state/route'
 import '../styles/pages.css'
@@ -101,8 +101,8 @@ function Row({ incident }: { incident: Incident }): JSX.Element {
     <li class={`item ${over ? 'over' : ''}`}>
       <Mark of={over ? 'normal' : incident.severity} />
       <div class="item-main">
-        <a class="stretch" href={incidentPath(incident.id)}>{incident.title}</a>
-        <p class="muted">{where(incident.hosts, incident.hosts_count)}</p>
+        <a class="stretch" href={incidentPath(incident.id)}>{said(incident, 'title')}</a>
+        <p class="muted">{[where(incident.hosts, incident.hosts_count), incident.cause && t('incidents.cause', { what: incident.cause.title })].filter(Boolean).join(' · ')}</p>
       </div>
       <div class="item-side num">
         <p>{over ? t('incident.state.resolved') : incident.state === 'acknowledged' ? t('incident.by', { name: incident.acknowledged_by ?? '—' }) : <b class={incident.severity}>{t('incident.waits')}</b>}</p>

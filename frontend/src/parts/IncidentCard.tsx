@@ -4,6 +4,7 @@ import type { Incident } from '../api/types'
 import { duration, moment, t } from '../i18n'
 import { Mark } from '../shell/Mark'
 import { byName, hosts } from '../state/fleet'
+import { said } from '../state/incidents'
 import { useNow } from './now'
 import { incidentPath } from '../state/paths'
 
@@ -22,16 +23,23 @@ export function where(names: readonly string[], count = names.length): string {
   return [...shared, t('incident.hosts', { n: count })].join(' · ')
 }
 
+/** The change that probably caused it, and how long before the first sign it began. */
+function cause(incident: Incident, one: NonNullable<Incident['cause']>): string {
+  const before = incident.began_at !== null && one.began_at !== null ? incident.began_at - one.began_at : -1
+  return before < 0 ? one.title : t('incident.causeBefore', { what: one.title, time: duration(before) })
+}
+
 export function IncidentCard({ incident }: { incident: Incident }): JSX.Element {
   const now = useNow()
   const began = incident.began_at
   const place = where(incident.hosts, incident.hosts_count)
   const taken = incident.state === 'acknowledged'
+  const next = said(incident, 'next')
   return (
     <article class={`card incident ${taken ? 'taken' : incident.severity}`}>
       <h3>
         <Mark of={incident.severity} size={15} />
-        <a class="stretch" href={incidentPath(incident.id)}>{incident.title}</a>
+        <a class="stretch" href={incidentPath(incident.id)}>{said(incident, 'title')}</a>
       </h3>
       <dl>
         {place && (
@@ -52,10 +60,16 @@ export function IncidentCard({ incident }: { incident: Incident }): JSX.Element 
             <dd>{incident.acknowledged_by ?? '—'}</dd>
           </>
         )}
-        {incident.next && (
+        {incident.cause && (
+          <>
+            <dt>{t('incident.cause')}</dt>
+            <dd>{cause(incident, incident.cause)}</dd>
+          </>
+        )}
+        {next && (
           <>
             <dt>{t('incident.next')}</dt>
-            <dd class="next">{incident.next}</dd>
+            <dd class="next">{next}</dd>
           </>
         )}
       </dl>

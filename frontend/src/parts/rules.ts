@@ -1,7 +1,6 @@
 /** The rules behind an incident's alerts. */
 import { get } from '../api/client'
 import type { IncidentDetail } from '../api/types'
-import { language } from '../i18n'
 
 interface Rules {
   data: { groups: { rules: { name: string; query: string }[] }[] }
@@ -14,13 +13,4 @@ export async function expressions(incident: IncidentDetail): Promise<Map<string,
   const rules = await get<Rules>('/rules').catch(() => null)
   const all = (rules?.data.groups ?? []).flatMap((g) => g.rules)
   return new Map(all.filter((r) => names.has(r.name)).map((r) => [r.name, r.query]))
-}
-
-/** An annotation in the reader's language if all alerts are of one rule that has it so; rules
- * write `summary` and, beside it, `summary_uk`. */
-export function inMyWords(incident: IncidentDetail, annotation: string): string | null {
-  const mine = `${annotation}_${language()}`
-  const [first, ...others] = incident.alerts
-  if (!first || others.some((a) => a.name !== first.name)) return null
-  return first.annotations?.[mine] || null
 }

@@ -2,6 +2,7 @@
 import { computed, signal } from '@preact/signals'
 import { get, post } from '../api/client'
 import type { Incident } from '../api/types'
+import { language } from '../i18n'
 
 export const incidents = signal<Incident[] | null>(null)
 
@@ -16,6 +17,9 @@ export function order(list: Incident[]): Incident[] {
       (b.began_at ?? 0) - (a.began_at ?? 0),
   )
 }
+
+/** What an incident says, in the reader's language where the server has it so. */
+export const said = (one: Incident, what: 'title' | 'summary' | 'next'): string => (language() === 'uk' && one[`${what}_uk`]) || one[what]
 
 export const unresolved = computed(() => order((incidents.value ?? []).filter((i) => i.state !== 'resolved')))
 export const waiting = computed(() => unresolved.value.filter((i) => i.state === 'open'))

@@ -8,6 +8,7 @@ import msgspec
 
 from vezha.api.errors import NotFoundError
 from vezha.api.route import seconds
+from vezha.incidents.cause import Cause, likely_cause
 from vezha.incidents.errors import NoSuchIncident
 from vezha.incidents.undo import UNDO
 from vezha.incidents.usage import SCORE_UNKNOWN
@@ -17,13 +18,27 @@ from vezha.ledger import Ledger
 _HOSTS_SHOWN_MAX = 100
 
 
+class LikelyView(msgspec.Struct):
+    """The change that probably caused an incident, or that a person called its cause."""
+
+    change: int
+    title: str
+    score: float
+    judged: str
+    began_at: float | None
+
+
 class IncidentView(msgspec.Struct):
-    """An incident in a list. `hosts` are the first of `hosts_count`."""
+    """An incident in a list. `hosts` are the first of `hosts_count`; `cause` is the change that explains
+    more than half, if one does. Without words of their own `…_uk` are empty."""
 
     id: int
     title: str
+    title_uk: str
     summary: str
+    summary_uk: str
     next: str
+    next_uk: str
     severity: str
     state: str
     team: str
@@ -48,6 +63,7 @@ class IncidentView(msgspec.Struct):
     updated_at: float | None
     revision: int
     priority: float
+    cause: LikelyView | None
 
 
 class EventView(msgspec.Struct):
@@ -84,7 +100,9 @@ class IncidentDetailView(IncidentView):
     alerts: list[MemberView] = []
 
 
-def incident_view(view: View, priority: float = SCORE_UNKNOWN) -> dict[str, Any]:
+def incident_view(
+    view: View, priority: float = SCORE_UNKNOWN, cause: Cause | None = None
+) -> dict[str, Any]:
     """An incident as the API shows it."""
     times = (
         "began", "detected", "notified", "seen", "acknowledged", "mitigated", "snoozed_until",
@@ -102,7 +120,16 @@ def incident_view(view: View, priority: float = SCORE_UNKNOWN) -> dict[str, Any]
     out["hosts_count"] = len(view.hosts)
     for name in times:
         out[f"{name}_at"] = seconds(getattr(view, f"{name}_ms"))
+    for name in ("title", "summary", "next"):
+        out[f"{name}_uk"] = view.words.get("uk", {}).get(name, "")
     out["priority"] = priority
+    out["cause"] = cause and {
+        "change": cause.change,
+        "title": cause.change_title,
+        "score": cause.score,
+        "judged": cause.judged,
+        "began_at": seconds(cause.began_ms),
+    }
     return out
 
 
@@ -115,9 +142,10 @@ def detail_of(ledger: Ledger, id_: int) -> dict[str, Any]:
             raise NotFoundError(sentence(fault)) from None
         timeline = get_timeline(connection, id_)
         members = get_members(connection, id_)
+        cause = likely_cause(connection, id_)
     undone = {e.data.get("event") for e in timeline if e.kind == "undone"}
     return {
-        **incident_view(view),
+        **incident_view(view, cause=cause),
         "timeline": [
             {
                 "id": e.id,

@@ -19,6 +19,7 @@ from vezha.api.incident_views import (
 )
 from vezha.api.route import Call, Route, path_id, seconds
 from vezha.api.signals import scores_of
+from vezha.incidents.cause import Cause, likely_causes
 from vezha.incidents.errors import NoSuchIncident, OperatorError, SilenceError, WrongState
 from vezha.incidents.limits import CLOSED_SILENCES_KEPT_MS, INCIDENTS_LISTED_MAX, NOTE_CHARS_MAX
 from vezha.incidents.loop import act_in
@@ -121,10 +122,13 @@ def open_incidents(
     """Open incidents for the live stream, by *scores* of their signals."""
     with ledger.read() as connection:
         found = list_incidents(connection, True, INCIDENTS_LISTED_MAX)
-    return by_use(found, scores or {})
+        causes = likely_causes(connection, [view.id for view in found])
+    return by_use(found, scores or {}, causes)
 
 
-def by_use(views: Sequence[View], scores: Mapping[str, float]) -> list[dict[str, Any]]:
+def by_use(
+    views: Sequence[View], scores: Mapping[str, float], causes: Mapping[int, Cause]
+) -> list[dict[str, Any]]:
     """Open ones first, of those the worst, of those what people act on, then as they are."""
     rated = [(view, score_of(view.alert_names, scores)) for view in views]
     rated.sort(
@@ -132,7 +136,7 @@ def by_use(views: Sequence[View], scores: Mapping[str, float]) -> list[dict[str,
             (0, Severity(r[0].severity).rank, -r[1]) if r[0].state not in OVER else (1, 0, 0.0)
         )
     )
-    return [incident_view(view, score) for view, score in rated]
+    return [incident_view(view, score, causes.get(view.id)) for view, score in rated]
 
 
 def list_all(call: Call) -> dict[str, Any]:
@@ -142,7 +146,8 @@ def list_all(call: Call) -> dict[str, Any]:
         raise InvalidError("state is open or all.", "state")
     with call.services.ledger.read() as connection:
         found = list_incidents(connection, query.state == "open", query.limit)
-    return {"incidents": by_use(found, scores_of(call.services))}
+        causes = likely_causes(connection, [view.id for view in found])
+    return {"incidents": by_use(found, scores_of(call.services), causes)}
 
 
 def read(call: Call) -> dict[str, Any]:

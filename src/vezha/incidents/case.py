@@ -7,14 +7,14 @@ are one entry, so that a thousand alerts joining are one line.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from vezha.incidents.dependency import Cause
 from vezha.incidents.errors import WrongState
 from vezha.incidents.limits import FINGERPRINTS_KEPT_MAX, HOSTS_KEPT_MAX
 from vezha.incidents.state import Act, State, step
-from vezha.incidents.words import Member, Place, hosts_of, words_of, worst_of
+from vezha.incidents.words import LANGUAGES, Member, Place, hosts_of, words_of, worst_of
 from vezha.model.severity import Severity
 
 SYSTEM = "vezha"
@@ -72,6 +72,8 @@ class Case:
     title: str = ""
     summary: str = ""
     next: str = ""
+    words: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Title, summary and next in other languages than English."""
     hosts: list[str] = field(default_factory=list)
     alert_names: list[str] = field(default_factory=list)
     members: dict[str, Member] = field(default_factory=dict)
@@ -303,5 +305,10 @@ class Case:
         shown = live or list(self.members.values())
         words = words_of(shown, "en", place)
         self.title, self.summary, self.next = words.title, words.summary, words.next
+        self.words = {
+            language: asdict(words_of(shown, language, place))
+            for language in LANGUAGES
+            if language != "en"
+        }
         self.hosts = hosts_of(list(self.members.values()))[:HOSTS_KEPT_MAX]
         self.alert_names = sorted({m.alert_name for m in self.members.values()})

@@ -5,6 +5,7 @@ A judgement is never touched by the scores; it stands above them, and is counted
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,10 +52,17 @@ def causes_of(connection: Connection, incident_id: int) -> list[Cause]:
 
 def likely_cause(connection: Connection, incident_id: int) -> Cause | None:
     """What a person named, or else the change that explains more than half; None: neither."""
-    for one in _causes(connection, blame.c.incident_id == incident_id):
-        if one.judged == CAUSED or (one.judged == UNJUDGED and one.score >= BLAME_TOLD_SHARE):
-            return one
-    return None
+    return likely_causes(connection, (incident_id,)).get(incident_id)
+
+
+def likely_causes(connection: Connection, incident_ids: Sequence[int]) -> dict[int, Cause]:
+    """What `likely_cause` says of each of these incidents, where it says anything."""
+    found: dict[int, Cause] = {}
+    if incident_ids:
+        for one in _causes(connection, blame.c.incident_id.in_(incident_ids)):
+            if one.judged == CAUSED or (one.judged == UNJUDGED and one.score >= BLAME_TOLD_SHARE):
+                found.setdefault(one.incident, one)
+    return found
 
 
 def blamed_for(connection: Connection, change_id: int) -> list[Cause]:

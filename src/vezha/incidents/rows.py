@@ -68,6 +68,7 @@ def _case_of(row: Any) -> Case:
         title=row.title,
         summary=row.summary,
         next=row.next,
+        words=dict(row.words),
         hosts=list(row.hosts),
         alert_names=list(row.alert_names),
     )
@@ -146,6 +147,7 @@ def _values(case: Case, now_ms: int) -> dict[str, Any]:
         "title": case.title,
         "summary": case.summary,
         "next": case.next,
+        "words": case.words,
         "team": case.team,
         "hosts": case.hosts,
         "alert_names": case.alert_names,

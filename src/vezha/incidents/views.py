@@ -45,6 +45,8 @@ class View:
     service: str
     updated_ms: int
     revision: int
+    words: dict[str, dict[str, str]]
+    """Title, summary and next in other languages."""
 
 
 @dataclass(frozen=True, slots=True)

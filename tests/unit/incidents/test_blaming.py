@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import insert, select, update
 from tests.unit.incidents.test_desk import Clock, tell
 
+from vezha.api.incidents import open_incidents
 from vezha.delivery.external import DONE, RUNNING, Report
 from vezha.delivery.reporting import take_report
 from vezha.incidents.blaming import Blamer
@@ -111,6 +112,20 @@ def test_people_have_the_last_word(place: Place) -> None:
         assert caused_by_people(connection) == {other: 7}
         judge(connection, 1, other, "", "olena", place.now_ms)
         assert caused_by_people(connection) == {}
+
+
+def test_lists_name_the_change_that_explains_most_unless_people_say_no(place: Place) -> None:
+    sick = [f"web-{i}" for i in range(3)]
+    change = place.deploy(*sick)
+    place.fire(*sick)
+    place.blamer.step()
+    (shown,) = open_incidents(place.ledger)
+    assert shown["cause"]["change"] == change
+    assert shown["cause"]["title"] == "shop d"
+    assert shown["cause"]["began_at"] < shown["began_at"]
+    with place.ledger.begin() as connection:
+        judge(connection, shown["id"], change, "not", "olena", place.now_ms)
+    assert open_incidents(place.ledger)[0]["cause"] is None
 
 
 def test_bad_judgements_are_refused(place: Place) -> None:

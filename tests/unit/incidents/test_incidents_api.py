@@ -91,6 +91,9 @@ def test_an_incident_is_read_taken_and_closed(web: Web) -> None:
     client = web.client(Role.OPERATOR)
     (listed,) = client.get("/api/v1/incidents").json()["incidents"]
     assert (listed["title"], listed["state"], listed["hosts"]) == ("db-1: silent", "open", ["db-1"])
+    assert (listed["title_uk"], listed["cause"]) == ("db-1: мовчить", None)
+    assert listed["next_uk"].startswith("Перевірте ping")
+    assert listed["summary_uk"].startswith("db-1 замовк")
     taken = client.post("/api/v1/incidents/1/acknowledge", json={"note": "on it"}).json()
     assert taken["state"] == "acknowledged"
     assert taken["acknowledged_by"]

@@ -16,6 +16,8 @@ incident = Table(
     Column("title", String(400), nullable=False),
     Column("summary", Text, nullable=False),
     Column("next", Text, nullable=False),
+    # the same in other languages: {"uk": {"title", "summary", "next"}}
+    Column("words", JSON, nullable=False, server_default="{}"),
     Column("team", String(NAME_CHARS_MAX), nullable=False),
     Column("hosts", JSON, nullable=False),
     Column("alert_names", JSON, nullable=False),
