@@ -36,6 +36,9 @@ app = typer.Typer(add_completion=False)
 HOSTS_MAX = 5_000
 PAST_HOST_DAYS = 2_800
 """Days of past by hosts that are made up: some ten seconds of work."""
+PATIENCE_S = 60.0
+"""So long the demo waits for a server that is away."""
+ASK_AGAIN_S = 2.0
 PAST_DAYS_LEAST = 4
 """Fewer are not worth making up: nothing could be forecast from them."""
 
@@ -219,6 +222,10 @@ def _play_there(fleet: list[Machine], url: str, token: str, speed: float, once: 
                 api.call("DELETE", f"/api/v1/hosts/{machine.name}")
 
 
+class _UnreachableError(DemoError):
+    """Nobody answers; perhaps the server is being started anew."""
+
+
 class _Api:
     """The server's HTTP API with a token."""
 
@@ -241,7 +248,7 @@ class _Api:
             told = error.read()[:200].decode("utf-8", "replace")
             raise DemoError(f"{self._url}{path} answered {error.code}: {told}") from None
         except OSError as error:
-            raise DemoError(f"{self._url} cannot be reached: {error}") from None
+            raise _UnreachableError(f"{self._url} cannot be reached: {error}") from None
         return json.loads(data) if data else None
 
 
@@ -256,7 +263,11 @@ class _Incidents:
         self._known: dict[Any, str] = {}
 
     async def ask(self, method: str, path: str, body: object) -> Any:
-        """The API's answer. Raises DemoError."""
+        """The API's answer; a server that is away is waited for. Raises DemoError."""
+        for _ in range(int(PATIENCE_S / ASK_AGAIN_S)):
+            with contextlib.suppress(_UnreachableError):
+                return await asyncio.to_thread(self._api.call, method, path, body)
+            await asyncio.sleep(ASK_AGAIN_S)
         return await asyncio.to_thread(self._api.call, method, path, body)
 
     async def report(self, change: dict[str, Any]) -> None:

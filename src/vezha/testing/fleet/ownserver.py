@@ -31,6 +31,8 @@ class OwnServer:
     served: threading.Event = field(default_factory=threading.Event)
     url: str = ""
     port: int = 0
+    password: str = ""
+    """The first administrator's, where it was told."""
 
     def start(self) -> None:
         """Wait until it serves. Raises ServerFailed."""
@@ -67,6 +69,8 @@ class OwnServer:
             words = line.split()
             if words[:1] == ["Open"]:
                 self.url = words[1]
+            elif words[:2] == ["Sign", "in"] and "password" in words:
+                self.password = words[words.index("password") + 1]
             elif words[:1] == ["Agents"]:
                 self.port = int("".join(c for c in line.partition("port")[2][:7] if c.isdigit()))
             if line.startswith(_READY):
