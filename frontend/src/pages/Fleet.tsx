@@ -1,6 +1,6 @@
 /** Does anything need me? The verdict, the incidents, the map, the hosts. */
-import { useComputed, useSignal, useSignalEffect } from '@preact/signals'
-import type { JSX } from 'preact'
+import { signal, useComputed, useSignal, useSignalEffect } from '@preact/signals'
+import type { ComponentType, JSX } from 'preact'
 import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks'
 import { ApiError, get } from '../api/client'
 import { CELLS, UNKNOWN } from '../api/frame'
@@ -22,6 +22,10 @@ import { incidents, unresolved, waiting } from '../state/incidents'
 import { paint } from '../state/prefs'
 import { hostPath } from '../state/paths'
 import { go, query, url } from '../state/route'
+
+/** What stands below the incidents comes when the first page is there. */
+const Ahead = signal<ComponentType | null>(null)
+const AHEAD_AFTER_MS = 400
 
 /** The live channel is expected to bring the hosts; after this long we ask by hand. */
 const FALLBACK_MS = 2500
@@ -135,6 +139,11 @@ function Needs(): JSX.Element {
   const list = unresolved.value
   const none = list.length === 0
   useEffect(() => {
+    if (Ahead.peek()) return undefined
+    const timer = setTimeout(() => void import('../parts/Ahead').then((found) => (Ahead.value = found.default), () => undefined), AHEAD_AFTER_MS)
+    return () => clearTimeout(timer)
+  }, [])
+  useEffect(() => {
     if (!none) return
     get<{ incidents: Incident[] }>('/incidents?state=all&limit=1')
       .then((found) => (last.value = found.incidents[0] ?? null))
@@ -154,6 +163,7 @@ function Needs(): JSX.Element {
       {list.length > 10 && (
         <a class="link" href="/incidents">{t('fleet.more', { n: list.length - 10 })}</a>
       )}
+      {Ahead.value && <Ahead.value />}
     </aside>
   )
 }
