@@ -1,76 +1,61 @@
-"""Pictures of every page on a real server with a simulated fleet: both themes, desktop and phone.
+"""Pictures of every page on a real server with a simulated fleet: themes, languages, desktop and phone.
 
-    .venv/bin/python -m benchmarks.screenshots [--out docs/screenshots] [--only fleet,change]
+    .venv/bin/python -m benchmarks.screenshots [--only fleet,change] [--hosts 200]
     .venv/bin/python -m benchmarks.screenshots --base http://127.0.0.1:8470 --password ...
 
-Without `--base` it starts `vezha demo`, lets its story begin, adds what an operator would have
-made (a silence, a scenario round, people), and then visits each page of `VIEWS`. Pictures have a
-palette, so that all of them together stay small. Addresses may name what only the server knows:
-`{incident}`, `{host}`, `{change}`, `{round}` are filled in; a page of which there is nothing yet
-is left out.
+Without `--base` it starts `vezha demo`, lets its story and its rollouts go until one is held, adds
+what an operator would have made (`benchmarks.scene`), and then visits each page of
+`benchmarks.views`: as an administrator, a viewer, a stranger, and on a server that has no host yet.
+
+`SETS` says which pictures are kept in `docs/screenshots` (with a palette, a few megabytes in all);
+all others, in both languages and themes, go to the folder `--rest`, which git ignores. Each page's
+console errors, and pages that are wider than the screen, are told, and make the exit code 1.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from benchmarks.picture import palette_png
+from benchmarks.scene import VIEWER_NAME, prepare
 from benchmarks.ui import ARGUMENTS, NEW_PASSWORD, PASSWORD, SIGN_IN, demo
+from benchmarks.views import FIRST, STRANGER, VIEWER, VIEWS
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from vezha.testing.fleet.ownserver import OwnServer
+
+SETS: tuple[tuple[str, str, str], ...] = (
+    ("desktop", "light", "en"),
+    ("desktop", "dark", "uk"),
+    ("phone", "dark", "en"),
+    ("phone", "light", "uk"),
+)
+"""Size, theme and language of the pictures that are kept: each is seen in two of them at the least."""
 SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
 THEMES = ("light", "dark")
 SETTLE_MS = 1700
 THEME_MS = 250
-STORY_S = 150.0
-"""The demo's first incident stands by then."""
+STORY_S = 900.0
+"""So long the story goes before the pictures: charts of a quarter of an hour are full."""
 
 FORECAST_S = 300.0
 """How long a forecast may take to be there."""
 
-# Name of the picture -> address.
-VIEWS: dict[str, str] = {
-    "fleet": "/fleet",
-    "fleet-cpu": "/fleet?by=cpu",
-    "host": "/host/{host}",
-    "incidents": "/incidents?state=all",
-    "incident": "/incident/{incident}",
-    "changes": "/changes",
-    "change": "/change/{change}",
-    "figures": "/changes/figures",
-    "releases": "/releases",
-    "load": "/load",
-    "checklists": "/checklists",
-    "checklist": "/checklists/disk-full",
-    "run": "/checklist/{run}",
-    "scenarios": "/scenarios",
-    "scenario": "/scenario/servers",
-    "round": "/round/{round}",
-    "watch": "/watch/servers",
-    "diary": "/diary",
-    "oncall": "/oncall",
-    "handover": "/oncall/handover",
-    "policies": "/oncall/policies",
-    "silences": "/silences",
-    "checks": "/checks",
-    "rules": "/rules",
-    "rule-file": "/rules/new",
-    "explore": "/explore?q=sum+by+(site)+(rate(node_network_receive_bytes_total[30s]))",
-    "access": "/access",
-    "tokens": "/access/tokens",
-    "audit": "/audit",
-    "settings-hosts": "/settings/hosts",
-    "settings-receivers": "/settings/receivers",
-    "settings-browser": "/settings/browser",
-}
-
+SCHEME = "getComputedStyle(document.documentElement).colorScheme"
+VIEWER_PASSWORD = "another long password for measuring"
+README = (
+    "Made by one command, `make screenshots`, from a real server that a simulated fleet feeds",
+    "(`vezha demo`): desktop (1440 × 900) in English by day and in Ukrainian by night, phone",
+    "(390 × 844) the other way round. The command makes all the others, too.",
+)
 ASK = """async ([method, path, body]) => {
   const answer = await fetch("/api/v1" + path, {method,
     headers: {"content-type": "application/json"},
@@ -90,75 +75,6 @@ PIXELS = """async (text) => {
     out += String.fromCharCode(...data.subarray(at, at + 30000));
   return [bitmap.width, bitmap.height, btoa(out)];
 }"""
-
-Ask = Callable[..., Any]
-SCHEDULE = {
-    "title": "First line", "time_zone": "Europe/Kyiv",
-    "layers": [{"name": "days", "people": ["olena", "taras", "admin"], "rotation": "daily",
-                "start": "2026-11-23T09:00"}],
-}  # fmt: skip
-POLICY = {
-    "steps": [{"targets": ["schedule:primary"], "wait_s": 300},
-              {"targets": ["person:admin"], "wait_s": 600}],
-    "repeat": 1,
-}  # fmt: skip
-
-
-def prepare(ask: Ask) -> dict[str, str]:
-    """Make what a fleet in use has, and find the names of things. Asking twice does no harm."""
-    hour = 3600.0
-    if not (ask("GET", "/silences") or {}).get("silences"):
-        ask(
-            "POST",
-            "/silences",
-            {
-                "matchers": 'instance=~"store-.*"',
-                "comment": "New shelves in the rack",
-                "minutes": 180,
-            },
-        )
-        ask(
-            "POST",
-            "/silences",
-            {
-                "matchers": 'site="odesa"',
-                "comment": "The provider works on the line",
-                "starts_at": time.time() + 9 * hour,
-                "ends_at": time.time() + 11 * hour,
-            },
-        )
-    if len((ask("GET", "/users") or {}).get("users", ())) < 2:
-        ask("POST", "/users", {"name": "olena", "role": "operator"})
-        ask("POST", "/users", {"name": "taras", "role": "viewer"})
-        ask("POST", "/tokens", {"name": "grafana", "role": "viewer"})
-        ask("POST", "/enrolments", {"labels": {"site": "lviv", "role": "db"}})
-    names: dict[str, str] = {}
-    incidents = (ask("GET", "/incidents?state=all&limit=50") or {}).get("incidents", [])
-    if incidents:
-        open_ones = [i for i in incidents if i["state"] != "resolved"]
-        shown = (open_ones or incidents)[0]
-        names["incident"] = str(shown["id"])
-        names["host"] = shown["hosts"][0] if shown["hosts"] else ""
-    changes = (ask("GET", "/changes?limit=20") or {}).get("changes", [])
-    if changes:
-        rolled = [c for c in changes if c["kind"] != "external"]
-        names["change"] = str((rolled or changes)[0]["id"])
-    ask("PUT", "/oncall/schedules/primary", SCHEDULE)
-    ask("PUT", "/oncall/policies/default", POLICY)
-    runs = (ask("GET", "/checklist-runs") or {}).get("runs", [])
-    run = runs[0] if runs else ask("POST", "/checklist-runs", {"checklist": "disk-full"})
-    if run:
-        names["run"] = str(run["id"])
-    rounds = (ask("GET", "/rounds?scenario=hand-over") or {}).get("rounds", [])
-    walked = rounds[0] if rounds else ask("POST", "/scenarios/hand-over/rounds", {"kind": "run"})
-    if walked and walked["state"] == "open":
-        for view in (0, 1):
-            ask("POST", f"/rounds/{walked['id']}/views/{view}", {"state": "expected"})
-    if walked:
-        names["round"] = str(walked["id"])
-    if not names.get("host"):
-        names["host"] = ask("GET", "/hosts")["hosts"][0]["name"]
-    return names
 
 
 def address(pattern: str, names: dict[str, str]) -> str | None:
@@ -185,8 +101,10 @@ def take(page: Page, painter: Page, target: Path, full: bool = False) -> int:
     return len(data)
 
 
-def wait_forecast(browser: Browser, base: str) -> None:
-    """Until something was forecast from the past that was made up, or patience has ended."""
+def wait_story(browser: Browser, base: str) -> None:
+    """Until the story has gone on for a while, and something was forecast from the past that was
+    made up, or patience has ended."""
+    time.sleep(STORY_S)
     ends = time.monotonic() + FORECAST_S
     with signed_in(browser, base, "admin", PASSWORD) as context:
         while time.monotonic() < ends:
@@ -208,76 +126,157 @@ def signed_in(browser: Browser, base: str, name: str, password: str) -> Iterator
     context.close()
 
 
+@contextmanager
+def empty_server() -> Iterator[tuple[str, str]]:
+    """A server without any host: its address and the first password."""
+    with tempfile.TemporaryDirectory(prefix="vezha-empty-") as folder:
+        settings = ["web.listen=127.0.0.1:0", "channel.listen=127.0.0.1:0"]
+        server = OwnServer(Path(folder) / "state", settings, loud=False)
+        server.start()
+        try:
+            yield server.url, server.password
+        finally:
+            server.stop()
+
+
+class Camera:
+    """Visits pages in every size, theme and language that is asked for. `bad` counts pages with
+    errors in the console or wider than the screen; `bytes` those of the kept pictures."""
+
+    def __init__(self, browser: Browser, given: argparse.Namespace) -> None:
+        self._browser = browser
+        self._given = given
+        self._painter = browser.new_context().new_page()
+        self.bad = self.bytes = 0
+        for folder in (given.out, given.rest):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+
+    def visit(self, base: str, state: Any, views: dict[str, str], names: dict[str, str]) -> None:
+        """Take all pictures of *views* as whoever has the cookies *state*."""
+        given = self._given
+        for size in given.sizes.split(","):
+            for language in given.languages.split(","):
+                self._walk(base, state, views, names, size, language)
+
+    def _walk(
+        self, base: str, state: Any, views: dict[str, str], names: dict[str, str], size: str,
+        language: str,
+    ) -> None:  # fmt: skip
+        themes = self._given.themes.split(",")
+        width, height = SIZES[size]
+        context = self._browser.new_context(
+            storage_state=state,
+            viewport={"width": width, "height": height},
+            service_workers="block",
+        )
+        context.add_cookies(
+            [
+                {"name": "vezha_lang", "value": language, "url": base},
+                {"name": "vezha_theme", "value": themes[0], "url": base},
+            ]
+        )
+        page = context.new_page()
+        told: list[str] = []
+        listen(page, told)
+        for name, pattern in views.items():
+            where = address(pattern, names)
+            if where is None:
+                print(f"{name}: there is none yet", flush=True)
+                continue
+            # a wallboard goes on in its tab until it is ended: the next page is not its view
+            page.evaluate("() => { try { sessionStorage.clear() } catch {} }")
+            page.goto(base + where)
+            page.wait_for_timeout(self._given.settle)
+            for theme in themes:
+                # As a person changes it: the canvases are painted anew, too.
+                if page.evaluate(SCHEME) != theme:
+                    page.evaluate("() => document.activeElement?.blur()")
+                    page.keyboard.press("Shift+D")
+                    page.wait_for_timeout(THEME_MS)
+                self._take(page, name, size, theme, language)
+            wide = page.evaluate("document.documentElement.scrollWidth") - width
+            if wide > 0:
+                told.append(f"the page is {wide} px wider than the screen")
+            for text in told:
+                print(f"{name}, {size}, {language}: {text}", flush=True)
+            self.bad += bool(told)
+            told.clear()
+        context.close()
+
+    def _take(self, page: Page, name: str, size: str, theme: str, language: str) -> None:
+        kept = (size, theme, language) in SETS
+        folder = Path(self._given.out if kept else self._given.rest)
+        target = folder / f"{name}-{size}-{theme}-{language}.png"
+        taken = take(page, self._painter, target, self._given.full)
+        self.bytes += taken if kept else 0
+
+
 def photograph(
-    browser: Browser, base: str, given: argparse.Namespace, views: dict[str, str]
-) -> int:
-    """Visit and save all *views*; the number of pages that showed an error in the console."""
-    out = Path(given.out)
-    out.mkdir(parents=True, exist_ok=True)
-    bad = total = 0
-    painter = browser.new_context().new_page()
+    camera: Camera, browser: Browser, base: str, given: argparse.Namespace, views: dict[str, str]
+) -> None:
+    """Visit the pages of the server with a fleet."""
     with signed_in(browser, base, given.name, given.password) as keeper:
         page = keeper.pages[0]
         names = prepare(lambda *asked: page.evaluate(ASK, [*asked, None][:3]))
+        made = page.evaluate(ASK, ["PATCH", f"/users/{VIEWER_NAME}", {"reset_password": True}]) or {}
         state = keeper.storage_state()
-    for size in given.sizes.split(","):
-        for language in given.languages.split(","):
-            context = browser.new_context(
-                storage_state=state,
-                viewport={"width": SIZES[size][0], "height": SIZES[size][1]},
-                service_workers="block",
-            )
-            first = given.themes.split(",")[0]
-            context.add_cookies(
-                [
-                    {"name": "vezha_lang", "value": language, "url": base},
-                    {"name": "vezha_theme", "value": first, "url": base},
-                ]
-            )
-            page = context.new_page()
-            told: list[str] = []
-            listen(page, told)
-            for name, pattern in views.items():
-                where = address(pattern, names)
-                if where is None:
-                    print(f"{name}: there is none yet", flush=True)
-                    continue
-                # a wallboard goes on in its tab until it is ended: the next page is not its view
-                page.evaluate("() => { try { sessionStorage.clear() } catch {} }")
-                page.goto(base + where)
-                page.wait_for_timeout(given.settle)
-                for theme in given.themes.split(","):
-                    # As a person changes it: the canvases are painted anew, too.
-                    if (
-                        page.evaluate("getComputedStyle(document.documentElement).colorScheme")
-                        != theme
-                    ):
-                        page.keyboard.press("Shift+D")
-                        page.wait_for_timeout(THEME_MS)
-                    parts = [name, theme] + (["phone"] if size == "phone" else [])
-                    parts += [language] if language != "en" else []
-                    total += take(page, painter, out / ("-".join(parts) + ".png"), given.full)
-                wide = page.evaluate("document.documentElement.scrollWidth") - SIZES[size][0]
-                if wide > 0:
-                    told.append(f"the page is {wide} px wider than the screen")
-                for text in told:
-                    print(f"{name}, {size}: {text}", flush=True)
-                bad += bool(told)
-                told.clear()
-            context.close()
-    print(f"{total / 1e6:.2f} MB in {out}")
-    return bad
+    camera.visit(base, state, views, names)
+    chosen = wanted(STRANGER, given)
+    if chosen:
+        camera.visit(base, None, chosen, names)
+    chosen = wanted(VIEWER, given)
+    if chosen and made.get("password"):
+        with signed_in(browser, base, VIEWER_NAME, made["password"]) as keeper:
+            keeper.pages[0].evaluate(NEW_PASSWORD, [made["password"], VIEWER_PASSWORD])
+            state = keeper.storage_state()
+        camera.visit(base, state, chosen, names)
+
+
+def photograph_empty(camera: Camera, browser: Browser, given: argparse.Namespace) -> None:
+    """Visit the pages of a server without hosts, as on its first day."""
+    chosen = wanted(FIRST, given)
+    if not chosen:
+        return
+    with empty_server() as (base, first):
+        with signed_in(browser, base, "admin", first) as keeper:
+            state = keeper.storage_state()
+            if wanted({"first-password": ""}, given):
+                camera.visit(base, state, {"first-password": "/fleet"}, {})
+            keeper.pages[0].evaluate(NEW_PASSWORD, [first, PASSWORD])
+            state = keeper.storage_state()
+        camera.visit(base, state, chosen, {})
+
+
+def wanted(views: dict[str, str], given: argparse.Namespace) -> dict[str, str]:
+    """Those of *views* that are asked for."""
+    names = set(filter(None, given.only.split(",")))
+    return {name: where for name, where in views.items() if not names or name in names}
+
+
+def list_pictures(out: Path) -> None:
+    """Write the page that shows what lies in *out*, for readers of the documentation."""
+    names = [*VIEWS, *STRANGER, *VIEWER, "first-password", *FIRST]
+    rows = ["# Pictures of the pages", "", *README, ""]
+    for name in names:
+        found = [out / f"{name}-{size}-{theme}-{language}.png" for size, theme, language in SETS]
+        there = [path.name for path in found if path.is_file()]
+        if there:
+            where = {**VIEWS, **STRANGER, **VIEWER, **FIRST}.get(name, "/fleet")
+            rows += [f"## {name}", "", f"`{where}`", ""]
+            rows += [" ".join(f'<img src="{n}" alt="{n[:-4]}" width="360">' for n in there), ""]
+    (out / "README.md").write_text("\n".join(rows).rstrip() + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Take the pictures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", default="docs/screenshots")
+    parser.add_argument("--rest", default="build/screenshots", help="for those that are not kept")
     parser.add_argument("--only", default="", help="names of views, separated by commas")
     parser.add_argument("--view", action="append", default=[], help="another one: NAME=ADDRESS")
     parser.add_argument("--sizes", default="desktop,phone")
     parser.add_argument("--themes", default="light,dark")
-    parser.add_argument("--languages", default="en")
+    parser.add_argument("--languages", default="en,uk")
     parser.add_argument("--settle", type=int, default=SETTLE_MS, help="ms before each picture")
     parser.add_argument("--full", action="store_true", help="the whole length of the page")
     parser.add_argument("--hosts", type=int, default=200)
@@ -286,25 +285,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--password", default="")
     parser.add_argument("--chromium", default="/usr/bin/chromium")
     given = parser.parse_args(arguments)
-    wanted = set(filter(None, given.only.split(",")))
-    views = {name: where for name, where in VIEWS.items() if not wanted or name in wanted}
-    views |= dict(view.split("=", 1) for view in given.view)
+    views = wanted(VIEWS, given) | dict(view.split("=", 1) for view in given.view)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=given.chromium, headless=True, args=ARGUMENTS
         )
+        camera = Camera(browser, given)
         if given.base:
-            bad = photograph(browser, given.base, given, views)
+            photograph(camera, browser, given.base, given, views)
         else:
             with demo(given.hosts) as (base, first):
                 with signed_in(browser, base, "admin", first) as context:
                     context.pages[0].evaluate(NEW_PASSWORD, [first, PASSWORD])
                 given.password = PASSWORD
-                time.sleep(STORY_S)
-                wait_forecast(browser, base)
-                bad = photograph(browser, base, given, views)
+                wait_story(browser, base)
+                photograph(camera, browser, base, given, views)
+        photograph_empty(camera, browser, given)
         browser.close()
-    return 1 if bad else 0
+    list_pictures(Path(given.out))
+    print(f"{camera.bytes / 1e6:.2f} MB in {given.out}, the others in {given.rest}")
+    return 1 if camera.bad else 0
 
 
 if __name__ == "__main__":
