@@ -218,16 +218,18 @@ def photograph(
     with signed_in(browser, base, given.name, given.password) as keeper:
         page = keeper.pages[0]
         names = prepare(lambda *asked: page.evaluate(ASK, [*asked, None][:3]))
-        made = page.evaluate(ASK, ["PATCH", f"/users/{VIEWER_NAME}", {"reset_password": True}]) or {}
+        made = (
+            page.evaluate(ASK, ["PATCH", f"/users/{VIEWER_NAME}", {"reset_password": True}]) or {}
+        )
         state = keeper.storage_state()
     camera.visit(base, state, views, names)
     chosen = wanted(STRANGER, given)
     if chosen:
         camera.visit(base, None, chosen, names)
     chosen = wanted(VIEWER, given)
-    if chosen and made.get("password"):
-        with signed_in(browser, base, VIEWER_NAME, made["password"]) as keeper:
-            keeper.pages[0].evaluate(NEW_PASSWORD, [made["password"], VIEWER_PASSWORD])
+    if chosen and made.get("one_time_password"):
+        with signed_in(browser, base, VIEWER_NAME, made["one_time_password"]) as keeper:
+            keeper.pages[0].evaluate(NEW_PASSWORD, [made["one_time_password"], VIEWER_PASSWORD])
             state = keeper.storage_state()
         camera.visit(base, state, chosen, names)
 
