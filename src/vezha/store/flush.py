@@ -240,7 +240,7 @@ def rows_to_tiles(
     cells, policies = cells[order], policies[order]
     change = (np.diff(cells, prepend=-1) != 0) | (np.diff(policies, prepend=-1) != 0)
     starts = np.flatnonzero(change).tolist()
-    tables: dict[bytes, tuple[TimeTable, I64, int, int]] = {}
+    tables: dict[bytes, tuple[TimeTable, I64, int, int, int]] = {}
     lengths = np.array([len(t) for t in times], np.int64)
     for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
         rows = order[start:end]
@@ -250,9 +250,9 @@ def rows_to_tiles(
             used = np.unique(mine)
             picked = [times[g] for g in used.tolist()]
             low, high = min(int(t[0]) for t in picked), max(int(t[-1]) for t in picked)
-            tables[key] = (TimeTable.of(picked), np.searchsorted(used, mine), low, high)
-        table, local, low, high = tables[key]
-        longest = max(len(t) for t in table.times)
+            longest = max(map(len, picked))
+            tables[key] = (TimeTable.of(picked), np.searchsorted(used, mine), low, high, longest)
+        table, local, low, high, longest = tables[key]
         yield NewTile(
             cell=int(cells[start]),
             hour=hour,

@@ -13,8 +13,11 @@ import hashlib
 import itertools
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -31,9 +34,10 @@ from vezha.store.limits import (
     SLAB_BYTES_FIRST,
 )
 from vezha.store.listing import Listing
-from vezha.store.slab import LOOSE, Block, Slab, block_bytes
+from vezha.store.slab import LOOSE, Block, LooseBlock, Slab, block_bytes
 from vezha.wire.ranges import Ranges
 
+AnyBlock = TypeVar("AnyBlock", Block, LooseBlock)
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - a folder of ours in it, 0700
 _SHARED_FREE_MIN = 16 * SLAB_BYTES
 
@@ -49,6 +53,10 @@ class Layout:
     block: Block | None = None
     rows_before: int = BLOCK_ROWS_FIRST
     rows_now: int = 0
+    width: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.width = len(self.refs)
 
 
 @dataclass(slots=True)
@@ -95,7 +103,7 @@ class Head:
         self._second_half = False
         self._spare_lock = threading.Lock()
         self._ended = False
-        self._loose: Block | None = None
+        self._loose: LooseBlock | None = None
 
     def write_frame(self, layout: Layout, ts_ms: int, values: Values) -> None:
         """Take a frame, or a roster's row in. `values` float64[len(layout.refs)]."""
@@ -115,13 +123,14 @@ class Head:
             # half of what the last generation needed: while it is being written as tiles, the
             # next one shall not take as much memory again
             rows = layout.rows_before // 2 + 2
-        width = len(layout.refs)
+        width = layout.width
         if layout.id < LOOSE:
             rows = min(rows, ROSTER_BLOCK_BYTES_MAX // (8 * (1 + width)))
             rows = min(max(rows, ROSTER_ROWS_MIN), BLOCK_ROWS_MAX)
         else:
             rows = min(max(rows, BLOCK_ROWS_MIN), BLOCK_ROWS_MAX)
-        block = self._block(layout.id, rows, width, layout.refs)
+        size = block_bytes(rows, width, layout.id)
+        block = self._in_slab(size, lambda s: s.add_block(layout.id, rows, width, layout.refs))
         layout.block, layout.generation = block, self.generation
         layout.rows_now = rows_now + rows
         return block
@@ -134,34 +143,33 @@ class Head:
             if block is None or block.count == block.capacity:
                 rows = LOOSE_ROWS_FIRST if block is None else 4 * block.capacity
                 rows = min(max(rows, len(refs) - done), LOOSE_ROWS_MAX)
-                block = self._loose = self._block(LOOSE, rows, 2)
+                block = self._loose = self._in_slab(
+                    block_bytes(rows, 2), partial(Slab.add_loose, capacity=rows)
+                )
             part = slice(done, done + min(len(refs) - done, block.capacity - block.count))
-            block.extend_loose(refs[part], ts[part], values[part])
+            block.extend(refs[part], ts[part], values[part])
             done = part.stop
 
-    def _block(self, layout: int, rows: int, width: int, refs: Refs | None = None) -> Block:
-        size = block_bytes(rows, width, layout)
-        if self.slabs:
-            block = self.slabs[-1].add_block(layout, rows, width, refs)
-            if block is not None:
-                self.bytes_used += size
-                return block
-        with self._spare_lock:
-            spare = self._spares.pop(0) if self._spares else None
-        if spare is not None:
-            self.slabs.append(spare)
-            spare.begin(len(self.slabs))
-            block = spare.add_block(layout, rows, width, refs)
-            if block is not None:
-                self.bytes_used += size
-                return block
-        slab = self._new_slab(max(size, SLAB_BYTES if self.slabs else SLAB_BYTES_FIRST))
-        self.slabs.append(slab)
-        slab.begin(len(self.slabs))
-        block = slab.add_block(layout, rows, width, refs)
+    def _in_slab(self, size: int, add: Callable[[Slab], AnyBlock | None]) -> AnyBlock:
+        """What *add* made in the slab in use or, of *size* bytes, in the next."""
+        block = add(self.slabs[-1]) if self.slabs else None
+        if block is None:
+            with self._spare_lock:
+                spare = self._spares.pop(0) if self._spares else None
+            if spare is not None:
+                self._begin(spare)
+                block = add(spare)
+        if block is None:
+            slab = self._new_slab(max(size, SLAB_BYTES if self.slabs else SLAB_BYTES_FIRST))
+            self._begin(slab)
+            block = add(slab)
         assert block is not None
         self.bytes_used += size
         return block
+
+    def _begin(self, slab: Slab) -> None:
+        self.slabs.append(slab)
+        slab.begin(len(self.slabs))
 
     def _new_slab(self, size: int) -> Slab:
         name = f"{self.generation:012d}-{next(_slab_numbers):09d}.slab"

@@ -56,24 +56,27 @@ def block_bytes(capacity: int, width: int, layout: int = LOOSE) -> int:
 
 @dataclass(slots=True)
 class Block:
-    """A block as its writer sees it. `values` is [capacity, width]; loose: ref and value."""
+    """Rows of a layout as their writer sees them. It names places in its slab, as words, rather
+    than holding arrays: a frame finds its block cold, and each object on the way costs a miss."""
 
-    ts: Times
-    values: Values
-    refs: Refs | None
-    words: memoryview
+    words: memoryview[int]
+    doubles: memoryview[float]
     base: int
+    ts_at: int
+    values_at: int
+    width: int
     capacity: int
     count: int = 0
     highest: int = _NO_HIGH
     lowest: int = _NO_LOW
 
     def append(self, ts_ms: int, values: Values) -> None:
-        """Add a row; there must be room."""
-        row = self.count
-        self.ts[row] = ts_ms
-        self.values[row] = values
+        """Add a row, float64[width], aligned; there must be room."""
+        row, width = self.count, self.width
         words, base = self.words, self.base
+        words[self.ts_at + row] = ts_ms
+        at = self.values_at + row * width
+        self.doubles[at : at + width] = values  # type: ignore[call-overload]  # it is a buffer
         if ts_ms > self.highest:
             words[base + HIGHEST] = self.highest = ts_ms
             if row == 0:
@@ -84,13 +87,27 @@ class Block:
                 words[base + LOWEST] = self.lowest = ts_ms
         self.count = words[base + COUNT] = row + 1
 
-    def extend_loose(self, refs: Refs, ts: Times, values: Values) -> None:
-        """Add loose samples; there must be room."""
-        assert self.refs is not None
+
+@dataclass(slots=True)
+class LooseBlock:
+    """Loose samples as their writer sees them, three columns [capacity]."""
+
+    refs: Refs
+    ts: Times
+    values: Values
+    words: memoryview[int]
+    base: int
+    capacity: int
+    count: int = 0
+    highest: int = _NO_HIGH
+    lowest: int = _NO_LOW
+
+    def extend(self, refs: Refs, ts: Times, values: Values) -> None:
+        """Add samples; there must be room."""
         row, end = self.count, self.count + len(refs)
         self.ts[row:end] = ts
         self.refs[row:end] = refs
-        self.values[row:end, 0] = values
+        self.values[row:end] = values
         words, base = self.words, self.base
         self.lowest = words[base + LOWEST] = min(self.lowest, int(ts.min()))
         self.highest = words[base + HIGHEST] = max(self.highest, int(ts.max()))
@@ -105,6 +122,8 @@ class Slab:
         self.path = path
         self.memory = memory
         self._words = np.frombuffer(memory, np.int64, len(memory) // 8)
+        self._cells = memoryview(memory).cast("q")
+        self._doubles = memoryview(memory).cast("d")
         self.generation = int(self._words[1])
 
     @staticmethod
@@ -118,7 +137,8 @@ class Slab:
             if hasattr(os, "posix_fallocate"):
                 # real pages now, or an error here; never a bus error in the middle of a write
                 os.posix_fallocate(fd, 0, size)
-            memory = mmap.mmap(fd, size)
+            # mapped as a whole, so that a frame need not wait for its page to be found
+            memory = mmap.mmap(fd, size, mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0))
         except OSError:
             with contextlib.suppress(OSError):
                 Path(path).unlink()
@@ -154,8 +174,27 @@ class Slab:
     def add_block(
         self, layout: int, capacity: int, width: int, refs: Refs | None = None
     ) -> Block | None:
-        """Reserve a block; None if it does not fit. *refs* are the series of a roster's."""
-        words = memoryview(self.memory).cast("q")
+        """Reserve a block of rows; None if it does not fit. *refs* are the series of a roster's."""
+        reserved = self._reserve(layout, capacity, width, refs)
+        if reserved is None:
+            return None
+        base, at = reserved
+        return Block(self._cells, self._doubles, base, at, at + capacity, width, capacity)
+
+    def add_loose(self, capacity: int) -> LooseBlock | None:
+        """Reserve a block of loose samples; None if it does not fit."""
+        reserved = self._reserve(LOOSE, capacity, 2)
+        if reserved is None:
+            return None
+        base, at = reserved
+        ts, refs, values = self._words[at : at + 3 * capacity].reshape(3, capacity)
+        return LooseBlock(refs, ts, values.view(np.float64), self._cells, base, capacity)
+
+    def _reserve(
+        self, layout: int, capacity: int, width: int, refs: Refs | None = None
+    ) -> tuple[int, int] | None:
+        """Where a new block's entry begins, and its data: places of words."""
+        words = self._cells
         used, at = words[2], words[3]
         if used == SLAB_BLOCKS_MAX or at + block_bytes(capacity, width, layout) > len(self.memory):
             return None
@@ -167,22 +206,15 @@ class Slab:
             words[base + word] = value
         if layout < LOOSE:
             assert refs is not None
-            named = np.frombuffer(self.memory, np.int64, width, at + block_bytes(capacity, width))
-            named[:] = refs
+            named = (at + block_bytes(capacity, width)) // 8
+            self._words[named : named + width] = refs
         words[3] = at + block_bytes(capacity, width, layout)
         words[2] = used + 1
-        ts = np.frombuffer(self.memory, np.int64, capacity, at)
-        at += 8 * capacity
-        if layout == LOOSE:
-            refs = np.frombuffer(self.memory, np.int64, capacity, at)
-            values = np.frombuffer(self.memory, np.float64, capacity, at + 8 * capacity)
-            return Block(ts, values.reshape(-1, 1), refs, words, base, capacity)
-        values = np.frombuffer(self.memory, np.float64, capacity * width, at)
-        return Block(ts, values.reshape(capacity, width), None, words, base, capacity)
+        return base, at // 8
 
     def begin(self, place: int) -> None:
         """The generation uses this slab from now on, as its *place*th (from 1)."""
-        memoryview(self.memory).cast("q")[4] = place
+        self._cells[4] = place
 
     @property
     def place(self) -> int:

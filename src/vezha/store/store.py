@@ -355,7 +355,8 @@ class Store:
         the sender must not repeat them. Raises StoreUnwritable where neither the memory file
         system nor the disk has room for the head; the frame was not taken then.
         """
-        assert len(values) == len(layout.refs)
+        width = layout.width
+        assert len(values) == width
         counts = self.counts
         if not self._progress[origin].add(seq):
             counts["duplicate_frames"] += 1
@@ -363,7 +364,7 @@ class Store:
         if ts_ms > self._newest_ms:
             self._now()  # it may only be long since the last seal
         if not self._oldest_ms <= ts_ms <= self._newest_ms:
-            counts["future_samples" if ts_ms > self._newest_ms else "old_samples"] += len(values)
+            counts["future_samples" if ts_ms > self._newest_ms else "old_samples"] += width
             raw = b""
         else:
             try:
@@ -372,7 +373,7 @@ class Store:
                 self._forget(origin, seq)
                 raise StoreUnwritable(error.errno, f"no memory for the head: {error}") from error
             counts["frames"] += 1
-            counts["samples"] += len(values)
+            counts["samples"] += width
         self._entries += (
             wal_format.FRAME_HEAD.pack(
                 wal_format.FRAME, wal_format.FRAME_BODY.size + len(raw),
@@ -412,7 +413,6 @@ class Store:
         assert int(refs.max()) < self._index.count
         refs = np.ascontiguousarray(refs, np.int64)
         ts_ms = np.ascontiguousarray(ts_ms, np.int64)
-        values = np.ascontiguousarray(values, np.float64)
         self._take(refs, ts_ms, values, logged=False)
         self.counts["samples"] += count
 
@@ -435,6 +435,7 @@ class Store:
     def _take(self, refs: Refs, ts_ms: Times, values: Values, *, logged: bool) -> None:
         """Put samples into the head, as rows where they are a roster's, and into the WAL unless
         they came from there."""
+        values = np.require(values, np.float64, ("C", "A"))  # a block takes them as a buffer
         head = self._head
         loose: list[tuple[int, int]] = []
         for (first, last), roster in self._rosters.runs(refs, ts_ms, head.generation):

@@ -41,6 +41,7 @@ from vezha.store.limits import (
 I64 = npt.NDArray[np.int64]
 U64 = npt.NDArray[np.uint64]
 U8 = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
 
 MAGIC = b"VT1\0"
 _HEAD = struct.Struct("<4sIIIIII")
@@ -50,6 +51,9 @@ _KIND_BITS = 0x40
 _SCALES = (0, 1, 2, 3, 4, 6)
 _POWERS = np.array([10.0**s for s in range(16)])
 _EXACT_MAX = float(1 << 53)
+_EXPONENT = 0x7FF << 52
+_MINUS_ZERO = np.iinfo(np.int64).min
+_NONE = np.empty(0, np.int64)
 _PROBE = 8
 _TIME_TABLES = 2_048
 _FITS_KEPT = 4
@@ -85,8 +89,10 @@ def _joined(body: memoryview, at: int, count: int) -> tuple[I64, int]:
 
 
 def _deltas(numbers: I64) -> I64:
-    with np.errstate(over="ignore"):
-        return np.diff(numbers, prepend=np.int64(0))
+    """The first, and the differences of neighbours; around like machine integers."""
+    deltas = numbers.copy()
+    deltas[1:] -= numbers[:-1]
+    return deltas
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +200,7 @@ def encode(refs: Refs, groups: npt.NDArray[np.int64], times: TimeTable, values: 
     kinds[const] = _KIND_CONST
     firsts = bits[:, 0].copy()
     planes: list[bytes] = []
-    places = np.empty(0, np.int64)
-    exceptions = np.empty(0, np.int64)
+    places, exceptions = _NONE, _NONE
     live = np.flatnonzero(~const)
     if len(live):
         plain = values[live]
@@ -226,10 +231,11 @@ def encode(refs: Refs, groups: npt.NDArray[np.int64], times: TimeTable, values: 
 
 def _set_aside(plain: Values, live: I64, columns: int) -> tuple[I64, I64]:
     """Replace odd values in *plain* (in place); their places in the tile and their bits."""
-    odd = ~np.isfinite(plain) | ((plain == 0) & np.signbit(plain))
+    bits = plain.view(np.int64)
+    odd = ((bits & _EXPONENT) == _EXPONENT) | (bits == _MINUS_ZERO)
     touched = np.flatnonzero(odd.any(axis=1))
     if not len(touched):
-        return np.empty(0, np.int64), np.empty(0, np.int64)
+        return _NONE, _NONE
     part = odd[touched]
     row, column = np.nonzero(part)
     places = live[touched[row]] * columns + column
@@ -253,29 +259,34 @@ def _numbers(plain: Values) -> tuple[U8, I64]:
     probe = plain[:, ::stride]
     left = np.arange(len(plain))
     for scale in _SCALES:
-        power = _POWERS[scale]
-        with np.errstate(over="ignore"):
-            whole = np.rint(probe[left] * power)
-        likely = ((whole / power == probe[left]) & (np.abs(whole) < _EXACT_MAX)).all(axis=1)
+        likely = _scaled_up(probe[left], scale)[1]
+        if not likely.any():
+            continue
         candidates = left[likely]
-        if len(candidates):
-            rows = plain[candidates]
-            with np.errstate(over="ignore"):
-                whole = np.rint(rows * power) if scale else np.rint(rows)
-            fits = ((whole / power == rows) & (np.abs(whole) < _EXACT_MAX)).all(axis=1)
-            good = candidates[fits]
-            numbers[good] = whole[fits].astype(np.int64)
+        whole, fits = _scaled_up(plain[candidates], scale)
+        good = candidates[fits]
+        if len(good):
+            numbers[good] = whole[fits]  # whole numbers, so that storing them makes them integers
             kinds[good] = scale
-            left = np.setdiff1d(left, good, assume_unique=True)
+            left = left[kinds[left] == _KIND_BITS]
             if not len(left):
                 break
     return kinds, numbers
 
 
+def _scaled_up(values: Values, scale: int) -> tuple[Values, Mask]:
+    """Values times 10**scale, as whole numbers; and which rows these stand for exactly."""
+    with np.errstate(over="ignore"):
+        whole = np.rint(values * _POWERS[scale] if scale else values)
+    back = whole / _POWERS[scale] if scale else whole
+    exact = (back == values).all(axis=1)
+    exact &= (whole.max(axis=1) < _EXACT_MAX) & (whole.min(axis=1) > -_EXACT_MAX)
+    return whole, exact
+
+
 def _zigzags(numbers: I64) -> tuple[U64, U8, U8]:
     """Zigzag differences uint64[R, T-1], the bits shifted out and the bytes needed, by row."""
-    with np.errstate(over="ignore"):
-        deltas = numbers[:, 1:] - numbers[:, :-1]
+    deltas = numbers[:, 1:] - numbers[:, :-1]
     merged = np.bitwise_or.reduce(deltas, axis=1)
     lowest = merged & -merged  # a power of two, or 0, or the sign bit alone
     shifts = np.zeros(len(numbers), np.uint8)
