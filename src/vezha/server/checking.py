@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -24,7 +24,7 @@ from vezha.legacy.doors import Doors
 from vezha.legacy.errors import BadBody, NotNow
 from vezha.model.columns import STALE_NAN
 from vezha.model.labels import Labels
-from vezha.server.limits import SCRAPE_FILE_BYTES_MAX, SCRAPE_FILE_LOOK_S
+from vezha.server.followed import follow
 from vezha.world import World
 
 log = structlog.get_logger("vezha.checks")
@@ -94,35 +94,19 @@ async def keep_checking(
         return await asyncio.to_thread(know_heartbeat, ledger, name, now_ms)
 
     sink = FeedSink(doors)
-    told = ""
     running: Checks | None = None
-    task: asyncio.Task[None] | None = None
-    try:
-        while True:
-            text = _read(file)
-            if text != told:
-                told = text
-                try:
-                    found = _parsed(text, file, world)
-                except CheckConfigError as error:
-                    log.error("checks_refused", why=str(error))
-                else:
-                    await _end(task)
-                    book.take(found)
-                    log.info("checking", checks=len(found))
-                    before = running
-                    here = [c.with_beats(last_beat) for c in found if not c.seen_from]
-                    running = Checks(here, sink, world, tell_change)
-                    task = asyncio.create_task(running.run(before))
-            await asyncio.sleep(SCRAPE_FILE_LOOK_S)
-            if task is not None and task.done():
-                # an empty file has nothing to run; anything else is our fault
-                if (broken := task.exception()) is not None:
-                    log.error("checking_broke", error=repr(broken))
-                    told = ""
-                task = None
-    finally:
-        await _end(task)
+
+    def start(text: str) -> Coroutine[Any, Any, None]:
+        nonlocal running
+        found = _parsed(text, file, world)
+        book.take(found)
+        log.info("checking", checks=len(found))
+        before = running
+        here = [c.with_beats(last_beat) for c in found if not c.seen_from]
+        running = Checks(here, sink, world, tell_change)
+        return running.run(before)
+
+    await follow(file, start, CheckConfigError, log)
 
 
 def _parsed(text: str, file: Path, world: World) -> list[Check]:
@@ -130,21 +114,3 @@ def _parsed(text: str, file: Path, world: World) -> list[Check]:
         return read_secret_file(world, file.parent, path)
 
     return parse_file(text, read, str(file)) if text else []
-
-
-async def _end(task: asyncio.Task[None] | None) -> None:
-    if task is not None:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
-def _read(file: Path) -> str:
-    try:
-        with file.open("rb") as opened:
-            return opened.read(SCRAPE_FILE_BYTES_MAX).decode("utf-8", "replace")
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        log.error("checks_unreadable", why=error.strerror)
-        return ""

@@ -51,9 +51,9 @@ OWN_SERIES_INTERVAL_S = 5.0
 GC_THRESHOLDS = (50_000, 20, 100)
 """Looking at ten thousand connections' objects again and again is what made others' p99 a second."""
 OPEN_FILES_WANTED = 65_536
-SCRAPE_FILE_BYTES_MAX = 4 << 20
-SCRAPE_FILE_LOOK_S = 5.0
-"""How often `scrape.yml` is looked at for changes."""
+FOLLOWED_FILE_BYTES_MAX = 4 << 20
+FOLLOWED_FILE_LOOK_S = 5.0
+"""How often `scrape.yml` and `checks.yml` are looked at for changes."""
 RULES_STUCK_MS = 120_000
 """When the newest evaluation of any rule is older, the heartbeat is withheld."""
 OUTBOX_STUCK_MS = 300_000
