@@ -145,7 +145,7 @@ def simulate(hosts: int, seed: int, minutes: int, folder: Path) -> Storm:
     alerting = Alerting(Engine(source), ledger, write, world, paths, settings)
     desk = Desk(ledger, world, str(folder / "dependencies.toml"))
     notifier = Notifier(ledger, world, str(folder / "none.toml"), {})
-    notifier._file.plan = parse_settings({"receivers": RECEIVERS}, "storm", {})
+    notifier.in_force.pretend(parse_settings({"receivers": RECEIVERS}, "storm", {}))
     end_s = back_s + 240
     for second in seconds_of(fail_s, back_s, end_s):
         clock.now_s = START_S + second

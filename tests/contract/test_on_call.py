@@ -25,7 +25,6 @@ from vezha.incidents.views import get_timeline, list_incidents
 from vezha.ledger import Ledger
 from vezha.ledger.tables import message
 from vezha.notify.loop import Notifier
-from vezha.notify.settings import load_settings
 from vezha.world import Chance, World
 
 __all__ = ["ledger"]
@@ -42,7 +41,6 @@ def test_the_whole_story(ledger: Ledger, tmp_path: Path) -> None:
     )
     (tmp_path / "notify.toml").write_text(MAIL)
     notifier = Notifier(ledger, world, str(tmp_path / "notify.toml"), {})
-    notifier._file.plan = load_settings(str(tmp_path / "notify.toml"), {})
 
     def now_ms() -> int:
         return int(clock.seconds * 1000)

@@ -75,6 +75,7 @@ class Action(Enum):
 
     RECEIVER_READ = "receiver.read"
     RECEIVER_TEST = "receiver.test"
+    RECEIVER_CHANGE = "receiver.change"
     OUTBOX_READ = "outbox.read"
     OUTBOX_CHANGE = "outbox.change"
 
@@ -194,6 +195,7 @@ def _rules() -> tuple[ActionRule, ...]:
         rule(a.SCENARIO_CHANGE, operator, "write or delete a scenario", changes=True),
         rule(a.RECEIVER_READ, viewer, "see receivers, without their secrets"),
         rule(a.RECEIVER_TEST, operator, "send a test message", changes=True),
+        rule(a.RECEIVER_CHANGE, admin, "change receivers and routes", changes=True),
         rule(a.OUTBOX_READ, viewer, "see messages and whether they arrived"),
         rule(a.OUTBOX_CHANGE, operator, "retry or drop a message", changes=True),
         rule(a.CHANGE_REPORT, operator, "report a change made elsewhere", changes=True),

@@ -22,7 +22,7 @@ from vezha.access import Action
 from vezha.alerting.book import active_alerts
 from vezha.api.errors import InvalidError
 from vezha.api.limits import EXTERNAL_BODY_BYTES_MAX
-from vezha.api.notify import plan_in_force
+from vezha.api.receivers import plan_in_force
 from vezha.api.route import Call, Route
 from vezha.api.rules import rfc3339
 from vezha.incidents import external
@@ -95,7 +95,7 @@ class AlertGroupView(msgspec.Struct):
 
 
 class StatusView(msgspec.Struct, rename="camel"):
-    """Who answers. There is no cluster, and receivers stand in `notify.toml`."""
+    """Who answers. There is no cluster, and receivers are told of elsewhere."""
 
     cluster: dict[str, Any]
     version_info: dict[str, str]
@@ -295,7 +295,7 @@ def get_receivers(call: Call) -> list[NameView]:
 def get_status(call: Call) -> StatusView:
     """Who answers, and since when."""
     names = "".join(f"- name: {name}\n" for name in plan_in_force(call)[0].receivers)
-    original = f"# Vezha: receivers and routes stand in notify.toml\nreceivers:\n{names}"
+    original = f"# Vezha: see /api/v1/receivers for receivers and routes\nreceivers:\n{names}"
     began_ms = call.services.extra.get(BEGAN, call.services.now_ms())
     version = dict.fromkeys(("revision", "branch", "buildUser", "buildDate", "goVersion"), "")
     return StatusView(

@@ -15,8 +15,9 @@ from vezha.access import Action, Role
 from vezha.access.subject import SubjectKind
 from vezha.api.errors import ApiError, ConflictError, InvalidError, NotFoundError
 from vezha.api.incident_views import sentence
-from vezha.api.notify import TestView, plan_in_force
 from vezha.api.oncall import DutyWindowBody, change
+from vezha.api.receiver_views import TestView
+from vezha.api.receivers import plan_in_force
 from vezha.api.route import Call, Route
 from vezha.incidents.oncall.document import read_window, show_window
 from vezha.incidents.oncall.errors import NothingThere, OnCallError

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
@@ -20,8 +19,8 @@ from vezha.cli.opened import (
     nudge,
     opened_ledger,
     person,
-    settings_of,
 )
+from vezha.cli.receivers import standing_of
 from vezha.cli.table import show_json, show_table
 from vezha.incidents.oncall.person import (
     Contact,
@@ -41,7 +40,7 @@ from vezha.notify.message import Message
 from vezha.notify.people import people_of, personal
 from vezha.notify.provider import Delivery
 from vezha.notify.quiet import hours
-from vezha.notify.settings import Receiver, check_language, check_zone, load_settings
+from vezha.notify.settings import Receiver, check_language, check_zone
 from vezha.notify.words import word
 from vezha.world import World
 
@@ -54,7 +53,7 @@ _EXIT_NO = 1
 @app.command("list", help="How people are reached, and whether that can be used.")
 def list_(state: StateOption = "state", json: JsonOption = False) -> None:
     """A table."""
-    plan = load_settings(settings_of(state).notify_file, os.environ)
+    plan = standing_of(state)[0].plan
     with opened_ledger(state) as (_, ledger), ledger.read() as connection:
         contacts, preferences = read_contacts(connection), read_preferences(connection)
     problems = people_of(contacts, preferences, plan).problems
@@ -108,7 +107,7 @@ def add(
     state: StateOption = "state",
 ) -> None:
     """Added, if it can be used."""
-    plan = load_settings(settings_of(state).notify_file, os.environ)
+    plan = standing_of(state)[0].plan
     personal(Contact(0, name, contact, via, address), Preference(), plan)
     with opened_ledger(state) as (settings, ledger):
         with ledger.begin() as connection:
@@ -136,7 +135,7 @@ def try_contact(
     name: PersonArgument, contact: ContactArgument, state: StateOption = "state"
 ) -> None:
     """Directly, so that it works before the server runs."""
-    plan = load_settings(settings_of(state).notify_file, os.environ)
+    plan = standing_of(state)[0].plan
     with opened_ledger(state) as (_, ledger), ledger.read() as connection:
         receiver = personal(
             get_contact(connection, name, contact), get_preference(connection, name), plan

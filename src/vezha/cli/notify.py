@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import Annotated
 
 import orjson
 import typer
 
 from vezha.access import Action
-from vezha.api.notify import message_view
+from vezha.api.outbox import message_view
+from vezha.cli import receivers
 from vezha.cli.opened import (
     JsonOption,
     StateOption,
@@ -19,50 +19,58 @@ from vezha.cli.opened import (
     nudge,
     opened_ledger,
     person,
-    settings_of,
     show_ms,
 )
+from vezha.cli.receivers import standing_of
 from vezha.cli.table import show_table
 from vezha.notify import outbox
 from vezha.notify.errors import NotifySettingsError, SendError
 from vezha.notify.loop import put_test
 from vezha.notify.message import Message
 from vezha.notify.provider import Delivery
-from vezha.notify.settings import NotifyPlan, Receiver, load_settings
+from vezha.notify.settings import NotifyPlan, Receiver
 from vezha.notify.words import word
 from vezha.world import World
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+app.registered_commands += receivers.app.registered_commands
 _EXIT_NO = 1
-
-
-def _plan(state: str) -> tuple[NotifyPlan, str]:
-    path = settings_of(state).notify_file
-    return load_settings(path, os.environ), path
 
 
 def _receiver(plan: NotifyPlan, name: str, path: str) -> Receiver:
     if name not in plan.receivers:
         known = ", ".join(plan.receivers) or "none"
-        raise NotifySettingsError(f'{path} has no receiver "{name}"; it has: {known}')
+        raise NotifySettingsError(
+            f'there is no receiver "{name}" in {path} or saved; there are: {known}'
+        )
     return plan.receivers[name]
 
 
-@app.command("list", help="Receivers and routes as the settings file has them.")
+@app.command("list", help="Receivers and routes, of the settings file and saved ones.")
 def list_(state: StateOption = "state") -> None:
     """Also checks the file."""
-    plan, path = _plan(state)
-    if not plan.receivers:
-        typer.echo(f"Nobody is told anything yet: {path} has no receivers.")
+    standing, path = standing_of(state)
+    plan = standing.plan
+    if not plan.receivers and not standing.problems:
+        typer.echo(
+            f"Nobody is told anything yet: {path} has no receivers, and none was saved "
+            "(vezha notify set, or the page Settings)."
+        )
         return
     for receiver in plan.receivers.values():
         quiet = f"  quiet hours, but for {receiver.quiet.least.value}" if receiver.quiet else ""
-        typer.echo(f"{receiver.name}  {receiver.type}  language {receiver.language}{quiet}")
+        where = "saved" if receiver.saved else "file"
+        typer.echo(
+            f"{receiver.name}  {receiver.type}  {where}  language {receiver.language}{quiet}"
+        )
     for number, route in enumerate(plan.routes, 1):
         matchers = ", ".join(str(m) for m in route.matchers) or "everything"
         more = ", and further routes" if route.go_on else ""
         names = ", ".join(route.receivers) or "nobody"
-        typer.echo(f"route {number}: {matchers} from {route.least.value} → {names}{more}")
+        where = "saved" if route.saved else "implied" if plan.implied else "file"
+        typer.echo(f"route {number} ({where}): {matchers} from {route.least.value} → {names}{more}")
+    for problem in standing.problems.values():
+        typer.echo(f"not in force: {problem}", err=True)
 
 
 @app.command("test", help="Send a receiver a test message and say what became of it.")
@@ -74,8 +82,8 @@ def try_receiver(
     state: StateOption = "state",
 ) -> None:
     """Directly by default, so that it works before the server runs."""
-    plan, path = _plan(state)
-    receiver = _receiver(plan, name, path)
+    standing, path = standing_of(state)
+    receiver = _receiver(standing.plan, name, path)
     if through_outbox:
         with opened_ledger(state) as (settings, ledger):
             with ledger.begin() as connection:

@@ -8,7 +8,19 @@ class OperatorError(ValueError):
 
 
 class NotifySettingsError(OperatorError):
-    """`notify.toml` cannot be used."""
+    """`notify.toml`, or a receiver or route that was saved, cannot be used; *field* is what is wrong."""
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class NoSuchReceiver(NotifySettingsError):
+    """Nobody has saved a receiver of that name."""
+
+
+class NotNow(NotifySettingsError):
+    """Not as things are: somebody else was quicker, or something else still needs it."""
 
 
 class SendError(Exception):

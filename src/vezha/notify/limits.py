@@ -4,6 +4,7 @@ from __future__ import annotations
 
 SETTINGS_BYTES_MAX = 256_000
 RECEIVERS_MAX = 100
+"""In `notify.toml`, and as many again that are saved while running; so are routes."""
 ROUTES_MAX = 500
 EVENTS_PER_STEP_MAX = 2_000
 """Timeline entries planned per transaction."""
@@ -46,3 +47,7 @@ ALARM_TALKERS_MAX = 10
 ALARM_ROWS_MAX = 200_000
 """Messages, and firings, that the figures are made from."""
 ALARM_HOURS_MAX = 24 * 92
+OPTION_CHARS_MAX = 8_000
+"""Of one option of a receiver that is saved while running."""
+OPTION_TEXTS_MAX = 50
+ROUTE_MATCHERS_MAX = 50

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -32,28 +31,20 @@ from vezha.ledger import Ledger
 from vezha.notify import outbox
 from vezha.notify.digest import make_room
 from vezha.notify.errors import Gone, NotifySettingsError, Refused, TryAgain
+from vezha.notify.in_force import InForce
 from vezha.notify.limits import PRUNE_EVERY_MS, SEND_TIMEOUT_S
 from vezha.notify.message import RINGING, Message, show_time
 from vezha.notify.people import MARK, People, people_of
 from vezha.notify.planner import Planner
 from vezha.notify.provider import Delivery, Listener, Pressed
-from vezha.notify.settings import NotifyPlan, Receiver, load_settings
+from vezha.notify.settings import NotifyPlan, Receiver
+from vezha.notify.vault import Vault
 from vezha.notify.words import word
 from vezha.world import World
 
 _log = structlog.get_logger("notify")
-_NO_CONTACT = "this contact is gone, or its account in notify.toml is"
+_NO_CONTACT = "this contact is gone, or the receiver behind it is"
 _HANGS_S = 2 * SEND_TIMEOUT_S
-
-
-@dataclass(slots=True)
-class _File:
-    """The settings file as last read."""
-
-    path: str
-    stamp: tuple[float, int] = (-1.0, -1)
-    plan: NotifyPlan = field(default_factory=NotifyPlan)
-    problem: str = ""
 
 
 class Notifier:
@@ -67,19 +58,20 @@ class Notifier:
         environment: Mapping[str, str],
         public_url: str = "",
         desk: Desk | None = None,
+        vault: Vault | None = None,
     ) -> None:
         self._ledger = ledger
         self._world = world
-        self._environment = environment
         self._public_url = public_url
         self._desk = desk or Desk(ledger, world)
-        self._file = _File(settings_path)
+        vault = vault or Vault(str(Path(settings_path).with_name("notify.key")), world.chance)
+        self.in_force = InForce(settings_path, environment, vault)
         self._worker = f"{world.network.hostname()}:{world.chance.token(6).hex()}"
         self._sending: dict[str, asyncio.Task[None]] = {}
-        self._listening: dict[str, asyncio.Task[None]] = {}
+        self._listening: dict[str, tuple[Receiver, asyncio.Task[None]]] = {}
         self._more: set[str] = set()
         self._pruned_ms = 0
-        self._retired: list[NotifyPlan] = []
+        self._retired: list[tuple[float, Receiver]] = []
         self._people = People()
         self._people_seen: tuple[object, ...] = ()
         self._planner = Planner(ledger, world, public_url, lambda: (self.plan, self._people))
@@ -89,13 +81,13 @@ class Notifier:
 
     @property
     def plan(self) -> NotifyPlan:
-        """Receivers and routes in force."""
-        return self._file.plan
+        """Receivers and routes in force, those of the file and saved ones."""
+        return self.in_force.standing.plan
 
     @property
     def problem(self) -> str:
         """Why the settings file is not in force as it is now; empty if it is."""
-        return self._file.problem
+        return self.in_force.standing.problem
 
     @property
     def people(self) -> People:
@@ -103,7 +95,7 @@ class Notifier:
         return self._people
 
     def find(self, name: str) -> Receiver | None:
-        """A receiver of the file, or a person's contact."""
+        """A receiver of the file, one that was saved, or a person's contact."""
         return self._planner.find(name)
 
     def names(self) -> list[str]:
@@ -119,9 +111,9 @@ class Notifier:
 
     async def step(self) -> int:
         """Plan news and see that whoever has messages is being sent them; messages planned."""
-        await self._reload()
         # one way to the thread and back: on a busy machine each waits for its turn
         planned, due = await asyncio.to_thread(lambda: (self.plan_news(), self._due()))
+        await self._listen_anew()
         for name in due:
             task = self._sending.get(name)
             if task is not None and not task.done():
@@ -135,17 +127,16 @@ class Notifier:
 
     async def close(self) -> None:
         """Stop; what is on its way is finished or freed by its claim's end."""
-        for task in self._listening.values():
+        listening = [task for _, task in self._listening.values()]
+        for task in listening:
             task.cancel()
         if self._sending:
             await asyncio.wait(self._sending.values(), timeout=2.0)
         for task in self._sending.values():
             task.cancel()
-        tasks = [*self._listening.values(), *self._sending.values()]
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for plan in [*self._retired, self.plan]:
-            for receiver in plan.receivers.values():
-                await receiver.sender.close()
+        await asyncio.gather(*listening, *self._sending.values(), return_exceptions=True)
+        for receiver in [*(r for _, r in self._retired), *self.plan.receivers.values()]:
+            await receiver.sender.close()
 
     async def wait_idle(self) -> None:
         """Until nobody is being sent anything (for tests and one-shot commands)."""
@@ -154,30 +145,36 @@ class Notifier:
 
     # Settings
 
-    async def _reload(self) -> None:
-        stamp = stamp_of(self._file.path)
-        if stamp == self._file.stamp:
+    def _reread(self) -> None:
+        """Take up what changed of receivers and routes, in the file or saved."""
+        was = self.plan
+        with self._ledger.read() as connection:
+            plan = self.in_force.look(connection).plan
+        if plan is was:
             return
-        self._file.stamp = stamp
-        try:
-            plan = load_settings(self._file.path, self._environment)
-        except NotifySettingsError as fault:
-            # what was in force stays in force: a typing error must not make Vezha mute
-            self._file.problem = str(fault)
-            _log.error("notify settings are not used", reason=str(fault))
-            return
-        self._file.problem = ""
-        if self.plan.receivers:
-            self._retired.append(self.plan)
-        self._file.plan = plan
-        for task in self._listening.values():
-            task.cancel()
-        await asyncio.gather(*self._listening.values(), return_exceptions=True)
-        self._listening = {
-            name: asyncio.create_task(self._listen(receiver))
-            for name, receiver in plan.receivers.items()
+        now_s = self._world.clock.monotonic()
+        for name, receiver in was.receivers.items():
+            if plan.receivers.get(name) is not receiver:
+                self._retired.append((now_s, receiver))
+
+    async def _listen_anew(self) -> None:
+        """Hear presses for the receivers in force; let go of those that nobody can be sending to."""
+        wanted = {
+            name: receiver
+            for name, receiver in self.plan.receivers.items()
             if hasattr(receiver.sender, "listen") and getattr(receiver.sender, "buttons", False)
         }
+        over = [n for n, (r, _) in self._listening.items() if wanted.get(n) is not r]
+        ended = [self._listening.pop(name)[1] for name in over]
+        for task in ended:
+            task.cancel()
+        await asyncio.gather(*ended, return_exceptions=True)
+        for name, receiver in wanted.items():
+            if name not in self._listening:
+                self._listening[name] = (receiver, asyncio.create_task(self._listen(receiver)))
+        now_s = self._world.clock.monotonic()
+        while self._retired and now_s - self._retired[0][0] > _HANGS_S:
+            await self._retired.pop(0)[1].sender.close()
 
     def _reread_people(self) -> None:
         """Take up what changed of people's contacts, or of the accounts behind them."""
@@ -197,6 +194,7 @@ class Notifier:
 
     def plan_news(self) -> int:
         """Turn new timeline entries and hand-overs into messages; how many."""
+        self._reread()
         self._reread_people()
         return self._planner.step()
 
@@ -366,12 +364,3 @@ def put_test(
     # a thread of its own: no earlier test that waits may hold it up
     outbox.put(connection, receiver.name, f"test:{token}", key, what, now_ms)
     return outbox.id_of(connection, key)
-
-
-def stamp_of(path: str) -> tuple[float, int]:
-    """What changes when the file at *path* does."""
-    try:
-        status = Path(path).stat()
-    except OSError:
-        return (0.0, 0)
-    return (status.st_mtime, status.st_size)

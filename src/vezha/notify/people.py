@@ -1,6 +1,6 @@
 """People as receivers: each contact is a receiver `@PERSON/CONTACT` by the account of another.
 
-Accounts stand in `notify.toml`; addresses, languages and quiet hours are the person's rows. A
+Accounts are receivers; addresses, languages and quiet hours are the person's rows. A
 contact that cannot be used (its account is gone, its address is none) is left out, with the reason.
 """
 
@@ -17,7 +17,7 @@ from vezha.notify.quiet import Quiet
 from vezha.notify.settings import NotifyPlan, Receiver
 
 MARK = "@"
-"""How the name of a person's receiver begins; none of `notify.toml` does."""
+"""How the name of a person's receiver begins; no other does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def personal(contact: Contact, preference: Preference, plan: NotifyPlan) -> Rece
     if base is None:
         known = ", ".join(n for n, r in plan.receivers.items() if hasattr(r.sender, "to")) or "none"
         raise NotifySettingsError(
-            f'{name}: there is no receiver "{contact.via}" in notify.toml; these can be used: {known}'
+            f'{name}: there is no receiver "{contact.via}"; these can be used: {known}'
         )
     if not hasattr(base.sender, "to"):
         raise NotifySettingsError(

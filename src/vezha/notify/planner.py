@@ -173,7 +173,7 @@ class Planner:
                 if name in self.plan.receivers:
                     out[name] = data
                 else:
-                    missed.append(f'there is no receiver "{name}" in notify.toml')
+                    missed.append(f'there is no receiver "{name}"')
         return out, list(dict.fromkeys(missed))
 
     def _enter_untold(

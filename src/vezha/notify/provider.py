@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from vezha.notify.message import Message
+from vezha.notify.option import Option
 
 Reference = dict[str, Any]
 """What a provider needs later to edit or answer a message; kept in the ledger, no secrets."""
@@ -86,7 +87,9 @@ class Addressable(Protocol):
 
 
 class Provider(Protocol):
-    """A way to reach people."""
+    """A way to reach people. `options`: what a form asks for, secrets among them."""
+
+    options: tuple[Option, ...]
 
     def make(self, raw: dict[str, object], where: str, environment: Mapping[str, str]) -> Sender:
         """A sender from a receiver's table in the settings, of which it takes its own keys.

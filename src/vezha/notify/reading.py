@@ -11,11 +11,11 @@ def take_text(raw: dict[str, object], key: str, where: str, default: str | None 
     """Take text out of *raw*; without a default it must be there. Raises NotifySettingsError."""
     if key not in raw:
         if default is None:
-            raise NotifySettingsError(f"{where}: {key} is missing")
+            raise NotifySettingsError(f"{where}: {key} is missing", key)
         return default
     value = raw.pop(key)
     if not isinstance(value, str) or (not value and default is None):
-        raise NotifySettingsError(f"{where}: {key} must be text")
+        raise NotifySettingsError(f"{where}: {key} must be text", key)
     return value
 
 
@@ -25,7 +25,7 @@ def take_texts(raw: dict[str, object], key: str, where: str) -> list[str]:
     if isinstance(value, str):
         value = [value]
     if not isinstance(value, list) or not all(isinstance(v, str) and v for v in value):
-        raise NotifySettingsError(f"{where}: {key} must be a list of texts")
+        raise NotifySettingsError(f"{where}: {key} must be a list of texts", key)
     return [str(v) for v in value]
 
 
@@ -35,11 +35,13 @@ def take_int(
     """Take a whole number between bounds. Raises NotifySettingsError."""
     value = raw.pop(key, default)
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise NotifySettingsError(f"{where}: {key} must be a whole number from {least} to {most}")
+        raise NotifySettingsError(
+            f"{where}: {key} must be a whole number from {least} to {most}", key
+        )
     return value
 
 
 def leave_none(raw: Mapping[str, object], where: str) -> None:
     """Raises NotifySettingsError if a key is left that nobody knew."""
     if raw:
-        raise NotifySettingsError(f"{where}: {', '.join(sorted(raw))} is not known here")
+        raise NotifySettingsError(f"{where}: {', '.join(sorted(raw))} is not known here", min(raw))

@@ -49,7 +49,7 @@ def take_secret(
         return Secret("")
     value = raw.pop(given[0])
     if not isinstance(value, str) or not value:
-        raise NotifySettingsError(f"{where}: {given[0]} must be text")
+        raise NotifySettingsError(f"{where}: {given[0]} must be text", name)
     if given[0].endswith("_file"):
         try:
             data = Path(value).read_bytes()[:_SECRET_BYTES_MAX]

@@ -42,6 +42,8 @@ class Receiver:
     time_zone: str = "UTC"
     rate: int = RATE_MESSAGES_DEFAULT
     quiet: Quiet | None = None
+    saved: bool = False
+    """Whether it was saved while running; else it stands in `notify.toml`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +54,16 @@ class Route:
     matchers: tuple[LabelMatcher, ...] = ()
     least: Severity = Severity.WARNING
     go_on: bool = False
+    saved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class NotifyPlan:
-    """All receivers and routes. `problem` says why a file that is there cannot be used."""
+    """Receivers and routes. `implied`: nobody wrote the one route, which tells everyone everything."""
 
     receivers: dict[str, Receiver] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()
+    implied: bool = False
 
 
 def load_settings(path: str, environment: Mapping[str, str]) -> NotifyPlan:
@@ -93,20 +97,21 @@ def parse_settings(
     if len(receivers_raw) > RECEIVERS_MAX:
         raise NotifySettingsError(f"{where}: more than {RECEIVERS_MAX} receivers")
     receivers = {
-        name: _receiver(name, table, f"{where}: receiver {name}", environment, language, zone)
+        name: take_receiver(name, table, f"{where}: receiver {name}", environment, language, zone)
         for name, table in receivers_raw.items()
     }
     if not isinstance(routes_raw, list) or len(routes_raw) > ROUTES_MAX:
         raise NotifySettingsError(f"{where}: routes must be at most {ROUTES_MAX} tables [[routes]]")
     routes = tuple(
-        _route(table, f"{where}: route {i + 1}", receivers) for i, table in enumerate(routes_raw)
+        take_route(table, f"{where}: route {i + 1}", receivers)
+        for i, table in enumerate(routes_raw)
     )
     if not routes and receivers:
-        routes = (Route(tuple(receivers)),)
+        return NotifyPlan(receivers, (Route(tuple(receivers)),), implied=True)
     return NotifyPlan(receivers, routes)
 
 
-def _receiver(
+def take_receiver(
     name: str,
     table: object,
     where: str,
@@ -114,15 +119,18 @@ def _receiver(
     language: str,
     time_zone: str,
 ) -> Receiver:
+    """The receiver *name* from its table. Raises NotifySettingsError."""
     if not _NAME.fullmatch(name):
-        raise NotifySettingsError(f"{where}: a name has letters, digits, and - _ . only")
+        raise NotifySettingsError(f"{where}: a name has letters, digits, and - _ . only", "name")
     if not isinstance(table, dict):
         raise NotifySettingsError(f"{where} must be a table")
     raw = dict(table)
     type_ = take_text(raw, "type", where)
     if type_ not in provider_names():
         known = ", ".join(provider_names())
-        raise NotifySettingsError(f'{where}: type "{type_}" is not known; known are {known}')
+        raise NotifySettingsError(
+            f'{where}: type "{type_}" is not known; known are {known}', "type"
+        )
     language = take_text(raw, "language", where, language)
     check_language(language, where)
     time_zone = take_text(raw, "time_zone", where, time_zone)
@@ -137,7 +145,9 @@ def _receiver(
 def check_language(language: str, where: str) -> None:
     """Raises NotifySettingsError for a language that messages do not speak."""
     if language not in ("en", "uk"):
-        raise NotifySettingsError(f'{where}: language "{language}" is not known; use en or uk')
+        raise NotifySettingsError(
+            f'{where}: language "{language}" is not known; use en or uk', "language"
+        )
 
 
 def check_zone(time_zone: str, where: str) -> None:
@@ -146,11 +156,12 @@ def check_zone(time_zone: str, where: str) -> None:
         ZoneInfo(time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise NotifySettingsError(
-            f'{where}: there is no time zone "{time_zone}"; try Europe/Kyiv'
+            f'{where}: there is no time zone "{time_zone}"; try Europe/Kyiv', "time_zone"
         ) from None
 
 
-def _route(table: object, where: str, receivers: Mapping[str, Receiver]) -> Route:
+def take_route(table: object, where: str, receivers: Mapping[str, Receiver]) -> Route:
+    """A route from its table. Raises NotifySettingsError."""
     if not isinstance(table, dict):
         raise NotifySettingsError(f"{where} must be a table")
     raw = dict(table)
@@ -158,18 +169,20 @@ def _route(table: object, where: str, receivers: Mapping[str, Receiver]) -> Rout
     for name in names:
         if name not in receivers:
             known = ", ".join(receivers) or "none"
-            raise NotifySettingsError(f'{where}: there is no receiver "{name}"; there are: {known}')
+            raise NotifySettingsError(
+                f'{where}: there is no receiver "{name}"; there are: {known}', "receivers"
+            )
     matchers: list[LabelMatcher] = []
     for text in take_texts(raw, "match", where):
         try:
             matchers += parse_matchers(text)
         except SilenceError as fault:
-            raise NotifySettingsError(f"{where}: match: {fault}") from None
+            raise NotifySettingsError(f"{where}: match: {fault}", "match") from None
     least = take_text(raw, "severity", where, "warning")
     words = [s.value for s in Severity]
     if least not in words:
         raise NotifySettingsError(
-            f'{where}: severity "{least}" is not known; use {", ".join(words)}'
+            f'{where}: severity "{least}" is not known; use {", ".join(words)}', "severity"
         )
     go_on = raw.pop("continue", False)
     if not isinstance(go_on, bool):

@@ -24,6 +24,7 @@ from vezha.ledger import Ledger
 from vezha.legacy.doors import Doors
 from vezha.model.stages import DISPATCHED, GATHERED
 from vezha.notify.loop import Notifier
+from vezha.notify.vault import Vault
 from vezha.server.asking import Asking
 from vezha.server.bus import Bus, socket_path
 from vezha.server.chronicle import Chronicle
@@ -61,7 +62,10 @@ async def _serve(
     wake = asyncio.Event()
     bus.subscribe(lambda topic: wake.set() if topic in _WAKING else None)
     desk = Desk(ledger, world, str(settings.state.dependencies))
-    notifier = Notifier(ledger, world, settings.notify_file, os.environ, settings.public_url, desk)
+    notifier = Notifier(
+        ledger, world, settings.notify_file, os.environ, settings.public_url, desk,
+        Vault(settings.notify_key),
+    )  # fmt: skip
     escalator, clerk = Escalator(ledger, world), HandoverClerk(ledger, world)
     loop = asyncio.get_running_loop()
     notifier.on_sent = lambda: _publish(loop, bus, wake)

@@ -333,7 +333,7 @@ class DiarySettings:
     )
     receivers: tuple[str, ...] = field(
         default=(),
-        metadata=_about("Receivers of `notify.toml` that get each finished page."),
+        metadata=_about("Receivers that get each finished page."),
     )
 
 
@@ -433,6 +433,11 @@ class Settings:
                 "such as Europe/Kyiv"
             ) from None
         return self.diary.time_zone
+
+    @property
+    def notify_key(self) -> str:
+        """The file with the key that seals secrets of saved receivers."""
+        return str(self.state.path / "notify.key")
 
     @property
     def notify_file(self) -> str:

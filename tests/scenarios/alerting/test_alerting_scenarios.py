@@ -176,7 +176,7 @@ class Stage:
         assert self.desk._file.problem == ""
         self.notifier = Notifier(self.ledger, self.world, str(folder / "none.toml"), {})
         table = {"receivers": {"r": dict(_RECEIVERS[scenario.receiver])}}
-        self.notifier._file.plan = parse_settings(table, "scenario", {})
+        self.notifier.in_force.pretend(parse_settings(table, "scenario", {}))
         self.escalator = Escalator(self.ledger, self.world)
         self.clerk = HandoverClerk(self.ledger, self.world)
         with self.ledger.begin() as connection:

@@ -11,7 +11,7 @@ import pytest
 
 from vezha.access import SYSTEM, Role
 from vezha.access.token import create_token
-from vezha.api import alertmanager, alertmanager_silences, incidents, notify
+from vezha.api import alertmanager, alertmanager_silences, incidents, receivers
 from vezha.api.app import make_app
 from vezha.api.rules import rfc3339
 from vezha.api.services import Services
@@ -42,7 +42,7 @@ class Door:
         file.write_text('[receivers.hook]\ntype = "webhook"\nurl = "http://127.0.0.1:9/"\n')
         self.nudges: list[str] = []
         services = Services(
-            self.ledger, self.world, self.nudges.append, extra={notify.FILE: str(file)}
+            self.ledger, self.world, self.nudges.append, extra={receivers.FILE: str(file)}
         )
         self.app = make_app(services, ROUTES)
         self.desk = Desk(self.ledger, self.world)

@@ -14,7 +14,7 @@ from vezha.access import SYSTEM, Role
 from vezha.access.token import create_token
 from vezha.alerting.book import RuleBook
 from vezha.alerting.loop import Alerting, AlertingSettings
-from vezha.api import incidents, notify, rules
+from vezha.api import incidents, outbox, receivers, rules
 from vezha.api.app import make_app
 from vezha.api.services import Services
 from vezha.incidents.loop import Desk
@@ -29,7 +29,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from starlette.testclient import TestClient
 
-ROUTES = (*incidents.ROUTES, *rules.ROUTES, *notify.ROUTES)
+ROUTES = (*incidents.ROUTES, *rules.ROUTES, *receivers.ROUTES, *outbox.ROUTES)
 
 
 class Web:
@@ -62,7 +62,7 @@ class Web:
             self.ledger,
             self.world,
             self.nudges.append,
-            extra={rules.BOOK: RuleBook(), notify.FILE: str(folder / "notify.toml")},
+            extra={rules.BOOK: RuleBook(), receivers.FILE: str(folder / "notify.toml")},
         )
         self.app = make_app(services, ROUTES)
         self.now_ms = now_ms

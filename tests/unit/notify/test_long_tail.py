@@ -362,7 +362,7 @@ def quiet_office(office: Office) -> Notifier:
         '[receivers.r]\ntype = "smtp"\nhost = "127.0.0.1"\nport = 9\nsecurity = "none"\n'
         'from = "a@b.org"\nto = ["c@d.org"]\nquiet = "22:00-07:00"\n'
     )
-    asyncio.run(made._reload())
+    made._reread()
     return made
 
 

@@ -72,8 +72,7 @@ def plan(**senders: FakeSender) -> NotifyPlan:
 
 def notifier(office: Office, **senders: FakeSender) -> Notifier:
     made = office.notifier()
-    made._file.plan = plan(**senders)
-    made._file.stamp = (0.0, 0)
+    made.in_force.pretend(plan(**senders))
     return made
 
 
@@ -188,7 +187,9 @@ def test_back_off_grows_and_is_bounded(attempts: int, seed: int) -> None:
 def test_beyond_the_rate_one_digest_leaves(office: Office) -> None:
     sender = FakeSender()
     made = notifier(office, r=sender)
-    made._file.plan = replace(made.plan, receivers={"r": replace(made.plan.receivers["r"], rate=3)})
+    made.in_force.pretend(
+        replace(made.plan, receivers={"r": replace(made.plan.receivers["r"], rate=3)})
+    )
     for i in range(10):
         office.tell("fired", f"h{i}", f"Kind{i}")
     asyncio.run(drain(made))

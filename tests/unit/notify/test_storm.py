@@ -23,15 +23,17 @@ def test_a_thousand_hosts_behind_one_gateway(office: Office) -> None:
                 insert(host).values(name=f"h{i}", labels={"site": site}, facts={}, created_ms=0)
             )
     notifier = office.notifier()
-    notifier._file.plan = parse_settings(
-        {
-            "receivers": {
-                "hook": {"type": "webhook", "url": "http://127.0.0.1:9/"},
-                "chat": {"type": "telegram", "token": "1234:" + "a" * 30, "chat_id": 1},
-            }
-        },
-        "test",
-        {},
+    notifier.in_force.pretend(
+        parse_settings(
+            {
+                "receivers": {
+                    "hook": {"type": "webhook", "url": "http://127.0.0.1:9/"},
+                    "chat": {"type": "telegram", "token": "1234:" + "a" * 30, "chat_id": 1},
+                }
+            },
+            "test",
+            {},
+        )
     )
 
     def second(event: str, hosts: range, name: str = "HostSilent") -> None:

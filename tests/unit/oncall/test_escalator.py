@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 
@@ -196,7 +195,6 @@ def test_a_hand_over_reaches_both(house: House, language: str) -> None:
     house.clock.seconds += 7 * 86_400
     assert house.clerk.step() == 1
     notifier = house.notifier(f'language = "{language}"\n' + house.settings.read_text())
-    asyncio.run(notifier._reload())
     notifier.plan_news()
     notifier.plan_news()
     with house.ledger.read() as connection:
@@ -213,7 +211,6 @@ def test_who_cannot_be_told_stands_in_the_timeline(house: House) -> None:
     house.escalator.step()
     other = house.settings.read_text().replace("[receivers.mail]", "[receivers.post]")
     notifier = house.notifier(other)
-    asyncio.run(notifier._reload())
     notifier.plan_news()
     notifier.plan_news()
     with house.ledger.read() as connection:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from vezha.access import SYSTEM, Role, Subject, SubjectKind
 from vezha.access.token import create_token
 from vezha.access.user import add_user
-from vezha.api import contacts, incidents, notify, oncall, session
+from vezha.api import contacts, incidents, oncall, outbox, receivers, session
 from vezha.api.app import make_app
 from vezha.api.services import Services
 from vezha.cli import contact as contact_command
@@ -26,13 +26,13 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from starlette.testclient import TestClient
 
-ROUTES = (*oncall.ROUTES, *contacts.ROUTES, *incidents.ROUTES, *notify.ROUTES)
+ROUTES = (*oncall.ROUTES, *contacts.ROUTES, *incidents.ROUTES, *receivers.ROUTES, *outbox.ROUTES)
 ONCALL = "/api/v1/oncall"
 
 
 def client(house: House, role: Role) -> TestClient:
     services = Services(
-        house.ledger, house.world, lambda _topic: None, extra={notify.FILE: str(house.settings)}
+        house.ledger, house.world, lambda _topic: None, extra={receivers.FILE: str(house.settings)}
     )
     name = f"t{house.world.chance.token(3).hex()}"
     _, secret = create_token(house.ledger, SYSTEM, name, role, house.now_ms())
@@ -240,7 +240,7 @@ def test_the_command_line(house: House, tmp_path: Path) -> None:
 def signed_in(house: House, name: str) -> TestClient:
     """A browser of somebody who is an operator; tokens are in no team."""
     add_user(house.ledger, SYSTEM, name, Role.OPERATOR, house.now_ms(), password="a long password")
-    services = Services(house.ledger, house.world, extra={notify.FILE: str(house.settings)})
+    services = Services(house.ledger, house.world, extra={receivers.FILE: str(house.settings)})
     made = TestClient(make_app(services, (*ROUTES, *session.ROUTES)), base_url="https://v.test")
     answer = made.post("/api/v1/session", json={"name": name, "password": "a long password"})
     assert answer.status_code == 200, answer.text

@@ -134,8 +134,7 @@ def live(folder: Path, began_s: float, kill_at: int) -> None:
     desk.on_taken = lambda seconds: stages.observe("gathered", seconds)
     notifier = Notifier(ledger, world, str(folder / "notify.toml"), {}, "", desk)
     receiver = Receiver("mail", "fake", Mailbox(folder / "received", steps))
-    notifier._file.plan = NotifyPlan({"mail": receiver}, (Route(("mail",)),))
-    notifier._file.stamp = (0.0, 0)
+    notifier.in_force.pretend(NotifyPlan({"mail": receiver}, (Route(("mail",)),)))
     notifier.on_dispatched = lambda seconds: stages.observe("dispatched", seconds)
     phase_file = folder / "phase"
     first = int(phase_file.read_text())

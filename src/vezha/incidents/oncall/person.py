@@ -1,6 +1,6 @@
 """How a person is reached: contacts, which of them for what, in which language, and when not.
 
-A contact is an address behind a receiver of `notify.toml` ("by the account of receiver `mail`, to
+A contact is an address behind a receiver ("by the account of receiver `mail`, to
 olena@example.org"): accounts and their secrets stay in the file, addresses are rows.
 """
 

@@ -37,6 +37,7 @@ from vezha.ledger.tables.oncall import (
     oncall_shift,
     team,
 )
+from vezha.ledger.tables.receiver import notify_route, receiver
 from vezha.ledger.tables.release import quarantine, release
 from vezha.ledger.tables.rollout import attempt, attempt_event, rollout, verdict
 from vezha.ledger.tables.rule_file import rule_file_version
@@ -80,6 +81,7 @@ __all__ = [
     "message",
     "message_thread",
     "metadata",
+    "notify_route",
     "oncall_override",
     "oncall_schedule",
     "oncall_shift",
@@ -88,6 +90,7 @@ __all__ = [
     "progress",
     "proven_config",
     "quarantine",
+    "receiver",
     "release",
     "rollout",
     "rule_file_version",

@@ -13,7 +13,7 @@ contact = Table(
     Column("id", Integer, primary_key=True),
     Column("person", String(NAME_CHARS_MAX), nullable=False),
     Column("name", String(63), nullable=False),
-    # the receiver of notify.toml by whose account the address is reached
+    # the receiver by whose account the address is reached
     Column("via", String(63), nullable=False),
     Column("address", Text, nullable=False),
     Column("position", Integer, nullable=False),

@@ -32,6 +32,7 @@ with warnings.catch_warnings():
 from vezha.notify.errors import NotifySettingsError, Refused, SendError, TryAgain
 from vezha.notify.limits import MISSET_RETRY_MS, RESPONSE_CHARS_MAX, SEND_TIMEOUT_S, TEXT_CHARS_MAX
 from vezha.notify.message import LOUD, OTHERS, Message
+from vezha.notify.option import Option
 from vezha.notify.provider import Delivery, Provider, Sender, Sent
 from vezha.notify.reading import take_text
 from vezha.notify.secret import Secret, take_secret
@@ -181,6 +182,11 @@ def check_url(url: Secret, where: str) -> None:
 
 class AppriseProvider:
     """Makes senders by Apprise."""
+
+    options: tuple[Option, ...] = (
+        Option("url", "secret", needed=True),
+        Option("to"),
+    )
 
     def make(self, raw: dict[str, object], where: str, environment: Mapping[str, str]) -> Sender:
         """See `Provider.make`."""

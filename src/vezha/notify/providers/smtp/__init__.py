@@ -30,6 +30,7 @@ from email.utils import formatdate, parseaddr
 from vezha.notify.errors import NotifySettingsError, Refused, TryAgain
 from vezha.notify.limits import MISSET_RETRY_MS, RESPONSE_CHARS_MAX, SEND_TIMEOUT_S
 from vezha.notify.message import LOUD
+from vezha.notify.option import Option
 from vezha.notify.provider import Delivery, Provider, Sender, Sent
 from vezha.notify.providers.smtp.page import html_page, plain_page, subject
 from vezha.notify.reading import take_int, take_text, take_texts
@@ -165,6 +166,16 @@ def _address(text: str, where: str) -> Address:
 
 class SmtpProvider:
     """Makes mail senders."""
+
+    options: tuple[Option, ...] = (
+        Option("host", needed=True, leads=True),
+        Option("port", "number", leads=True),
+        Option("security", "choice", default="starttls", choices=_SECURITY, leads=True),
+        Option("user"),
+        Option("password", "secret"),
+        Option("from", needed=True),
+        Option("to", "texts", needed=True),
+    )
 
     def make(self, raw: dict[str, object], where: str, environment: Mapping[str, str]) -> Sender:
         """See `Provider.make`."""

@@ -35,6 +35,7 @@ from vezha.notify.limits import (
     TEXT_CHARS_MAX,
 )
 from vezha.notify.message import KINDS, LOUD, OTHERS, RINGING, Message
+from vezha.notify.option import Option
 from vezha.notify.provider import Delivery, OnPressed, Pressed, Provider, Reference, Sender, Sent
 from vezha.notify.reading import take_text
 from vezha.notify.secret import Secret, take_secret
@@ -269,6 +270,13 @@ def _is_public(link: str) -> bool:
 
 class TelegramProvider:
     """Makes Telegram senders."""
+
+    options: tuple[Option, ...] = (
+        Option("token", "secret", needed=True),
+        Option("chat_id", needed=True),
+        Option("buttons", "flag", default=True),
+        Option("api_url", default="https://api.telegram.org", leads=True),
+    )
 
     def make(self, raw: dict[str, object], where: str, environment: Mapping[str, str]) -> Sender:
         """See `Provider.make`."""

@@ -28,6 +28,7 @@ from vezha.notify.errors import NotifySettingsError, Refused, TryAgain
 from vezha.notify.http import make_client
 from vezha.notify.limits import MISSET_RETRY_MS, RESPONSE_CHARS_MAX
 from vezha.notify.message import KINDS, OTHERS, Message
+from vezha.notify.option import Option
 from vezha.notify.provider import Delivery, Provider, Sender, Sent
 from vezha.notify.reading import take_text
 from vezha.notify.retry import retry_after_ms
@@ -146,6 +147,13 @@ def _rfc3339(ms: int | None) -> str:
 
 class WebhookProvider:
     """Makes web hook senders."""
+
+    options: tuple[Option, ...] = (
+        Option("url", "secret", needed=True),
+        Option("secret", "secret"),
+        Option("format", "choice", default="vezha", choices=_FORMATS),
+        Option("updates", "flag", default=False),
+    )
 
     def make(self, raw: dict[str, object], where: str, environment: Mapping[str, str]) -> Sender:
         """See `Provider.make`."""

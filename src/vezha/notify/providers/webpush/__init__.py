@@ -25,17 +25,21 @@ from vezha.notify.errors import Gone, NotifySettingsError, Refused, SendError, T
 from vezha.notify.http import make_client
 from vezha.notify.limits import MISSET_RETRY_MS, RESPONSE_CHARS_MAX
 from vezha.notify.message import KINDS, LOUD, OTHERS, Message
+from vezha.notify.option import Option
 from vezha.notify.provider import Delivery, Provider, Sender, Sent
 from vezha.notify.providers.webpush.sealing import (
     Key,
     Subscription,
     bearer,
+    load_key,
+    new_key,
     read_key,
     read_subscription,
     seal,
 )
 from vezha.notify.reading import take_text, take_texts
 from vezha.notify.retry import retry_after_ms
+from vezha.notify.secret import take_secret
 from vezha.notify.words import details_of, status_of
 from vezha.world import Chance
 
@@ -161,17 +165,29 @@ def payload(message: Message) -> bytes:
 class WebPushProvider:
     """Makes web push senders."""
 
+    options: tuple[Option, ...] = (
+        Option("contact", needed=True),
+        Option("endpoints", "texts"),
+        Option("key", "secret", make=new_key),
+    )
+
     def make(self, raw: dict[str, object], where: str, environment: Mapping[str, str]) -> Sender:
         """See `Provider.make`."""
-        path = take_text(raw, "key_file", where)
+        path = take_text(raw, "key_file", where, "")
+        text = take_secret(raw, "key", where, environment)
+        if bool(path) == bool(text):
+            raise NotifySettingsError(f"{where}: key_file is missing", "key")
         contact = take_text(raw, "contact", where)
         if not contact.startswith(("mailto:", "https://")):
-            raise NotifySettingsError(f"{where}: contact must begin with mailto: or https://")
+            raise NotifySettingsError(
+                f"{where}: contact must begin with mailto: or https://", "contact"
+            )
         hosts = take_texts(raw, "endpoints", where) or list(SERVICES)
         try:
-            key = read_key(path)
+            key = load_key(text.reveal().encode()) if text else read_key(path)
         except (OSError, ValueError) as fault:
-            raise NotifySettingsError(f"{where}: key_file {path} cannot be used: {fault}") from None
+            named = "key" if text else f"key_file {path}"
+            raise NotifySettingsError(f"{where}: {named} cannot be used: {fault}", "key") from None
         return WebPushSender(key, contact, hosts)
 
 

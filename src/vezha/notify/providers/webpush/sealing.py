@@ -9,9 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import orjson
@@ -20,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from vezha.notify.keyfile import read_or_make
 from vezha.world import Chance
 
 TOKEN_S = 12 * 3600
@@ -66,31 +65,27 @@ def read_subscription(text: str) -> Subscription:
     return Subscription(endpoint, public, secret)
 
 
-def read_key(path: str) -> Key:
-    """The key in the file at *path* (PEM), made where there is none. Raises OSError, ValueError."""
-    file = Path(path)
-    if not file.exists():
-        made = ec.generate_private_key(ec.SECP256R1())
-        data = made.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        # whole or not at all, and the first of two processes wins
-        fresh = file.with_name(f".{file.name}.{os.getpid()}")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-        try:
-            os.link(fresh, file)
-        except FileExistsError:
-            pass
-        finally:
-            fresh.unlink()
-    private = serialization.load_pem_private_key(file.read_bytes(), None)
+def new_key() -> str:
+    """A new key as PEM."""
+    made = ec.generate_private_key(ec.SECP256R1())
+    return made.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ).decode()
+
+
+def load_key(data: bytes) -> Key:
+    """The key in *data* (PEM). Raises ValueError."""
+    private = serialization.load_pem_private_key(data, None)
     if not isinstance(private, ec.EllipticCurvePrivateKey) or private.curve.name != "secp256r1":
         raise ValueError("it must hold a P-256 key")
     return Key(private)
+
+
+def read_key(path: str) -> Key:
+    """The key in the file at *path* (PEM), made where there is none. Raises OSError, ValueError."""
+    return load_key(read_or_make(path, lambda: new_key().encode()))
 
 
 def seal(text: bytes, to: Subscription, chance: Chance) -> bytes:
