@@ -42,6 +42,10 @@ WORKER_NICENESS = 10
 """Ingest, detection and pages come before heavy queries ..."""
 WORKER_PATIENCE_S = 0.5
 """... that take longer than this."""
+STREAM_FROM_BYTES = 1 << 20
+"""From about this length on the answer of a worker is passed on in pieces, and not kept."""
+STREAM_STALL_S = 20.0
+"""How long a client may take nothing of such an answer before it is cut off."""
 QUERIES_WAITING_MAX = 64
 """Queries that may wait for a thread before new ones are refused with 503."""
 ANSWER_PART_MAX = 8

@@ -1,8 +1,9 @@
-"""Compressing large answers, in the thread that made them."""
+"""Compressing large answers, in the thread that made them: whole, or piece by piece."""
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from starlette.requests import Request
@@ -39,3 +40,16 @@ def pack(data: bytes, gzip: bool, level: int = 1) -> Packed:
         return Packed(data, False)
     packer = zlib.compressobj(level, wbits=31)
     return Packed(packer.compress(data) + packer.flush(), True)
+
+
+def pack_pieces(pieces: Iterable[bytes], gzip: bool, level: int = 1) -> Iterator[bytes]:
+    """*pieces*, compressed as one where it is wanted."""
+    if not gzip:
+        yield from pieces
+        return
+    packer = zlib.compressobj(level, wbits=31)
+    for piece in pieces:
+        packed = packer.compress(piece)
+        if packed:
+            yield packed
+    yield packer.flush()

@@ -214,12 +214,12 @@ async def _answer(
         _is_on(wish.explain), accepts_gzip(call.request),
     )  # fmt: skip
     try:
-        packed = await querying.answer(question, timeout_s=timeout_s, gone=lambda: wait_gone(call))
+        found = await querying.answer(question, timeout_s=timeout_s, gone=lambda: wait_gone(call))
     except ApiError as error:
         if isinstance(error.__cause__, ParseError):
             raise bad_parameter("query", error.message) from error
         raise
-    return packed.response()
+    return querying.response(found)
 
 
 async def _listed(

@@ -24,6 +24,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import structlog
+from starlette.responses import Response
 
 from vezha.api import limits
 from vezha.api.answers import Answers
@@ -31,7 +32,8 @@ from vezha.api.errors import ApiError
 from vezha.api.metrics import ApiMetrics
 from vezha.api.packing import Packed
 from vezha.api.question import Listing, Question, answer, listed
-from vezha.api.workers import Workers
+from vezha.api.streaming import Pieces, PiecesResponse
+from vezha.api.workers import FromWorker, Workers
 from vezha.model.columns import SampleSource, TooManySamples, Values
 from vezha.model.labels import Labels
 from vezha.query.engine import Engine
@@ -86,6 +88,7 @@ class Querying:
         self._metrics = metrics
         self._light = _Lane(threads, waiting_max, "query")
         self._heavy = _Lane(workers.count, waiting_max, "heavy") if workers else self._light
+        self._streams = ThreadPoolExecutor(2 * workers.count, "stream") if workers else None
         self._workers = workers
         self._known_heavy: OrderedDict[Hashable, None] = OrderedDict()
         self._known_quick: OrderedDict[Hashable, None] = OrderedDict()
@@ -111,7 +114,7 @@ class Querying:
         *,
         timeout_s: float | None = None,
         gone: Callable[[], Any] | None = None,
-    ) -> Packed:
+    ) -> Packed | Pieces:
         """The answer to a query. Raises `ApiError`, see `run`."""
         text, workers = question.text, self._workers
         known = None if self._answers is None else self._answers.at_once(question)
@@ -146,8 +149,15 @@ class Querying:
             text, timeout_s=max(0.001, left_s), gone=gone, heavy=True, told_s=limit_s,
         )  # fmt: skip
 
-    def _kept(self, question: Question, find: Callable[[], Packed]) -> Packed:
-        """The answer that is kept, or the one that is found now and kept."""
+    def response(self, found: Packed | Pieces) -> Response:
+        """What `answer` gave, as it is sent."""
+        if isinstance(found, Packed):
+            return found.response()
+        assert self._streams is not None, "only workers answer in pieces"
+        return PiecesResponse(found, self._streams)
+
+    def _kept(self, question: Question, find: Callable[[], T]) -> T | Packed:
+        """The answer that is kept, or the one that is found now and kept, if it is whole."""
         answers = self._answers
         if answers is None:
             return find()
@@ -155,9 +165,10 @@ class Querying:
         if known is not None:
             return known
         begun = answers.begin(question)
-        packed = find()
-        answers.keep(question, packed, begun)
-        return packed
+        found = find()
+        if isinstance(found, Packed):
+            answers.keep(question, found, begun)
+        return found
 
     def _try_light(self, question: Question, cancelled: Callable[[], bool]) -> Packed | None:
         """The answer, or None where it would cost too much to find it here."""
@@ -200,9 +211,11 @@ class Querying:
         workers, text = self._workers, f"{listing.what} {listing.name}".strip()
         if workers is None or _series_of(self.source) <= limits.LISTING_SERIES_MAX:
             return await self.run(lambda _: listed(self.source, listing), text, gone=gone)
-        return await self.run(
+        found = await self.run(
             lambda cancelled: workers.ask(listing, cancelled), text, gone=gone, heavy=True
         )
+        assert isinstance(found, Packed), "only queries are answered in pieces"
+        return found
 
     async def run(
         self,
@@ -231,12 +244,12 @@ class Querying:
         stop = threading.Event()
         limit_s = min(timeout_s or self.timeout_s, self.timeout_s)
         began_s = self._world.clock.monotonic()
-        lane.open += 1
         outcome = "failed"
         watch: asyncio.Task[Any] | None = None
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(lane.pool, self._guarded, work, stop)
+        lane.open += 1
         try:
-            loop = asyncio.get_running_loop()
-            future = loop.run_in_executor(lane.pool, self._guarded, work, stop)
             watch = None if gone is None else asyncio.ensure_future(gone())
             waited = {future} if watch is None else {future, watch}
             done, _ = await asyncio.wait(
@@ -260,6 +273,7 @@ class Querying:
             )  # fmt: skip
         except asyncio.CancelledError:
             stop.set()
+            future.add_done_callback(_forget)
             outcome = "cancelled"
             raise
         except (QueryError, TooManySamples) as error:
@@ -284,6 +298,8 @@ class Querying:
             self._workers.close()
         for lane in (self._light, self._heavy):
             lane.pool.shutdown(wait=True, cancel_futures=True)
+        if self._streams is not None:
+            self._streams.shutdown(wait=True, cancel_futures=True)
 
     def _guarded(self, work: Callable[[Callable[[], bool]], T], stop: threading.Event) -> T:
         # One that waited until nobody wanted it any more is not begun.
@@ -331,5 +347,8 @@ def api_error(error: Exception) -> ApiError:
 
 
 def _forget(future: asyncio.Future[Any]) -> None:
-    if not future.cancelled():
-        future.exception()
+    """Nobody takes what came of it."""
+    if not future.cancelled() and future.exception() is None:
+        found = future.result()
+        if isinstance(found, FromWorker):
+            found.abandon()

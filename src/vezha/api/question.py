@@ -66,7 +66,19 @@ def answer(
     limits: QueryLimits | None = None,
     remembered: Remembered | None = None,
 ) -> Packed:
-    """The whole answer as JSON; steps that are *remembered* are not evaluated again. Raises
+    """The whole answer as JSON, see `evaluate`."""
+    result = evaluate(engine, question, cancelled, limits, remembered)
+    return pack(encode_result(result, question.stats, question.explain), question.gzip)
+
+
+def evaluate(
+    engine: Engine,
+    question: Question,
+    cancelled: Callable[[], bool],
+    limits: QueryLimits | None = None,
+    remembered: Remembered | None = None,
+) -> Result:
+    """What a query gives; steps that are *remembered* are not evaluated again. Raises
     `QueryError`."""
     if question.lookback_ms:
         options = replace(engine.options, lookback_ms=question.lookback_ms)
@@ -88,7 +100,7 @@ def answer(
         )
     if asked.limit:
         truncate(result, asked.limit)
-    return pack(encode_result(result, asked.stats, asked.explain), asked.gzip)
+    return result
 
 
 def truncate(result: Result, limit: int) -> None:

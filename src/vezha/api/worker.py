@@ -5,6 +5,7 @@ else there. Messages are pickled tuples over a socket that only the two hold:
 
     to the worker     ("ask", number, Question | Listing) · ("cancel", number)
     from the worker   ("packed", number, data, gzip) · ("error", number, kind, text)
+                      · ("pieces", number, gzip), then ("piece", number, data) … ("end", number)
 
 It ends when the contour does, even in the middle of a query. What takes longer than
 `WORKER_PATIENCE_S` goes on with a lower priority, so that it delays neither ingest nor the queries
@@ -14,20 +15,23 @@ of others. A thread that stepped back so cannot come forward again; each questio
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import queue
 import sys
 import threading
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
 import structlog
 
 from vezha.api import limits
-from vezha.api.packing import Packed
-from vezha.api.question import Listing, Question, answer, listed
+from vezha.api.packing import pack, pack_pieces
+from vezha.api.question import Listing, Question, evaluate, listed
 from vezha.model.columns import TooManySamples
 from vezha.query import Engine
+from vezha.query.encode import encode_chunks
 from vezha.query.errors import QueryError
 from vezha.query.remembered import Remembered
 
@@ -55,7 +59,8 @@ def serve(connection: Connection, engine: Engine, remembered: Remembered | None 
     threading.Thread(target=receive, name="receive", daemon=True).start()
 
     def work(number: int, wish: Question | Listing) -> None:
-        connection.send(_answered(engine, number, wish, unwanted, remembered))
+        for message in _answered(engine, number, wish, unwanted, remembered):
+            connection.send(message)
 
     while True:
         working = threading.Thread(target=work, args=jobs.get(), name="query", daemon=True)
@@ -79,16 +84,37 @@ def _answered(
     wish: Question | Listing,
     unwanted: list[int],
     remembered: Remembered | None,
-) -> tuple[Any, ...]:
+) -> Iterator[tuple[Any, ...]]:
+    """What to send. An answer that is not wanted any more ends in the middle."""
+
+    def cancelled() -> bool:
+        return unwanted[0] >= number
+
     try:
-        packed: Packed
-        if isinstance(wish, Question):
-            packed = answer(engine, wish, lambda: unwanted[0] >= number, remembered=remembered)
-        else:
+        if isinstance(wish, Listing):
             packed = listed(engine.source, wish)
+            yield ("packed", number, packed.data, packed.gzip)
+            return
+        result = evaluate(engine, wish, cancelled, remembered=remembered)
+        pieces = encode_chunks(result, wish.stats, wish.explain)
+        begin, size = [], 0
+        for piece in pieces:
+            begin.append(piece)
+            size += len(piece)
+            if size >= limits.STREAM_FROM_BYTES:
+                break
+        else:
+            packed = pack(b"".join(begin), wish.gzip)
+            yield ("packed", number, packed.data, packed.gzip)
+            return
+        yield ("pieces", number, wish.gzip)
+        for piece in pack_pieces(itertools.chain(begin, pieces), wish.gzip):
+            if cancelled():
+                break
+            yield ("piece", number, piece)
+        yield ("end", number)
     except (QueryError, TooManySamples) as error:
-        return ("error", number, getattr(error, "kind", "execution"), str(error))
+        yield ("error", number, getattr(error, "kind", "execution"), str(error))
     except Exception as error:
         _log.exception("query_failed", query=repr(wish)[:1_000])
-        return ("error", number, FAILED, type(error).__name__)
-    return ("packed", number, packed.data, packed.gzip)
+        yield ("error", number, FAILED, type(error).__name__)

@@ -1,7 +1,8 @@
 """The pool of query workers, as the contour that serves sees it.
 
-`ask` blocks a thread, of which there are as many as workers; a worker is started when it is
-first needed and reused. One that does not stop when its question is withdrawn is killed.
+`ask` blocks a thread; a worker is started when it is first needed and reused. One that does not
+stop when its question is withdrawn is killed. A large answer comes in pieces, and its worker is busy
+until the last of them is taken.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from vezha.api.packing import Packed
 from vezha.api.question import Listing, Question
 from vezha.api.worker import FAILED
 from vezha.query.errors import EvaluationError, QueryCancelled, QueryError, QueryTimeout
-from vezha.world import World
+from vezha.world import Clock, World
 
 _log = structlog.get_logger("vezha.api.workers")
 _ERRORS: dict[str, type[QueryError]] = {"timeout": QueryTimeout, "canceled": QueryCancelled}
@@ -50,7 +51,7 @@ class _Worker:
 
 
 class Workers:
-    """At most *count* processes; `ask` from at most as many threads at once."""
+    """At most *count* processes; who asks while all are busy waits for one."""
 
     def __init__(self, argv: Sequence[str], world: World, count: int, hello: object = None) -> None:
         """*argv* starts a worker; the number of its end of the socket is appended, and *hello* is
@@ -61,17 +62,17 @@ class Workers:
         self._world = world
         self._idle: list[_Worker] = []
         self._all: set[_Worker] = set()
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._closed = False
 
-    def ask(self, wish: Question | Listing, cancelled: Callable[[], bool]) -> Packed:
+    def ask(self, wish: Question | Listing, cancelled: Callable[[], bool]) -> Packed | FromWorker:
         """The answer. Raises `QueryError`; `QueryCancelled` soon after `cancelled()` is true."""
-        worker = self._take()
-        kept = False
+        worker = self._take(cancelled)
+        kept: bool | None = False
         try:
-            packed = self._ask(worker, wish, cancelled)
-            kept = True
-            return packed
+            found = self._ask(worker, wish, cancelled)
+            kept = None if isinstance(found, FromWorker) else True  # that one gives it back itself
+            return found
         except QueryError:
             kept = True
             raise
@@ -83,11 +84,12 @@ class Workers:
                 "the query's process ended; perhaps the query needs more memory than there is"
             ) from error
         finally:
-            self._give(worker, kept)
+            if kept is not None:
+                self.give(worker, kept)
 
     def _ask(
         self, worker: _Worker, wish: Question | Listing, cancelled: Callable[[], bool]
-    ) -> Packed:
+    ) -> Packed | FromWorker:
         worker.number += 1
         number, connection, clock = worker.number, worker.connection, self._world.clock
         connection.send(("ask", number, wish))
@@ -102,24 +104,28 @@ class Workers:
         assert answered == number, "a worker answers one question at a time"
         if kind == "packed":
             return Packed(*rest)
-        error, text = rest
-        if error == FAILED:
-            raise RuntimeError(f"a query worker failed: {text}")
-        raise _ERRORS.get(error, EvaluationError)(text)
+        if kind == "pieces":
+            return FromWorker(self, worker, clock, *rest)
+        raise _failure(*rest)
 
-    def _take(self) -> _Worker:
+    def _take(self, cancelled: Callable[[], bool]) -> _Worker:
         with self._lock:
+            while not self._closed and not self._idle and len(self._all) >= self.count:
+                self._lock.wait(limits.WORKER_POLL_S)
+                if cancelled():
+                    raise QueryCancelled("query was canceled")
             if self._closed:
                 raise QueryCancelled("the server is about to stop")
             if self._idle:
                 return self._idle.pop()
-            assert len(self._all) < self.count, "more threads than workers"
             worker = _Worker(self._argv, self._hello)
             self._all.add(worker)
             return worker
 
-    def _give(self, worker: _Worker, kept: bool) -> None:
+    def give(self, worker: _Worker, kept: bool) -> None:
+        """Take a worker back; one that is not to be *kept* is killed."""
         with self._lock:
+            self._lock.notify()
             if kept and not self._closed:
                 self._idle.append(worker)
                 return
@@ -140,6 +146,71 @@ class Workers:
             # its thread sees the end of the connection and does the rest
             with contextlib.suppress(OSError):
                 worker.end()
+
+
+def _failure(kind: str, text: str) -> Exception:
+    if kind == FAILED:
+        return RuntimeError(f"a query worker failed: {text}")
+    return _ERRORS.get(kind, EvaluationError)(text)
+
+
+class FromWorker:
+    """`streaming.Pieces` that a worker prints. It is busy until the end, or `close`."""
+
+    def __init__(self, workers: Workers, worker: _Worker, clock: Clock, gzip: bool) -> None:
+        self.gzip = gzip
+        self._workers = workers
+        self._worker: _Worker | None = worker
+        self._clock = clock
+        self._unwanted = False
+        self._lock = threading.Lock()
+
+    def next(self) -> bytes | None:
+        """See `Pieces`."""
+        with self._lock:
+            if self._worker is None or self._unwanted:
+                return None
+            return self._receive(self._worker)
+
+    def _receive(self, worker: _Worker) -> bytes | None:
+        try:
+            kind, _, *rest = worker.connection.recv()
+        except (EOFError, OSError) as error:
+            self._end(kept=False)
+            raise EvaluationError("the query's process ended in the middle") from error
+        if kind == "piece":
+            piece: bytes = rest[0]
+            return piece
+        self._end(kept=True)
+        if kind == "error":
+            raise _failure(*rest)
+        return None
+
+    def close(self) -> None:
+        """See `Pieces`. What is printed already is thrown away; a worker that goes on is killed."""
+        self._unwanted = True
+        with self._lock:
+            worker = self._worker
+            if worker is None:
+                return
+            until_s = self._clock.monotonic() + limits.WORKER_GRACE_S
+            with contextlib.suppress(QueryError, RuntimeError, OSError):
+                worker.connection.send(("cancel", worker.number))
+                while self._clock.monotonic() < until_s:
+                    came = worker.connection.poll(limits.WORKER_POLL_S)
+                    if came and self._receive(worker) is None:
+                        return
+            self._end(kept=False)
+
+    def abandon(self) -> None:
+        """The same without waiting: the worker is killed."""
+        self._unwanted = True
+        self._end(kept=False)
+
+    def _end(self, *, kept: bool) -> None:
+        if self._worker is not None:
+            worker, self._worker = self._worker, None
+            self._workers.give(worker, kept)
 
 
 class _Stuck(Exception):

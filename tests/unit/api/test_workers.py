@@ -21,7 +21,7 @@ from vezha.api.packing import Packed
 from vezha.api.querying import Querying
 from vezha.api.question import Listing, Question
 from vezha.api.worker import step_back
-from vezha.api.workers import Workers
+from vezha.api.workers import FromWorker, Workers
 from vezha.model.labels import metric
 from vezha.query import Engine, QueryLimits
 from vezha.query.errors import EvaluationError, QueryCancelled
@@ -44,7 +44,8 @@ def never() -> bool:
     return False
 
 
-def rows_of(packed: Packed) -> Any:
+def rows_of(packed: object) -> Any:
+    assert isinstance(packed, Packed)
     return json.loads(packed.data)["data"]
 
 
@@ -150,7 +151,7 @@ class Noted(Workers):
 
     asked = 0
 
-    def ask(self, wish: Question | Listing, cancelled: Callable[[], bool]) -> Packed:
+    def ask(self, wish: Question | Listing, cancelled: Callable[[], bool]) -> Packed | FromWorker:
         self.asked += 1
         return super().ask(wish, cancelled)
 
