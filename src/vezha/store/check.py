@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from vezha.store.catalog import Catalog, Known
+from vezha.store.damage import Damage
 from vezha.store.days import SAMPLES, DayFile, day_name
 from vezha.store.errors import StoreCorrupt, StoreInUse
 from vezha.store.limits import SQL_VALUES_MAX
@@ -195,6 +196,7 @@ def repair(path: str, world: World) -> list[Problem]:
                     made = partition.rolled.file(tier, day) if numbers else None
                     if made is not None and numbers:
                         made.remove(numbers)
+        Damage(path).forget_gone(partitions)
     return problems
 
 

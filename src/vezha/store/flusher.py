@@ -204,6 +204,7 @@ class Flusher:
                         partition.rolled.delete(tier, day)
             if partition.name and partition.is_empty():
                 self._partitions.remove(partition)
+        self._store._damage.forget_gone(self._partitions)
         self._catalog.remove_tombstones(int((now_s - longest_s) * 1000))
         if settings.disk_bytes_max:
             self._keep_to_budget(settings.disk_bytes_max)

@@ -78,6 +78,9 @@ METADATA_PER_METRIC_MAX = 4
 METADATA_HELP_CHARS_MAX = 1_024
 METADATA_UNIT_CHARS_MAX = 64
 
+DAMAGE_NOTES_MAX = 10_000
+"""Damaged tiles that are remembered; a disk that rots shall not fill a folder."""
+
 POLICIES_MAX = 100
 """Retention policies of one store; each is a folder of files of its own."""
 

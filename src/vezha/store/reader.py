@@ -11,6 +11,7 @@ from vezha.model.columns import Matcher, Selection, SeriesData
 from vezha.model.labels import Labels
 from vezha.store.cardinality import Cardinality, cardinality
 from vezha.store.catalog import Catalog, Known
+from vezha.store.damage import Damage
 from vezha.store.head import HeadSet
 from vezha.store.mark import Mark, Watch
 from vezha.store.partition import Partitions
@@ -34,6 +35,7 @@ class StoreReader:
         self._began_ms: int | None = None
         self._head: HeadSet | None = None
         self._partitions = Partitions(path, readonly=True)
+        self._damage = Damage(path)
         self._reading = Reading(
             self._known.index,
             self._known.layout_refs,
@@ -41,6 +43,7 @@ class StoreReader:
             self._partitions,
             settings,
             self._known.tombstones,
+            self._damage,
         )
         self._watch = Watch(
             lambda: [] if self._head is None else self._head.slabs(),
@@ -143,7 +146,7 @@ class StoreReader:
             "cache_bytes": float(cache.bytes_used),
             "cache_hits": float(cache.hits),
             "cache_misses": float(cache.misses),
-            "corrupt_tiles": float(self._reading.corrupt_tiles),
+            "corrupt_tiles": float(self._damage.count()),
         }
 
     def close(self) -> None:

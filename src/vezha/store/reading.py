@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-import structlog
 
 from vezha.model.columns import Matcher, Refs, Selection, SeriesData, TooManySamples
 from vezha.model.labels import Labels
 from vezha.store import slab as slab_words
+from vezha.store.damage import Damage
 from vezha.store.days import CELL, FLUSH, MAX_TS, MIN_TS, DayFile, day_name, day_of
 from vezha.store.errors import StoreCorrupt
 from vezha.store.gather import Gathering
@@ -48,7 +48,6 @@ from vezha.store.tile import Tile, decode
 from vezha.store.tilecache import TileCache
 from vezha.store.tombstone import Tombstone, without_deleted
 
-log = structlog.get_logger(__name__)
 I64 = npt.NDArray[np.int64]
 BULK_BLOCKS_MIN = 64
 BULK_ROWS_MAX = 64
@@ -101,6 +100,7 @@ class Reading:
         partitions: Partitions,
         settings: StoreSettings,
         tombstones: list[Tombstone],
+        damage: Damage,
     ) -> None:
         self._tombstones = tombstones
         self._index = index
@@ -113,8 +113,7 @@ class Reading:
         self._roll_ups = RolledReading(self.cache)
         self._plans: OrderedDict[tuple[Matcher, ...], _Plan] = OrderedDict()
         self._lock = threading.Lock()
-        self.corrupt_tiles = 0
-        self._told: set[tuple[str, int]] = set()
+        self._damage = damage
 
     def _plan(self, matchers: tuple[Matcher, ...]) -> _Plan:
         with self._lock:
@@ -364,11 +363,7 @@ class Reading:
                 raise blob
             tile = decode(blob)
         except StoreCorrupt as error:
-            key = (day.path, number)
-            if key not in self._told:
-                self._told.add(key)
-                self.corrupt_tiles += 1
-                log.error("a tile is damaged and is left out", file=day.path, error=str(error))
+            self._damage.note(day.path, number, error)
             return None
         self.cache.put((day.path, number), tile)
         return tile

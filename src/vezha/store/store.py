@@ -26,6 +26,7 @@ from vezha.model.columns import Matcher, Refs, Selection, SeriesData, Times, Val
 from vezha.model.labels import INSTANCE, Labels, get_label, labels_of
 from vezha.store import wal as wal_format
 from vezha.store.catalog import Catalog, Delta, Known, pack_delta
+from vezha.store.damage import Damage
 from vezha.store.errors import (
     StoreInUse,
     StoreUnwritable,
@@ -134,6 +135,7 @@ class Store:
         self._frozen_lock = threading.Lock()
         self._told_refused: set[int] = set()
         self._rosters = Rosters()
+        self._damage = Damage(path)
         self._flusher = Flusher(self)
         self._segment = 0
         recovery = Recovery(self)
@@ -158,6 +160,7 @@ class Store:
             self._partitions,
             settings,
             self._known.tombstones,
+            self._damage,
         )
         recovery.replay()
         self._flusher.start()
@@ -679,7 +682,7 @@ class Store:
             "head_bytes": float(self._head.bytes_used),
             "frozen_heads": float(len(self._frozen)),
             "cache_bytes": float(cache.bytes_used),
-            "corrupt_tiles": float(self._reading.corrupt_tiles),
+            "corrupt_tiles": float(self._damage.count()),
             "disk_bytes": float(sum(sum(p.days.bytes_on_disk().values()) for p in partitions)),
             "rolled_bytes": float(sum(sum(p.rolled.bytes_on_disk().values()) for p in partitions)),
             "wal_disk_bytes": float(self._wal.bytes_on_disk()),

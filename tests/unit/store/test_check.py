@@ -64,6 +64,38 @@ def test_damage_is_found_and_mended(bench: Bench) -> None:
     assert len(bench.read("cpu")["db-1"]) == 41
 
 
+def test_a_damaged_tile_that_another_process_met_is_counted_once(bench: Bench) -> None:
+    _fill(bench)
+    path = str(bench.folder / "store")
+    _damage(bench.folder)
+    bench.restart()
+    assert bench.store.stats()["corrupt_tiles"] == 0  # nobody looked yet
+    for _ in range(2):  # each with a memory of its own, as other processes have
+        reader = StoreReader.open(path)
+        assert len(read(reader, "cpu")["db-1"]) == 40
+        assert reader.stats()["corrupt_tiles"] == 1
+        reader.close()
+    assert bench.store.stats()["corrupt_tiles"] == 1
+    bench.restart()
+    assert bench.store.stats()["corrupt_tiles"] == 1
+    bench.store.abandon()
+    assert runner.invoke(app, ["repair", "--state", str(bench.folder)]).exit_code == 0
+    bench.open()
+    assert bench.store.stats()["corrupt_tiles"] == 0
+
+
+def test_a_day_that_expires_takes_its_damage_along(bench: Bench) -> None:
+    _fill(bench)
+    _damage(bench.folder)
+    bench.restart()
+    bench.read("cpu")
+    assert bench.store.stats()["corrupt_tiles"] == 1
+    bench.clock.time_s += bench.settings.retention_s + 86_400.0
+    bench.frame(1, 100, int(bench.clock.time_s * 1000), [1.0, 1.0])
+    bench.store.flush()
+    assert bench.store.stats()["corrupt_tiles"] == 0
+
+
 def test_a_file_that_is_no_database_does_not_stop_the_start(bench: Bench) -> None:
     _fill(bench)
     bench.store.abandon()
