@@ -6,7 +6,7 @@ import { useEffect } from 'preact/hooks'
 import { get, post } from '../api/client'
 import type { AttemptDetailView, AttemptsView, CausesView, ChangeDetailView, RolloutDetailView, VerdictDetailView, VerdictView, WaveView } from '../api/schema'
 import { clock, duration, known, moment, number, t } from '../i18n'
-import { Show, useAsked, useTitle, Verdict } from '../parts/asked'
+import { mine, Show, useAsked, useTitle, Verdict } from '../parts/asked'
 import { BeforeStart } from '../parts/BeforeStart'
 import { useNow } from '../parts/now'
 import { shares, WaveBar } from '../parts/WaveBar'
@@ -174,7 +174,7 @@ function Gates({ one, wave }: { one: RolloutDetailView; wave: number }): JSX.Ele
               {v.shadow && <span class="muted"> · {t('gates.shadow')}</span>}
             </button>
             <b class="num">{v.measured === null ? '—' : number(v.measured, 3)}</b>
-            <span class="muted num">{[v.allowed === null ? '' : t('gates.allowed', { value: number(v.allowed, 3) }), v.sentence].filter(Boolean).join(' · ')}</span>
+            <span class="muted num">{[v.allowed === null ? '' : t('gates.allowed', { value: number(v.allowed, 3) }), mine(v.sentence, v.sentence_uk)].filter(Boolean).join(' · ')}</span>
             {open.value === v.id && <Samples verdict={v} />}
           </div>
         ))}

@@ -11,6 +11,7 @@ import { duration, known, number, speakMore, t } from '../i18n'
 import { quantity } from '../i18n/quantity'
 import { Drift } from '../parts/Drift'
 import { HostAbout } from '../parts/HostAbout'
+import { mine } from '../parts/asked'
 import { PARTS, type PartName } from '../parts/hostpart'
 import { UnusualNow } from '../parts/Unusual'
 import { RangeMenu } from '../parts/RangeMenu'
@@ -244,7 +245,7 @@ function Head({ name, facts, view }: { name: string; facts: HostFacts | null; vi
               {open.slice(0, 4).map((incident) => (
                 <li key={incident.id}>
                   <Mark of={incident.severity} size={14} />
-                  <a class="link" href={incidentPath(incident.id)}>{incident.title}</a>
+                  <a class="link" href={incidentPath(incident.id)}>{mine(incident.title, incident.title_uk)}</a>
                 </li>
               ))}
             </ul>

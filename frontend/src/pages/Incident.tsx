@@ -7,6 +7,7 @@ import { ApiError, get } from '../api/client'
 import { subscribe } from '../api/live'
 import type { Incident as Row, IncidentDetail, TimelineEntry } from '../api/types'
 import { clock, duration, known, language, moment, t } from '../i18n'
+import { mine } from '../parts/asked'
 import { IncidentCharts } from '../parts/IncidentCharts'
 import { Causes, Escalation, IncidentChecklists, MoreActs } from '../parts/IncidentMore'
 import { UnusualThen } from '../parts/Unusual'
@@ -354,7 +355,9 @@ function sentence(entry: TimelineEntry): string {
   const name = itself ? t('event.nobody') : (entry.actor ?? '')
   if (!known(key)) return [entry.text || entry.kind, itself ? '' : entry.actor].filter(Boolean).join(' · ')
   const words = t(key, { name })
-  return entry.text ? `${words}: ${entry.text === NO_DATA ? t('event.noData') : entry.text}` : words
+  if (!entry.text) return words
+  const uk = entry.data?.text_uk
+  return `${words}: ${entry.text === NO_DATA ? t('event.noData') : mine(entry.text, typeof uk === 'string' ? uk : undefined)}`
 }
 
 function Ask({ what, onSend, onClose }: { what: Act; onSend: (text: string) => void; onClose: () => void }): JSX.Element {

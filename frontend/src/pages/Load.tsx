@@ -5,7 +5,7 @@ import type { JSX } from 'preact'
 import type { AnomaliesView, CalmWindows, FillsView, LoadRow, LoadsView, Outlook } from '../api/schema'
 import { clock, duration, moment, number, t, unit } from '../i18n'
 import { quantity } from '../i18n/quantity'
-import { Show, useAsked, useTitle, Verdict } from '../parts/asked'
+import { mine, Show, useAsked, useTitle, Verdict } from '../parts/asked'
 import { OutlookChart, percent } from '../parts/OutlookChart'
 import { Mark } from '../shell/Mark'
 import { Page } from '../shell/Shell'
@@ -190,7 +190,7 @@ function Calm(): JSX.Element {
                 <li class="item" key={w.start}>
                   <div class="item-main">
                     <p class="num"><b>{moment(w.start)} – {clock(w.end)}</b></p>
-                    <p class="muted">{w.why}</p>
+                    <p class="muted">{mine(w.why, w.why_uk)}</p>
                   </div>
                 </li>
               ))}
@@ -217,7 +217,7 @@ function Odd(): JSX.Element {
             <li class="item" key={keyOf(a.load)}>
               <div class="item-main">
                 <p>{a.load.kind === 'host' ? <a class="stretch" href={hostPath(a.load.name)}>{a.load.name}</a> : <b>{a.load.name}</b>}</p>
-                <p class="muted">{a.why}</p>
+                <p class="muted">{mine(a.why, a.why_uk)}</p>
               </div>
             </li>
           ))}

@@ -4,6 +4,7 @@ import type { JSX } from 'preact'
 import { useEffect, useRef } from 'preact/hooks'
 import type { Severity, State } from '../api/types'
 import { language, t } from '../i18n'
+import { mine } from '../parts/asked'
 import { hosts, loadHosts, stateOf } from '../state/fleet'
 import { incidents, loadIncidents, order } from '../state/incidents'
 import { isDark, setLanguage, setTheme } from '../state/prefs'
@@ -56,7 +57,7 @@ export function Palette(): JSX.Element {
     const word = text.value.trim()
     const open = order(incidents.value ?? []).filter((i) => i.state !== 'resolved')
     const items: Item[] = [
-      ...open.map((i) => ({ text: i.title, aside: t(`incident.state.${i.state}`), mark: i.severity, run: () => go(incidentPath(i.id)) })),
+      ...open.map((i) => ({ text: mine(i.title, i.title_uk), aside: t(`incident.state.${i.state}`), mark: i.severity, run: () => go(incidentPath(i.id)) })),
       ...(word === '' ? actions() : []),
       ...(hosts.value ?? []).map((h, index) => ({
         text: h.name,

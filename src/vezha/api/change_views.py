@@ -156,6 +156,7 @@ class VerdictView(msgspec.Struct):
     shadow: bool
     result: str
     sentence: str
+    sentence_uk: str
     measured: float | None
     allowed: float | None
     at: float | None

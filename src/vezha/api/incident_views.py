@@ -39,6 +39,7 @@ class IncidentView(msgspec.Struct):
     summary_uk: str
     next: str
     next_uk: str
+    silent_because_uk: str
     severity: str
     state: str
     team: str
@@ -89,6 +90,7 @@ class MemberView(msgspec.Struct):
     labels: dict[str, str]
     annotations: dict[str, str]
     silent_because: str
+    silent_because_uk: str
     first_at: float | None
     changed_at: float | None
 
@@ -120,8 +122,10 @@ def incident_view(
     out["hosts_count"] = len(view.hosts)
     for name in times:
         out[f"{name}_at"] = seconds(getattr(view, f"{name}_ms"))
+    uk = view.words.get("uk", {})
     for name in ("title", "summary", "next"):
-        out[f"{name}_uk"] = view.words.get("uk", {}).get(name, "")
+        out[f"{name}_uk"] = uk.get(name, "")
+    out["silent_because_uk"] = uk.get("silent_because", "") if view.silent_because else ""
     out["priority"] = priority
     out["cause"] = cause and {
         "change": cause.change,
@@ -168,6 +172,7 @@ def detail_of(ledger: Ledger, id_: int) -> dict[str, Any]:
                 "labels": m.labels,
                 "annotations": m.annotations,
                 "silent_because": m.silent_because,
+                "silent_because_uk": m.silent_because_uk,
                 "first_at": seconds(m.first_ms),
                 "changed_at": seconds(m.changed_ms),
             }

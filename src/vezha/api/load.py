@@ -141,6 +141,7 @@ class AnomalyView(msgspec.Struct):
 
     load: views.LoadRow
     why: str
+    why_uk: str
 
 
 class AnomaliesView(msgspec.Struct):
@@ -276,7 +277,9 @@ def anomalies(call: Call) -> AnomaliesView:
         return views.strangest(views.overview(book), query.limit)
 
     rows = _shelf(call).read(read)
-    return AnomaliesView([AnomalyView(row, views.explained(row)) for row in rows])
+    return AnomaliesView(
+        [AnomalyView(row, views.explained(row), views.explained(row, "uk")) for row in rows]
+    )
 
 
 ROUTES = (

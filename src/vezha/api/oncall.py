@@ -316,7 +316,8 @@ def everyone_now(connection: Connection, now_ms: int) -> list[NowView]:
 def item_view(item: Item, language: str) -> HandoverItemView:
     """A line of a hand-over page as the API shows it."""
     return HandoverItemView(
-        item.kind, item.id, item.titled(language), item.severity, item.state, item.by,
+        item.kind, item.id, item.titled(language), item.severity, item.state,
+        item.because(language),
         seconds(item.since_ms) if item.since_ms else None, seconds(item.until_ms),
         item.advised(language),
     )  # fmt: skip

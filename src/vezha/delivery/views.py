@@ -11,6 +11,7 @@ from vezha.delivery import limits
 from vezha.delivery.change import Kind, lacking
 from vezha.delivery.errors import NoSuchChange
 from vezha.delivery.freeze import Window
+from vezha.delivery.gate_words import gate_said
 from vezha.delivery.plan import rehearsal_lacking
 from vezha.delivery.rows import read_change, read_plan, read_rollout
 from vezha.ledger import AnyRow
@@ -195,6 +196,7 @@ def verdict_view(row: AnyRow, *, full: bool = False) -> dict[str, Any]:
     out = {
         "id": row.id, "rollout_id": row.rollout_id, "wave": row.wave, "gate": row.gate,
         "kind": row.kind, "shadow": row.shadow, "result": row.result, "sentence": row.sentence,
+        "sentence_uk": gate_said(row.sentence, "uk"),
         "measured": row.measured, "allowed": row.allowed, "at": seconds(row.at_ms),
     }  # fmt: skip
     if full:

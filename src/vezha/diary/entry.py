@@ -151,6 +151,7 @@ def _risk(facts: WeekFacts) -> Iterable[Entry]:
     for incident in sorted(still, key=_rank)[:LISTED_MAX]:
         values: dict[str, Any] = {
             "title": incident.title,
+            "title_uk": incident.title_uk,
             "severity": incident.severity,
             "age_s": max(0, facts.made_ms - incident.began_ms) / 1000,
         }
@@ -165,12 +166,20 @@ def _risk(facts: WeekFacts) -> Iterable[Entry]:
         yield Entry("often", {"rule": rule.name, "count": rule.incidents}, cites)
     for incident in facts.incidents:
         if incident.caused_by is not None:
-            values = {"title": incident.title, "change": incident.caused_by}
+            values = {
+                "title": incident.title,
+                "title_uk": incident.title_uk,
+                "change": incident.caused_by,
+            }
             cites = (f"incident:{incident.id}", f"change:{incident.caused_by}")
             yield Entry("caused", values, cites)
     open_questions = [i for i in facts.incidents if i.caused_by is None and i.suspected is not None]
     for incident in open_questions[:3]:
-        values = {"title": incident.title, "change": incident.suspected}
+        values = {
+            "title": incident.title,
+            "title_uk": incident.title_uk,
+            "change": incident.suspected,
+        }
         cites = (f"incident:{incident.id}", f"change:{incident.suspected}")
         yield Entry("suspected", values, cites)
     if facts.incomplete:

@@ -44,6 +44,7 @@ class IncidentFact(msgspec.Struct, frozen=True):
     """The change that a person named as its cause."""
     suspected: int | None = None
     """The change that explains it best, where nobody judged yet."""
+    title_uk: str = ""
 
 
 class RuleFact(msgspec.Struct, frozen=True):

@@ -189,6 +189,7 @@ def _incidents(connection: Connection, week: Week, until_ms: int) -> list[Incide
         IncidentFact(
             id=row.id,
             title=row.title,
+            title_uk=row.words.get("uk", {}).get("title", ""),
             severity=row.severity,
             team=row.team,
             # as it stood at the end of the week, not as it stands when the page is made

@@ -229,6 +229,8 @@ def sentence(entry: Entry, language: str) -> str:
 
 def _shown(entry: Entry, language: str) -> dict[str, str]:
     given = entry.values
+    if language == "uk" and given.get("title_uk"):
+        given = {**given, "title": given["title_uk"]}
     joins = _JOINS[language]
     shown: dict[str, str] = {}
     for name, value in given.items():

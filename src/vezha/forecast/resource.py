@@ -34,6 +34,8 @@ RESOURCES: tuple[Resource, ...] = (
     Resource("network", "bytes/s", float("inf"), 125_000.0, summed=True),
     Resource("disk", "percent", 100.0, 10.0),
 )
+UK = {"cpu": "процесор", "memory": "пам'ять", "network": "мережа", "disk": "диск"}
+"""What resources are called in Ukrainian."""
 BY_NAME = {resource.name: resource for resource in RESOURCES}
 
 

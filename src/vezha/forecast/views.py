@@ -22,7 +22,7 @@ from vezha.forecast.limits import (
     STEP_S,
     TICK_S,
 )
-from vezha.forecast.resource import BY_NAME, RESOURCES
+from vezha.forecast.resource import BY_NAME, RESOURCES, UK
 from vezha.forecast.strange import judged
 
 NOT_ENOUGH = "not enough history"
@@ -101,6 +101,7 @@ class Calm:
     expected: float
     predictability: float | None
     why: str
+    why_uk: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,9 +246,16 @@ def calm(
             f"At most {window.load:.0%} of the usual daily peak is expected; the busiest is "
             f"{resource} of {host}."
         )
-        out.append(
-            Calm(float(start_s), float(start_s + length_s), window.load, window.expected, sure, why)
+        why_uk = (
+            f"Очікується щонайбільше {window.load:.0%} звичайного добового піка; найзавантаженіше: "
+            f"{host}, {UK[resource]}."
         )
+        out.append(
+            Calm(
+                float(start_s), float(start_s + length_s), window.load, window.expected, sure, why,
+                why_uk,
+            )
+        )  # fmt: skip
     return CalmWindows(out, without)
 
 
@@ -268,8 +276,10 @@ def strangest(rows: Sequence[LoadRow], count: int) -> list[LoadRow]:
     return sorted(off, key=lambda row: -abs(row.anomaly or 0.0))[:count]
 
 
-def explained(row: LoadRow) -> str:
-    """Why a load is strange, in a sentence."""
+def explained(row: LoadRow, language: str = "en") -> str:
+    """Why a load is strange, in a sentence, `en` or `uk`."""
+    if language == "uk":
+        return _explained_uk(row)
     if row.now is None or row.low is None or row.high is None or row.anomaly is None:
         return f"{row.resource} of {row.name}: {row.state}."
     side = "above" if row.anomaly > 0 else "below"
@@ -277,6 +287,15 @@ def explained(row: LoadRow) -> str:
         f"{row.resource} of {row.name} is {amount(row.now, row.unit)}, {side} the usual "
         f"{amount(row.low, row.unit)} to {amount(row.high, row.unit)}."
     )
+
+
+def _explained_uk(row: LoadRow) -> str:
+    what = f"{row.name}, {UK[row.resource]}"
+    if row.now is None or row.low is None or row.high is None or row.anomaly is None:
+        return f"{what}: для оцінки замало відомо."
+    side = "вище" if row.anomaly > 0 else "нижче"
+    low, high = amount(row.low, row.unit), amount(row.high, row.unit)
+    return f"{what}: {amount(row.now, row.unit)}, {side} за звичайне (від {low} до {high})."
 
 
 def amount(value: float, unit: str) -> str:

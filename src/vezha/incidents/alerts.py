@@ -29,6 +29,8 @@ class AlertView:
     labels: dict[str, str]
     incident: int
     silent_because: str
+    summary_uk: str = ""
+    silent_because_uk: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ def list_alerts(connection: Connection, host: str = "", name: str = "") -> list[
             incident_alert.c.fingerprint,
             func.max(incident.c.id).label("incident"),
             func.max(incident_alert.c.silent_because).label("silent"),
+            func.max(incident_alert.c.silent_because_uk).label("silent_uk"),
         )
         .join(incident, incident.c.id == incident_alert.c.incident_id)
         .where(incident.c.state.not_in(OVER))
@@ -59,7 +62,7 @@ def list_alerts(connection: Connection, host: str = "", name: str = "") -> list[
         .subquery()
     )
     wanted = (
-        select(alert_state, open_in.c.incident, open_in.c.silent)
+        select(alert_state, open_in.c.incident, open_in.c.silent, open_in.c.silent_uk)
         .outerjoin(open_in, open_in.c.fingerprint == alert_state.c.fingerprint)
         .where(alert_state.c.state != _INACTIVE)
     )
@@ -71,7 +74,8 @@ def list_alerts(connection: Connection, host: str = "", name: str = "") -> list[
         AlertView(
             row.alert_name, row.host, row.severity, row.state, row.value, row.active_ms,
             row.fired_ms, row.changed_ms, row.annotations.get("summary", ""), dict(row.labels),
-            row.incident or 0, row.silent or "",
+            row.incident or 0, row.silent or "", row.annotations.get("summary_uk", ""),
+            row.silent_uk or "",
         )
         for row in connection.execute(wanted)
     ]  # fmt: skip

@@ -14,7 +14,7 @@ from vezha.incidents.dependency import Cause
 from vezha.incidents.errors import WrongState
 from vezha.incidents.limits import FINGERPRINTS_KEPT_MAX, HOSTS_KEPT_MAX
 from vezha.incidents.state import Act, State, step
-from vezha.incidents.words import LANGUAGES, Member, Place, hosts_of, words_of, worst_of
+from vezha.incidents.words import LANGUAGES, Member, Place, Said, hosts_of, words_of, worst_of
 from vezha.model.severity import Severity
 
 SYSTEM = "vezha"
@@ -73,7 +73,7 @@ class Case:
     summary: str = ""
     next: str = ""
     words: dict[str, dict[str, str]] = field(default_factory=dict)
-    """Title, summary and next in other languages than English."""
+    """Title, summary, next and why it is silent, in other languages than English."""
     hosts: list[str] = field(default_factory=list)
     alert_names: list[str] = field(default_factory=list)
     members: dict[str, Member] = field(default_factory=dict)
@@ -264,7 +264,7 @@ class Case:
 
     def judge(
         self,
-        because: Callable[[Member], str],
+        because: Callable[[Member], Said],
         cause_of: Callable[[Member], Cause | None],
         at_ms: int,
     ) -> None:
@@ -275,10 +275,10 @@ class Case:
             if not member.is_open:
                 continue  # what explained it stays, for the title
             cause = cause_of(member)
-            reason = because(member) or (cause.because if cause else "")
+            reason = because(member) or (cause.because if cause else Said())
             waited |= bool(member.cause and member.silent_because) and not reason
             known = (member.silent_because, member.cause)
-            member.silent_because = reason
+            member.silent_because, member.silent_because_uk = reason.en, reason.uk
             if cause is not None:
                 member.cause = cause.fingerprint
             elif member.cause not in self.members:
@@ -286,13 +286,16 @@ class Case:
             if known != (member.silent_because, member.cause):
                 self.changed.add(member.fingerprint)
             reasons.append(reason)
-        whole = reasons[0] if reasons and all(reasons) else ""
+        whole = reasons[0] if reasons and all(reasons) else Said()
         if bool(whole) != bool(self.silent_because):
             # whoever was told of the cause hears what is left after it
             ended = "eased" if waited else "unsilenced"
-            self._enter(at_ms, "silenced" if whole else ended, SYSTEM, whole)
-        if whole != self.silent_because:
-            self.silent_because = whole
+            entry = self._enter(at_ms, "silenced" if whole else ended, SYSTEM, whole.en)
+            if whole:
+                entry.data["text_uk"] = whole.uk
+        if whole.en != self.silent_because:
+            self.silent_because = whole.en
+            self.words["uk"] = {**self.words.get("uk", {}), "silent_because": whole.uk}
             self.changed.add("")
 
     def describe(self, place: Place) -> None:
@@ -306,7 +309,7 @@ class Case:
         words = words_of(shown, "en", place)
         self.title, self.summary, self.next = words.title, words.summary, words.next
         self.words = {
-            language: asdict(words_of(shown, language, place))
+            language: {**self.words.get(language, {}), **asdict(words_of(shown, language, place))}
             for language in LANGUAGES
             if language != "en"
         }

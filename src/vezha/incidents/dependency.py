@@ -27,7 +27,7 @@ from vezha.incidents.limits import (
     DEPENDENCY_PARENTS_MAX,
 )
 from vezha.incidents.silence import LabelMatcher, parse_matchers
-from vezha.incidents.words import Member, Place, alert_title
+from vezha.incidents.words import LANGUAGES, Member, Place, Said, alert_title
 
 LABEL = "depends_on"
 """A host's label: `gw-1`; `gw-1|gw-2` for redundant ones; a comma parts what is each needed."""
@@ -80,7 +80,7 @@ class Cause:
 
     fingerprint: str
     host: str
-    because: str
+    because: Said
 
 
 def parse_target(text: str) -> Target:
@@ -322,8 +322,9 @@ class Tree:
                 if all(m.fits(theirs) for m in rule.source) and all(
                     labels.get(n, "") == theirs.get(n, "") for n in rule.equal
                 ):
-                    said = f"{alert_title(other, 'en')} {other.host}".strip()
-                    return Cause(other.fingerprint, other.host, f"inhibited by {said}")
+                    en, uk = (f"{alert_title(other, w)} {other.host}".strip() for w in LANGUAGES)
+                    said = Said(f"inhibited by {en}", f"приглушено, бо триває: {uk}")
+                    return Cause(other.fingerprint, other.host, said)
         return None
 
 
@@ -332,6 +333,8 @@ def explains(member: Member) -> str:
     return member.annotations.get("vezha_explains", "")
 
 
-def _because(cause: Member) -> str:
-    what = alert_title(cause, "en")
-    return f"{cause.host} fails: {what}" if cause.host else what
+def _because(cause: Member) -> Said:
+    en, uk = (alert_title(cause, language) for language in LANGUAGES)
+    if not cause.host:
+        return Said(en, uk)
+    return Said(f"{cause.host} fails: {en}", f"не працює {cause.host}: {uk}")

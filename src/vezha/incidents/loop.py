@@ -48,7 +48,7 @@ from vezha.incidents.rows import (
 from vezha.incidents.silence import Silence, read_silences
 from vezha.incidents.snooze import is_due, snooze_in, wake_due
 from vezha.incidents.state import OVER, Act, State
-from vezha.incidents.words import Member, Place, service_of
+from vezha.incidents.words import Member, Place, Said, service_of
 from vezha.ledger import Ledger
 from vezha.ledger.tables import alert_transition, incident, incident_alert, incident_event
 from vezha.model.severity import Severity
@@ -250,14 +250,14 @@ def tell_spread(connection: Connection, id_: int, now_ms: int) -> bool:
     return write_case(connection, case, read_place(connection), now_ms)
 
 
-def _because(silences: list[Silence], place: Place, now_ms: int) -> Callable[[Member], str]:
+def _because(silences: list[Silence], place: Place, now_ms: int) -> Callable[[Member], Said]:
     live = [s for s in silences if s.holds(now_ms)]
 
-    def because(member: Member) -> str:
+    def because(member: Member) -> Said:
         if not live:
-            return ""
+            return Said()
         labels = place.labels_of(member)
-        return next((s.reason for s in live if s.fits(labels)), "")
+        return next((s.reason for s in live if s.fits(labels)), Said())
 
     return because
 

@@ -87,6 +87,7 @@ def member_of(row: Any) -> Member:
         first_ms=row.first_ms,
         changed_ms=row.changed_ms,
         silent_because=row.silent_because,
+        silent_because_uk=row.silent_because_uk,
         cause=row.cause,
     )
 
@@ -182,6 +183,7 @@ def _member_row(id_: int, member: Member) -> dict[str, Any]:
         "labels": dict(member.labels),
         "annotations": dict(member.annotations),
         "silent_because": member.silent_because,
+        "silent_because_uk": member.silent_because_uk,
         "explains": member.annotations.get("vezha_explains", "")[:16],
         "cause": member.cause,
         "first_ms": member.first_ms,

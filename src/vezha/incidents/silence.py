@@ -16,6 +16,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from vezha.incidents.errors import SilenceError
 from vezha.incidents.limits import MATCHERS_MAX, NOTE_CHARS_MAX, SILENCE_MS_MAX
+from vezha.incidents.words import Said
 from vezha.ledger.tables import silence as silence_table
 from vezha.model import recurrence
 from vezha.model.recurrence import Recurrence, kept_recurrence
@@ -77,11 +78,14 @@ class Silence:
         return "active" if self.holds(at_ms) else "pending"
 
     @property
-    def reason(self) -> str:
+    def reason(self) -> Said:
         """Why an alert is silent, as a person reads it."""
-        what = "maintenance" if self.recurs else "silence"
+        what = ("maintenance", "обслуговування") if self.recurs else ("silence", "тиша")
         said = f": {self.comment}" if self.comment else ""
-        return f"{what} {self.id} by {self.author}{said}"
+        return Said(
+            f"{what[0]} {self.id} by {self.author}{said}",
+            f"{what[1]} {self.id}, {self.author}{said}",
+        )
 
 
 def parse_matchers(text: str) -> tuple[LabelMatcher, ...]:

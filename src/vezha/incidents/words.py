@@ -20,6 +20,17 @@ LANGUAGES = ("en", "uk")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One text in both languages; false where there is none."""
+
+    en: str = ""
+    uk: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.en)
+
+
 @dataclass(slots=True)
 class Member:
     """An alert of an incident. `state`: firing, flapping, unknown or resolved."""
@@ -35,6 +46,7 @@ class Member:
     changed_ms: int
     active_ms: int = 0
     silent_because: str = ""
+    silent_because_uk: str = ""
     cause: str = ""
     """The fingerprint of the alert that explains this one, or empty."""
 

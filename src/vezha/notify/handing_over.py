@@ -69,7 +69,7 @@ def line_of(item: Item, receiver: Receiver) -> str:
     if item.kind in ("flapping", "incomplete", "relapsed", "silence", "silence_ends", "resolved"):
         parts.append(word(say, item.kind))
     elif item.kind == "silenced" and item.by:
-        parts.append(item.by)
+        parts.append(item.because(say))
     if item.state in ("acknowledged", "snoozed") and item.by and item.kind != "silenced":
         parts.append(word(say, "taken_by", actor=item.by))
     if item.until_ms is not None:

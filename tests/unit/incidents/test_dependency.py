@@ -63,7 +63,7 @@ def test_the_cause_is_the_failing_parent_farthest_up() -> None:
     assert cause(tree(CHAIN, [vm, switch]), switch) == ""
     found = tree(CHAIN, [switch]).cause(vm)
     assert found is not None
-    assert found.because == "switch fails: silent"
+    assert found.because.en == "switch fails: silent"
 
 
 def test_redundant_parents_explain_only_together() -> None:

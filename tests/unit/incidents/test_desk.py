@@ -240,3 +240,25 @@ def _step_killed(ledger: Ledger, clock: Clock, after: int) -> None:
         pass
     finally:
         event.remove(ledger.engine, "before_cursor_execute", die)
+
+
+def test_words_and_why_it_is_silent_are_kept_in_ukrainian(ledger: Ledger) -> None:
+    clock = Clock()
+    desk = Desk(ledger, World(clock=clock))
+    now_ms = int(clock.seconds * 1000)
+    with ledger.begin() as connection:
+        tell(connection, "fired", "db-1", now_ms)
+        tell(connection, "fired", "db-1", now_ms, name="B")
+        matchers = parse_matchers("instance=db-1")
+        add_silence(connection, matchers, now_ms, now_ms + 60_000, "alice", "переїзд", now_ms)
+    desk.step()
+    with ledger.read() as connection:
+        view = get_incident(connection, 1)
+        assert view.title == "db-1: A and 1 more"
+        assert view.words["uk"]["title"] == "db-1: A і ще 1"
+        assert view.words["uk"]["silent_because"] == "тиша 1, alice: переїзд"
+        assert {m.silent_because_uk for m in get_members(connection, 1)} == {
+            "тиша 1, alice: переїзд"
+        }
+        silenced = [e for e in get_timeline(connection, 1) if e.kind == "silenced"]
+        assert silenced[0].data["text_uk"] == "тиша 1, alice: переїзд"

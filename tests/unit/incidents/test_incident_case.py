@@ -21,7 +21,7 @@ from vezha.incidents.silence import (
     parse_matchers,
 )
 from vezha.incidents.state import TABLE, Act, State, step
-from vezha.incidents.words import Member, Place, count_hosts, words_of
+from vezha.incidents.words import Member, Place, Said, count_hosts, words_of
 from vezha.model.severity import Severity
 
 
@@ -112,14 +112,16 @@ def test_silent_only_where_every_open_alert_is() -> None:
     one = case()
     one.fire(member(host="a"), 0)
     one.fire(member(host="b"), 0)
-    one.judge(lambda m: "silence 1 by alice" if m.host == "a" else "", lambda _: None, 0)
+    one.judge(lambda m: SILENCE if m.host == "a" else Said(), lambda _: None, 0)
     assert one.silent_because == ""
-    one.judge(lambda _: "silence 1 by alice", lambda _: None, 0)
+    one.judge(lambda _: SILENCE, lambda _: None, 0)
     assert one.silent_because == "silence 1 by alice"
-    one.judge(lambda _: "", lambda _: None, 0)
+    assert one.words["uk"]["silent_because"] == "тиша 1, alice"
+    one.judge(lambda _: Said(), lambda _: None, 0)
     assert [e.kind for e in one.entries] == ["opened", "joined", "silenced", "unsilenced"]
 
 
+SILENCE = Said("silence 1 by alice", "тиша 1, alice")
 PLACE = Place(
     {
         **{f"k-{i}": {"site": "kyiv", "os": "linux"} for i in range(1200)},
@@ -305,4 +307,7 @@ def test_windows_that_are_refused(wrong: tuple[list[str], str, int, str]) -> Non
 def test_a_silence_holds_within_its_span_only() -> None:
     one = Silence(1, parse_matchers("a=b"), 100, 200, "alice", "disks", 100)
     assert [one.state(t) for t in (99, 100, 199, 200)] == ["pending", "active", "active", "expired"]
-    assert one.reason == "silence 1 by alice: disks"
+    assert (one.reason.en, one.reason.uk) == (
+        "silence 1 by alice: disks",
+        "тиша 1, alice: disks",
+    )

@@ -63,6 +63,11 @@ class Item:
     next: str = ""
     title_uk: str = ""
     next_uk: str = ""
+    by_uk: str = ""
+
+    def because(self, language: str) -> str:
+        """Who, or why it is silent, in *language*."""
+        return (self.by_uk if language == "uk" else "") or self.by
 
     def titled(self, language: str) -> str:
         """The title in *language*; what has none of its own is the same in all."""
@@ -127,7 +132,13 @@ def make_page(
     live = [r for r in rows if r.state not in OVER]
     words = _words_uk(connection, [r.id for r in rows[:INCIDENTS_WORDED_MAX]])
     loud = [_incident("open", r, words) for r in live if not r.silent_because]
-    silent = [_incident("silenced", r, words, r.silent_because) for r in live if r.silent_because]
+    silent = [
+        _incident(
+            "silenced", r, words, r.silent_because, r.words.get("uk", {}).get("silent_because", "")
+        )
+        for r in live
+        if r.silent_because
+    ]
     silences = read_silences(connection, now_ms)
     silent += [
         Item("silence", s.id, ", ".join(map(str, s.matchers)), state=s.state(now_ms), by=s.author,
@@ -149,11 +160,14 @@ def make_page(
     )  # fmt: skip
 
 
-def _incident(kind: str, row: Any, words: Mapping[int, Words], by: str = "") -> Item:
+def _incident(
+    kind: str, row: Any, words: Mapping[int, Words], by: str = "", by_uk: str = ""
+) -> Item:
     uk = words.get(row.id)
     return Item(
         kind, row.id, row.title, row.severity, row.state, by or row.acknowledged_by or "",
         row.began_ms, row.snoozed_until_ms, row.next, uk.title if uk else "", uk.next if uk else "",
+        by_uk,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ incident = Table(
     Column("title", String(400), nullable=False),
     Column("summary", Text, nullable=False),
     Column("next", Text, nullable=False),
-    # the same in other languages: {"uk": {"title", "summary", "next"}}
+    # the same in other languages: {"uk": {"title", "summary", "next", "silent_because"}}
     Column("words", JSON, nullable=False, server_default="{}"),
     Column("team", String(NAME_CHARS_MAX), nullable=False),
     Column("hosts", JSON, nullable=False),
@@ -66,6 +66,7 @@ incident_alert = Table(
     Column("annotations", JSON, nullable=False),
     # what stands in for it: a silence, or an alert that explains it; or empty
     Column("silent_because", Text, nullable=False),
+    Column("silent_because_uk", Text, nullable=False, server_default=""),
     # what it explains ("host", "dependents"), and the alert that explains it; or empty
     Column("explains", String(16), nullable=False, server_default=""),
     Column("cause", String(32), nullable=False, server_default=""),
