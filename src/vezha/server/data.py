@@ -52,6 +52,7 @@ from vezha.server.source import Reading
 from vezha.store import Store, TooManySeries
 from vezha.store.mirror import Mirror
 from vezha.store.remote import RemoteSender
+from vezha.store.remote_described import Described
 from vezha.store.remote_queue import RemoteQueue
 from vezha.wire import message as m
 from vezha.wire.limits import TRIPWIRES_MAX
@@ -104,7 +105,8 @@ class DataContour:
         self._world = world
         self._ledger = ledger
         self._store = store
-        self._mirror, self._sender = _remote(settings, world, store)
+        self._described = Described(str(settings.state.store), world)
+        self._mirror, self._sender = _remote(settings, world, store, self._described)
         self._identities = identities
         self._loop = asyncio.get_running_loop()
         self._bus = Bus(settings.state.run, "data")
@@ -412,13 +414,15 @@ class DataContour:
         if self._sender is not None and self._mirror is not None:
             own["vezha_remote_sent_samples_total", ()] = self._sender.sent_samples
             own["vezha_remote_refused_samples_total", ()] = self._sender.refused_samples
+            own["vezha_remote_sent_exemplars_total", ()] = self._described.sent_exemplars
+            own["vezha_remote_sent_metadata_total", ()] = self._described.sent_metadata
             own["vezha_remote_failures", ()] = self._sender.failures
             own["vezha_remote_waiting_bytes", ()] = self._mirror.queue.waiting_bytes
         return own
 
 
 def _remote(
-    settings: Settings, world: World, store: Store
+    settings: Settings, world: World, store: Store, described: Described
 ) -> tuple[Mirror | None, RemoteSender | None]:
     """The queue and the sender of a remote engine, where one is set."""
     if not settings.remote.write_url:
@@ -428,7 +432,9 @@ def _remote(
     headers = (
         {"Authorization": f"Bearer {settings.remote.token}"} if settings.remote.token else None
     )
-    sender = RemoteSender(settings.remote.write_url, queue, store.labels, world, headers=headers)
+    sender = RemoteSender(
+        settings.remote.write_url, queue, store.labels, world, headers=headers, described=described
+    )
     return Mirror(store, queue), sender
 
 

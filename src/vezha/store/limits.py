@@ -109,3 +109,11 @@ REMOTE_REST_S = 5.0
 """How long a remote engine that did not answer is not asked again."""
 REMOTE_CONNECT_S = 2.0
 """How long a connection to it may take."""
+REMOTE_EXEMPLARS_BACK_S = 300.0
+"""An exemplar that arrives later than this after newer ones does not go to a remote engine."""
+REMOTE_EXEMPLARS_MAX = 2_000
+"""Exemplars in one request."""
+REMOTE_METADATA_MAX = 2_000
+"""Metrics whose metadata are in one request."""
+REMOTE_METADATA_S = 300.0
+"""How often all metadata are sent: Mimir, for one, forgets them after ten minutes."""

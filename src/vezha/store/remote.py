@@ -30,6 +30,7 @@ from vezha.model.columns import (
 from vezha.model.labels import METRIC_NAME, Labels, labels_of, quote_value
 from vezha.store.errors import StoreError
 from vezha.store.limits import REMOTE_CONNECT_S
+from vezha.store.remote_described import Described
 from vezha.store.remote_encode import label_bytes, write_request
 from vezha.store.remote_queue import RemoteQueue
 from vezha.world import World
@@ -62,14 +63,17 @@ class RemoteSender:
         *,
         headers: dict[str, str] | None = None,
         gather_s: float = SEND_GATHER_S,
+        described: Described | None = None,
     ) -> None:
-        """*url* is the engine's remote-write address; *labels* gives a series' label set."""
+        """*url* is the engine's remote-write address; *labels* gives a series' label set;
+        *described*, where it is given, what goes there besides samples."""
         self._url = url
         self._queue = queue
         self._labels = labels
         self._world = world
         self._headers = headers or {}
         self._gather_s = gather_s
+        self._described = described
         self._encoded: dict[int, bytes] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="remote", daemon=True)
@@ -91,7 +95,10 @@ class RemoteSender:
         with httpx.Client(timeout=SEND_TIMEOUT_S, trust_env=False) as client:
             while not self._stop.wait(wait_s):
                 try:
-                    wait_s = self._gather_s if not self.send_some(client) else 0.0
+                    wait_s = 0.0
+                    if not self.send_some(client):
+                        self.send_described(client)
+                        wait_s = self._gather_s
                 except RemoteUnreachable as error:
                     self.failures += 1
                     grown = BACKOFF_MIN_S * 2.0 ** min(self.failures, 10)
@@ -111,6 +118,28 @@ class RemoteSender:
             columns.refs, columns.ts_ms, columns.values, self._encoded_labels
         )
         self.refused_samples += left_out
+        if self._taken(client, body):
+            self.sent_samples += len(columns) - left_out
+        else:
+            self.refused_samples += len(columns) - left_out
+        self.failures = 0
+        self._queue.done(position)
+        return True
+
+    def send_described(self, client: httpx.Client) -> None:
+        """Send exemplars and metadata that are due, whose series the engine has by now. What it
+        refuses it is not asked again; where it fails, samples shall not wait. Raises OSError."""
+        if self._described is None:
+            return
+        try:
+            for body in self._described.requests():
+                self._taken(client, body)
+        except RemoteUnreachable as error:
+            log.warning("remote_undescribed", why=str(error))
+
+    def _taken(self, client: httpx.Client, body: bytes) -> bool:
+        """Whether the engine took a request; False where it never will.
+        Raises RemoteUnreachable."""
         headers = {
             "Content-Type": "application/x-protobuf",
             "Content-Encoding": "snappy",
@@ -127,12 +156,8 @@ class RemoteSender:
             raise RemoteUnreachable(f"HTTP {answer.status_code}")
         if answer.status_code >= 300:
             # the engine will never take these: go on without them, and say so
-            self.refused_samples += len(columns)
             log.error("remote_refused", status=answer.status_code, text=answer.text[:300])
-        else:
-            self.sent_samples += len(columns) - left_out
-        self.failures = 0
-        self._queue.done(position)
+            return False
         return True
 
     def _encoded_labels(self, ref: int) -> bytes:

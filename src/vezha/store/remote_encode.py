@@ -2,18 +2,22 @@
 
 Samples are grouped by series and sorted by time, so that a request carries many samples per
 series: that is what makes the receiving engine cheap (a third of its CPU at ten a series). All
-samples of a request are laid out as records of 18 bytes at once; only series are a loop.
+samples of a request are laid out as records of 18 bytes at once; only series are a loop. Exemplars
+and metadata go in requests of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import numpy.typing as npt
 
 from vezha.model.columns import Refs, Times, Values
+from vezha.model.exemplar import Exemplar
 from vezha.model.labels import Labels
+from vezha.model.metadata import METRIC_KINDS, MetricMetadata
 
 SAMPLE_BYTES = 18
 TS_MIN, TS_MAX = 1 << 35, (1 << 42) - 1
@@ -75,3 +79,30 @@ def write_request(
         body = records[SAMPLE_BYTES * start : SAMPLE_BYTES * end]
         parts.append(b"\x0a" + varint(len(labels) + len(body)) + labels + body)
     return b"".join(parts), left_out
+
+
+def exemplar_request(exemplars: Iterable[Exemplar]) -> bytes:
+    """A WriteRequest with exemplars only, each under the labels of its series."""
+    by_series: dict[Labels, list[bytes]] = {}
+    for one in exemplars:
+        if 0 <= one.ts_ms <= TS_MAX:
+            body = label_bytes(one.labels) + b"\x11" + struct.pack("<d", one.value)
+            body += b"\x18" + varint(one.ts_ms)
+            by_series.setdefault(one.series, []).append(_field(3, body))
+    series = (label_bytes(labels) + b"".join(own) for labels, own in by_series.items())
+    return b"".join(_field(1, body) for body in series)
+
+
+def metadata_request(rows: Iterable[tuple[str, MetricMetadata]]) -> bytes:
+    """A WriteRequest with metadata only: (metric family, what is known of it)."""
+    parts = []
+    for metric, about in rows:
+        kind = METRIC_KINDS.index(about.kind) if about.kind in METRIC_KINDS else 0
+        body = b"\x08" + varint(kind) if kind else b""
+        body += _field(2, metric.encode()) + _field(4, about.help.encode())
+        parts.append(_field(3, body + _field(5, about.unit.encode())))
+    return b"".join(parts)
+
+
+def _field(number: int, body: bytes) -> bytes:
+    return varint(number << 3 | 2) + varint(len(body)) + body
