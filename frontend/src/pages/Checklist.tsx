@@ -73,7 +73,7 @@ export default function Checklist({ what: id }: { what: string }): JSX.Element {
               </Verdict>
               {one.stopped_because && (
                 <div class="band warn" role="alert">
-                  <p>{t('run.stopped', { why: one.stopped_because })}</p>
+                  <p>{t('run.stopped', { why: mine(one.stopped_because, one.stopped_because_uk) })}</p>
                   {mayOperate.value && one.state === 'stopped' && (
                     <form
                       class="step-form"
@@ -88,7 +88,7 @@ export default function Checklist({ what: id }: { what: string }): JSX.Element {
                   )}
                 </div>
               )}
-              {one.intro && <p class="gap">{one.intro}</p>}
+              {one.intro && <p class="gap">{mine(one.intro, one.intro_uk)}</p>}
               <div class="incident-page">
                 <section>
                   <RunSteps run={one} onRun={asked.set} />

@@ -170,7 +170,7 @@ function One({ name }: { name: string }): JSX.Element {
       <Show of={asked} missing={t('checklist.missing')}>
         {(one) => (
           <div class="narrow wide">
-            <Verdict title={mine(one.title, one.title_uk)} lead={one.intro}>
+            <Verdict title={mine(one.title, one.title_uk)} lead={mine(one.intro, one.intro_uk)}>
               {mayOperate.value && (
                 <>
                   {one.own && <Sure text={t('scenario.remove')} what={t('checklist.removeSure')} onSure={forget} />}
@@ -200,8 +200,8 @@ function One({ name }: { name: string }): JSX.Element {
                 <li class="step" key={s.number}>
                   <span class="step-mark num">{s.number}</span>
                   <div>
-                    <p class="step-text">{s.text}</p>
-                    {s.help && <p class="muted">{s.help}</p>}
+                    <p class="step-text">{mine(s.text, s.text_uk)}</p>
+                    {s.help && <p class="muted">{mine(s.help, s.help_uk)}</p>}
                     {s.query && <p class="expr"><code>{s.query}</code></p>}
                   </div>
                 </li>

@@ -6,6 +6,7 @@ import { useEffect } from 'preact/hooks'
 import { post } from '../api/client'
 import type { RunDetailView, ScriptView } from '../api/schema'
 import { clock, number, t, unit } from '../i18n'
+import { mine } from './asked'
 import { Dialog } from '../shell/Dialog'
 import { Icon } from '../shell/icons'
 import { complain, reason as said } from '../shell/notice'
@@ -17,10 +18,13 @@ export interface Step {
   number: number
   kind: string
   text: string
+  text_uk: string
   help: string
+  help_uk: string
   query: string
   unit: string
   choices: string[]
+  choices_uk: string[]
   script: string
   parameters: Record<string, string>
   approvals: number
@@ -71,7 +75,7 @@ export function RunSteps({ run, onRun }: Props): JSX.Element {
         <li key={step.number} class={`step ${step.state} ${step.number === current ? 'current' : ''}`} aria-current={step.number === current ? 'step' : undefined}>
           <span class="step-mark num">{step.state === 'answered' ? <Icon name="check" size={13} /> : step.state === 'skipped' ? '–' : step.number}</span>
           <div>
-            <p class="step-text">{step.text}</p>
+            <p class="step-text">{mine(step.text, step.text_uk)}</p>
             {step.state !== 'open' ? (
               <>
                 <p class="muted num">
@@ -85,11 +89,11 @@ export function RunSteps({ run, onRun }: Props): JSX.Element {
             ) : (
               (step.number === current || run.state !== 'running') && (
                 <>
-                  {step.help && <p class="muted">{step.help}</p>}
+                  {step.help && <p class="muted">{mine(step.help, step.help_uk)}</p>}
                   <Filled step={step} />
                   <Ran went={step.went} />
                   {step.stops.map((stop, i) => (
-                    <p class="stop" key={i}>{t('run.stopIf', { when: Object.values(stop).join(' ') })}</p>
+                    <p class="stop" key={i}>{t('run.stopIf', { when: `${stop.condition} ${mine(stop.reason ?? '', stop.reason_uk)}` })}</p>
                   ))}
                   {goes && step.number === current && <Answer step={step} run={run} act={act} onRun={onRun} />}
                 </>
@@ -109,7 +113,7 @@ function answerWords(step: Step): string {
   if (value === false) return t('no')
   if (step.kind === 'script' && typeof value === 'number') return t('change.number', { id: value })
   if (typeof value === 'number') return unit(number(value, 2), step.unit)
-  return typeof value === 'string' ? value : ''
+  return typeof value === 'string' ? mine(value, step.choices_uk[step.choices.indexOf(value)]) : ''
 }
 
 function Filled({ step }: { step: Step }): JSX.Element | null {
@@ -244,8 +248,8 @@ function Answer({ step, run, act, onRun }: { step: Step; run: RunDetailView; act
   if (step.kind === 'choice') {
     return (
       <div class="step-form">
-        {step.choices.map((choice) => (
-          <button class="btn" key={choice} onClick={() => say(choice)}>{choice}</button>
+        {step.choices.map((choice, i) => (
+          <button class="btn" key={choice} onClick={() => say(choice)}>{mine(choice, step.choices_uk[i])}</button>
         ))}
         {skip}
       </div>
@@ -260,7 +264,7 @@ function Answer({ step, run, act, onRun }: { step: Step; run: RunDetailView; act
           say(step.kind === 'number' ? Number(text.value.replace(',', '.')) : text.value.trim())
         }}
       >
-        <input class="input" required inputMode={step.kind === 'number' ? 'decimal' : undefined} aria-label={step.text} value={text.value} onInput={(e) => (text.value = e.currentTarget.value)} />
+        <input class="input" required inputMode={step.kind === 'number' ? 'decimal' : undefined} aria-label={mine(step.text, step.text_uk)} value={text.value} onInput={(e) => (text.value = e.currentTarget.value)} />
         {step.unit && <span class="muted">{step.unit}</span>}
         <button class="btn strong">{t('save')}</button>
         {skip}

@@ -83,8 +83,10 @@ class RunDetailView(RunListView):
 
     title_uk: str = ""
     intro: str = ""
+    intro_uk: str = ""
     sign_off: int = 1
     stopped_because: str = ""
+    stopped_because_uk: str = ""
     waits_for_signature: bool = False
     signed_by: list[str] = []
     checklist_steps: list[dict[str, Any]] = []
@@ -200,8 +202,8 @@ def run_detail(
     steps = []
     for step in run.checklist.steps:
         shown = step_view(step)
-        shown["text"] = in_words(step.text, variables)
-        shown["help"] = in_words(step.help, variables)
+        for name in ("text", "text_uk", "help", "help_uk"):
+            shown[name] = in_words(getattr(step, name), variables)
         if step.kind in (Kind.QUERY, Kind.CHART):
             shown["query"], shown["missing"] = with_values(step.expr, variables)
         shown["parameters"] = {k: in_words(v, variables) for k, v in step.parameters}
@@ -211,8 +213,12 @@ def run_detail(
         **run_view(read.view),
         "title_uk": run.checklist.title_uk,
         "intro": in_words(run.checklist.intro, variables),
+        "intro_uk": in_words(run.checklist.intro_uk, variables),
         "sign_off": run.checklist.sign_off,
         "stopped_because": run.stopped_because,
+        "stopped_because_uk": next(
+            filter(None, (s.stop_uk(run.stopped_because) for s in run.checklist.steps)), ""
+        ),
         "waits_for_signature": run.waits_for_signature,
         "signed_by": [s.actor for s in run.signatures],
         "checklist_steps": steps,

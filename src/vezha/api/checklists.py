@@ -29,11 +29,14 @@ class ChecklistStepView(msgspec.Struct):
     number: int
     kind: str
     text: str
+    text_uk: str
     help: str
+    help_uk: str
     query: str
     unit: str
     span_s: int
     choices: list[str]
+    choices_uk: list[str]
     script: str
     parameters: dict[str, str]
     approvals: int
@@ -66,6 +69,7 @@ class ChecklistDetailView(ChecklistView):
     """A checklist with its steps and the text that they are read from."""
 
     intro: str = ""
+    intro_uk: str = ""
     steps: list[ChecklistStepView] = []
     text: str = ""
 
@@ -139,11 +143,14 @@ def step_view(step: Step) -> dict[str, Any]:
         "number": step.number,
         "kind": step.kind.value,
         "text": step.text,
+        "text_uk": step.text_uk,
         "help": step.help,
+        "help_uk": step.help_uk,
         "query": step.expr,
         "unit": step.unit,
         "span_s": step.span_s,
         "choices": list(step.choices),
+        "choices_uk": list(step.choices_uk),
         "script": step.script,
         "parameters": dict(step.parameters),
         "approvals": step.approvals,
@@ -157,6 +164,7 @@ def checklist_detail(one: Checklist) -> dict[str, Any]:
     return {
         **checklist_view(one),
         "intro": one.intro,
+        "intro_uk": one.intro_uk,
         "steps": [step_view(s) for s in one.steps],
         "text": one.text,
     }

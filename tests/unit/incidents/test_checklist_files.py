@@ -243,3 +243,46 @@ def test_a_rule_may_name_its_checklist(tmp_path: Path) -> None:
     named = book.for_alert("DiskFull", {"vezha_checklist": "shop"})
     assert [c.name for c in named] == ["shop", "disk-full"]
     assert [c.name for c in book.for_alert("X", {"vezha_checklist": "- [ ] look"})] == []
+
+
+@pytest.mark.parametrize("name", sorted(p.stem for p in SHIPPED.glob("*.md")))
+def test_what_is_shipped_is_all_there_in_ukrainian(name: str) -> None:
+    one = parse_checklist((SHIPPED / f"{name}.md").read_text(), name)
+    assert one.title_uk
+    assert one.intro_uk
+    for step in one.steps:
+        assert re.search("[а-яіїєґ]", step.text_uk), step.text
+        assert len(step.choices_uk) == len(step.choices)
+        assert all(stop.reason_uk for stop in step.stops), step.text
+        words = [line for line in step.help.splitlines() if not re.fullmatch("`[^`]*`", line)]
+        assert bool(step.help_uk) == bool(words), step.text
+
+
+def test_a_step_in_both_languages() -> None:
+    text = """---
+title: T
+---
+For this.
+uk: Для цього.
+
+- [ ] Which? {choice: this | that}
+  uk: Котре?
+  uk choices: це | те
+  `ls`
+  Look twice.
+  uk help: Гляньте двічі.
+  stop if that: it is over
+  uk stop: уже минуло
+"""
+    one = parse_checklist(text, "t")
+    step = one.steps[0]
+    assert (one.intro, one.intro_uk) == ("For this.", "Для цього.")
+    assert (step.text, step.text_uk) == ("Which?", "Котре?")
+    assert (step.choices, step.choices_uk) == (("this", "that"), ("це", "те"))
+    assert (step.help, step.help_uk) == ("Look twice.\n`ls`", "Гляньте двічі.\n`ls`")
+    assert step.stop_at("that") == "it is over"
+    assert step.stop_uk("it is over") == "уже минуло"
+    with pytest.raises(ChecklistError, match="names 1; there are 2"):
+        parse_checklist(text.replace("це | те", "це"), "t")
+    with pytest.raises(ChecklistError, match="stands below the `stop if`"):
+        parse_checklist(text.replace("  stop if that: it is over\n", ""), "t")

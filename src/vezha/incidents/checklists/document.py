@@ -45,6 +45,7 @@ class Stop:
 
     condition: str
     reason: str
+    reason_uk: str = ""
 
     def meets(self, value: Any) -> bool:
         """Whether an answer (or one value of a query) is one at which to stop."""
@@ -75,6 +76,10 @@ class Step:
     stops: tuple[Stop, ...] = ()
     approvals: int = 0
     """How many other people must say yes before its script runs."""
+    text_uk: str = ""
+    help_uk: str = ""
+    choices_uk: tuple[str, ...] = ()
+    """What `choices` are called in Ukrainian, in their order; answers stay as in `choices`."""
 
     @property
     def key(self) -> str:
@@ -86,6 +91,10 @@ class Step:
     def fills(self) -> bool:
         """Whether Vezha runs its query."""
         return self.kind is Kind.QUERY
+
+    def stop_uk(self, reason: str) -> str:
+        """A stop's *reason* in Ukrainian, or the empty text."""
+        return next((s.reason_uk for s in self.stops if s.reason == reason), "")
 
     def stop_at(self, value: Any) -> str:
         """Why an answer ends the list here, or the empty text."""
@@ -105,6 +114,7 @@ class Checklist:
     applies_to: tuple[str, ...] = ()
     sign_off: int = 1
     intro: str = ""
+    intro_uk: str = ""
     own: bool = False
     """Whether it is the operator's, not shipped."""
 

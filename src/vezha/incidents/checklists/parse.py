@@ -22,7 +22,7 @@ The format is on docs/reference/formats/checklists.md.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vezha.alerting.ask import check_expression
 from vezha.alerting.durations import parse_duration
@@ -43,6 +43,7 @@ _STOP = re.compile(r"stop if\s+(.+?):\s*(.+)", re.IGNORECASE)
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _SCRIPT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 _APPROVALS = re.compile(r",\s*approvals (\d)$")
+_UK = re.compile(r"uk(?: (help|choices|stop))?:\s*(.+)")
 _CHART_SPAN_S = 3600
 _HEAD_END = "---"
 
@@ -67,6 +68,9 @@ class _Draft:
     help: list[str] = field(default_factory=list)
     exprs: list[tuple[int, str]] = field(default_factory=list)
     stops: list[tuple[int, Stop]] = field(default_factory=list)
+    uk: str = ""
+    help_uk: list[str] = field(default_factory=list)
+    choices_uk: tuple[int, str] = (0, "")
 
 
 class _Parser:
@@ -77,6 +81,7 @@ class _Parser:
         self._faults: list[str] = []
         self._head: dict[str, tuple[int, str]] = {}
         self._intro: list[str] = []
+        self._intro_uk: list[str] = []
         self._drafts: list[_Draft] = []
 
     def _fault(self, line: int, text: str) -> None:
@@ -110,6 +115,7 @@ class _Parser:
             applies_to=tuple(word.strip() for word in applies.split(",") if word.strip()),
             sign_off=sign_off,
             intro="\n".join(self._intro).strip(),
+            intro_uk="\n".join(self._intro_uk),
             own=self._own,
         )
 
@@ -167,6 +173,8 @@ class _Parser:
                     self._fault(
                         number, "text between steps belongs to one: indent it by two spaces"
                     )
+                elif said := _UK.fullmatch(line.strip()):
+                    self._intro_uk.append(said[2])
                 else:
                     self._intro.append(line)
             elif not self._drafts:
@@ -182,7 +190,9 @@ class _Parser:
     def _continue(self, number: int, line: str) -> None:
         draft = self._drafts[-1]
         stop = _STOP.fullmatch(line)
-        if stop is not None:
+        if said := _UK.fullmatch(line):
+            self._in_ukrainian(number, draft, said[1] or "", said[2].strip())
+        elif stop is not None:
             draft.stops.append((number, Stop(stop[1].strip(), stop[2].strip())))
         elif line.lower().startswith("stop if"):
             self._fault(number, "a stop rule is written `stop if CONDITION: why`")
@@ -190,6 +200,29 @@ class _Parser:
             draft.exprs.append((number, line[1:-1].strip()))
         else:
             draft.help.append(line)
+
+    def _in_ukrainian(self, number: int, draft: _Draft, what: str, text: str) -> None:
+        if what == "help":
+            draft.help_uk.append(text)
+        elif what == "choices":
+            draft.choices_uk = (number, text)
+        elif what == "stop":
+            if not draft.stops:
+                self._fault(number, "`uk stop:` stands below the `stop if` that it is of")
+                return
+            line, last = draft.stops[-1]
+            draft.stops[-1] = (line, replace(last, reason_uk=text))
+        else:
+            draft.uk = text
+
+    def _choices_uk(self, draft: _Draft, choices: tuple[str, ...]) -> tuple[str, ...]:
+        line, text = draft.choices_uk
+        if not text:
+            return ()
+        found = tuple(c.strip() for c in text.split("|"))
+        if len(found) != len(choices):
+            self._fault(line, f"`uk choices:` names {len(found)}; there are {len(choices)}")
+        return found
 
     def _step(self, number: int, draft: _Draft) -> Step:
         mark, optional = draft.mark or Kind.TICK.value, False
@@ -236,6 +269,9 @@ class _Parser:
             optional,
             self._stops(draft, kind, choices),
             approvals,
+            draft.uk,
+            "\n".join(draft.help_uk + self._code(draft, kind)) if draft.help_uk else "",
+            self._choices_uk(draft, choices),
         )
 
     def _span(self, line: int, text: str) -> int:
