@@ -42,8 +42,8 @@ VIEWS: dict[str, str] = {
     "checks": "/checks",
     "rules": "/rules",
     "rule-file": "/rules/new",
-    "explore": "/explore?q=topk(4,+1+-+avg+by+(instance)+(rate(node_cpu_seconds_total"
-    '%7Bmode%3D"idle"%7D[30s])))',
+    "explore": "/explore?q=1+-+avg+by+(instance)+(rate(node_cpu_seconds_total"
+    '%7Bmode%3D"idle",instance%3D~"db-kyiv-0%5B1-4%5D"%7D[30s]))',
     "access": "/access",
     "tokens": "/access/tokens",
     "audit": "/audit",

@@ -24,6 +24,7 @@ import '../styles/host.css'
 
 const EVERY_MS = 2000
 const HOSTS_SHOWN = 400
+const TOUCHED = ['offered', 'downloaded', 'staged', 'started', 'proven', 'failed', 'reverting']
 
 type Steer = 'pause' | 'resume' | 'revert' | 'abort' | 'break-glass'
 
@@ -86,9 +87,11 @@ function Rollout({ id, change }: { id: number; change: ChangeDetailView }): JSX.
               <Mark of={bad ? 'warning' : 'normal'} size={16} />
               <p>
                 <b>{t(`rollout.said.${one.state}`, { wave: one.waves[Math.min(one.wave, one.waves.length - 1)]?.name ?? '' })}</b>{' '}
-                {one.reason}
+                {because(one)}
               </p>
-              {one.phase_since !== null && open && <span class="muted num">{[t(`rollout.phase.${one.phase}`), duration(now - one.phase_since)].join(' · ')}</span>}
+              {one.phase_since !== null && open && (
+                <span class="muted num">{one.state === 'held' ? t('rollout.heldFor', { time: duration(now - one.phase_since) }) : [t(`rollout.phase.${one.phase}`), duration(now - one.phase_since)].join(' · ')}</span>
+              )}
               {one.break_glass_until !== null && one.break_glass_until > now && <p class="warning-text">{t('rollout.glass', { name: one.break_glass_by, time: clock(one.break_glass_until), why: one.break_glass_why })}</p>}
             </div>
             <div class="waves-row">
@@ -96,7 +99,7 @@ function Rollout({ id, change }: { id: number; change: ChangeDetailView }): JSX.
                 <Wave key={w.name} wave={w} at={i} one={one} pressed={i === wave} choose={() => (chosen.value = i === chosen.value ? null : i)} />
               ))}
             </div>
-            <div class="incident-page">
+            <div class="incident-page facts-first">
               <section>
                 <Gates one={one} wave={wave} />
                 {mayOperate.value && (
@@ -113,6 +116,7 @@ function Rollout({ id, change }: { id: number; change: ChangeDetailView }): JSX.
                     {open && <Approve change={change} one={one} />}
                   </div>
                 )}
+                {mayOperate.value && open && touched(one) > 0 && <p class="muted">{t('change.backMeans', { n: touched(one) })}</p>}
                 <Hosts rollout={id} wave={wave} key={wave} />
               </section>
               <aside class="card act">
@@ -145,7 +149,7 @@ function Wave({ wave, at, one, pressed, choose }: { wave: WaveView; at: number; 
   const held = wave.is_active && one.state === 'held'
   const words = [...parts].map(([name, n]) => `${t(`wave.${name}`)} ${number(n)}`).join(' · ')
   return (
-    <button class="wave" aria-pressed={pressed} onClick={choose} ref={(el) => el?.style.setProperty('flex-grow', String(1 + Math.log10(1 + wave.hosts_count)))}>
+    <button class={`wave ${held ? 'held' : ''}`} aria-pressed={pressed} onClick={choose} ref={(el) => el?.style.setProperty('flex-grow', String(1 + Math.log10(1 + wave.hosts_count)))}>
       <WaveBar counts={wave.counts} wide />
       <h3>
         {held ? <Mark of="warning" size={14} /> : passed ? <Icon name="check" size={14} /> : <Mark of={wave.is_active ? 'normal' : 'unknown'} size={14} />}
@@ -174,7 +178,7 @@ function Gates({ one, wave }: { one: RolloutDetailView; wave: number }): JSX.Ele
               {v.shadow && <span class="muted"> · {t('gates.shadow')}</span>}
             </button>
             <b class="num">{v.measured === null ? '—' : number(v.measured, 3)}</b>
-            <span class="muted num">{[v.allowed === null ? '' : t('gates.allowed', { value: number(v.allowed, 3) }), mine(v.sentence, v.sentence_uk)].filter(Boolean).join(' · ')}</span>
+            <span class="muted num">{gateWords(v, one)}</span>
             {open.value === v.id && <Samples verdict={v} />}
           </div>
         ))}
@@ -182,6 +186,25 @@ function Gates({ one, wave }: { one: RolloutDetailView; wave: number }): JSX.Ele
     </>
   )
 }
+
+/** The failed gate of the wave that is held, in the reader's words; else what the server says. */
+function because(one: RolloutDetailView): string {
+  const failed = one.state === 'held' && one.reason_code.startsWith('gate') ? one.verdicts.find((v) => v.wave === one.wave && v.result === 'fail' && !v.shadow && v.measured !== null) : undefined
+  return failed ? t('rollout.gateFails', { gate: failed.gate, measured: number(failed.measured!, 3), rule: gateWords(failed, one) }) : one.reason
+}
+
+/** What a gate allows, and where it is not so. */
+function gateWords(v: VerdictView, one: RolloutDetailView): string {
+  const spec = one.gates.find((g) => (g.name || g.kind) === v.gate)
+  if (spec?.kind === 'promql' && v.allowed !== null) {
+    const where = v.result === 'fail' ? / for (\S+)$/.exec(v.sentence)?.[1] : undefined
+    return [t('gates.rule', { op: String(spec.op ?? '<'), value: number(v.allowed, 3) }), where].filter(Boolean).join(' · ')
+  }
+  return [v.allowed === null ? '' : t('gates.allowed', { value: number(v.allowed, 3) }), mine(v.sentence, v.sentence_uk)].filter(Boolean).join(' · ')
+}
+
+/** How many hosts have it or are about to. */
+const touched = (one: RolloutDetailView): number => TOUCHED.reduce((n, s) => n + (one.counts[s] ?? 0), 0)
 
 /** What a verdict was made of, and whether judging it again says the same. */
 function Samples({ verdict }: { verdict: VerdictView }): JSX.Element {
@@ -212,6 +235,8 @@ function Hosts({ rollout, wave }: { rollout: number; wave: number }): JSX.Elemen
       {({ attempts }) => {
         const bad = attempts.filter((a) => ['failed', 'reverted', 'refused'].includes(a.state))
         const rest = attempts.filter((a) => !bad.includes(a))
+        const from = attempts.some((a) => a.from_version)
+        const why = attempts.some((a) => a.reason || a.detail)
         return (
           <>
             <h2 class="spaced">{t('change.hosts')}</h2>
@@ -222,8 +247,8 @@ function Hosts({ rollout, wave }: { rollout: number; wave: number }): JSX.Elemen
                   <tr>
                     <th scope="col">{t('table.host')}</th>
                     <th scope="col">{t('table.state')}</th>
-                    <th scope="col">{t('change.from')}</th>
-                    <th scope="col">{t('change.why')}</th>
+                    {from && <th scope="col">{t('change.from')}</th>}
+                    {why && <th scope="col">{t('change.why')}</th>}
                     <th scope="col">{t('change.since')}</th>
                     <th scope="col"><span class="hidden">{t('change.history')}</span></th>
                   </tr>
@@ -233,8 +258,8 @@ function Hosts({ rollout, wave }: { rollout: number; wave: number }): JSX.Elemen
                     <tr key={a.host} class={bad.includes(a) ? 'odd' : ''}>
                       <td><a class="link" href={hostPath(a.host)}>{a.host}</a></td>
                       <td class={bad.includes(a) ? 'warning-text' : ''}>{t(`attempt.${a.state}`)}</td>
-                      <td>{a.from_version}</td>
-                      <td class="wrap">{[a.reason && (known(`attempt.reason.${a.reason}`) ? t(`attempt.reason.${a.reason}`) : a.reason), a.detail].filter(Boolean).join(': ')}</td>
+                      {from && <td>{a.from_version}</td>}
+                      {why && <td class="wrap">{[a.reason && (known(`attempt.reason.${a.reason}`) ? t(`attempt.reason.${a.reason}`) : a.reason), a.detail].filter(Boolean).join(': ')}</td>}
                       <td class="muted">{a.since === null ? '' : clock(a.since, true)}</td>
                       <td><button class="btn quiet tiny" onClick={() => show(a.host)}>{t('change.history')}</button></td>
                     </tr>
@@ -271,11 +296,10 @@ function Confirm({ what, one, onClose, onDone }: { what: Steer; one: RolloutDeta
   const why = useSignal('')
   const wrong = useSignal('')
   const failed = one.verdicts.filter((v) => v.wave === one.wave && v.result === 'fail' && !v.shadow)
-  const touched = ['offered', 'downloaded', 'staged', 'started', 'proven', 'failed', 'reverting'].reduce((n, s) => n + (one.counts[s] ?? 0), 0)
   const rest = one.counts.waiting ?? 0
   // Going on against a gate that failed needs a reason, which the audit keeps.
   const must = what === 'break-glass' || (what === 'resume' && failed.length > 0) || what === 'abort'
-  const hosts = what === 'revert' ? touched : what === 'resume' ? rest : what === 'abort' ? touched : one.hosts_count
+  const hosts = what === 'revert' || what === 'abort' ? touched(one) : what === 'resume' ? rest : one.hosts_count
   return (
     <Dialog label={t(`steer.${what}`)} onClose={onClose} kind="confirm">
       <form
@@ -372,7 +396,7 @@ function Timeline({ change }: { change: ChangeDetailView }): JSX.Element {
         <li key={i} data-kind={e.kind}>
           <time>{e.at === null ? '' : clock(e.at, true)}</time>
           <i />
-          <p>{[e.text || e.kind, e.actor === 'vezha' ? '' : e.actor].filter(Boolean).join(' · ')}</p>
+          <p>{[known(`change.event.${e.kind}`) ? t(`change.event.${e.kind}`, { text: e.text }) : e.text || e.kind, e.actor === 'vezha' ? '' : e.actor].filter(Boolean).join(' · ')}</p>
         </li>
       ))}
     </ol>

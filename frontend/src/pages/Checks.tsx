@@ -9,11 +9,23 @@ import { Mark } from '../shell/Mark'
 import { reason } from '../shell/notice'
 import { Page } from '../shell/Shell'
 import '../styles/pages.css'
+import '../styles/change.css'
 
 const EVERY_MS = 5000
 const SOON_S = 30 * 86_400
 /** Names that are the same in every language. */
 const NAMES: Record<string, string> = { http: 'HTTP', tcp: 'TCP', tls: 'TLS', ping: 'ping', dns: 'DNS', postgresql: 'PostgreSQL', mysql: 'MySQL', redis: 'Redis' }
+/** What to write where there is no check yet. */
+const EXAMPLE = `checks:
+  - name: shop
+    type: http
+    targets: ["https://shop.example/health"]
+
+  - name: certificates
+    type: tls
+    targets: ["shop.example", "mail.example:993"]
+    interval: 1m
+`
 const ORDER = { down: 0, unknown: 1, up: 2 }
 
 export default function Checks(): JSX.Element {
@@ -42,6 +54,13 @@ export default function Checks(): JSX.Element {
           <p class="warned" key={name}>{t('checks.unplaced', { name })}</p>
         ))}
       </div>
+      {rows?.length === 0 && (
+        <>
+          <p>{t('checks.begin')}</p>
+          <pre class="plan-text mono">{EXAMPLE}</pre>
+          <p class="muted">{t('checks.beginMore')}</p>
+        </>
+      )}
       <ul class="list">
         {[...(rows ?? [])].sort((a, b) => rank(a) - rank(b)).map((row) => (
           <Row key={`${row.name} ${row.target} ${row.seen_from}`} row={row} />

@@ -23,7 +23,7 @@ import { complain, reason, tell } from '../shell/notice'
 import { Page } from '../shell/Shell'
 import { hosts, loadHosts, standing, type KnownHost } from '../state/fleet'
 import { act, incidents, loadIncidents, said, type Act } from '../state/incidents'
-import { hostPath } from '../state/paths'
+import { changePath, hostPath } from '../state/paths'
 import { go } from '../state/route'
 import { mayOperate } from '../state/session'
 import '../styles/pages.css'
@@ -176,7 +176,7 @@ function Blocks({ incident }: { incident: IncidentDetail }): JSX.Element {
       <div>
         <dt>{t('incident.where')}</dt>
         <dd>
-          <Where names={incident.hosts} count={incident.hosts_count ?? incident.hosts.length} list={list} over={incident.state === 'resolved'} />
+          <Where {...affected(incident)} ever={incident.hosts_count ?? incident.hosts.length} list={list} over={incident.state === 'resolved'} />
         </dd>
       </div>
       <div>
@@ -203,7 +203,14 @@ function Blocks({ incident }: { incident: IncidentDetail }): JSX.Element {
   )
 }
 
-function Where({ names, count, list, over }: { names: readonly string[]; count: number; list: readonly KnownHost[]; over: boolean }): JSX.Element {
+/** Hosts on which something is wrong now; where nothing is any more, all that were hit. */
+function affected(incident: IncidentDetail): { names: readonly string[]; count: number } {
+  const now = new Set(incident.alerts.filter((a) => a.state !== 'resolved' && a.host).map((a) => a.host))
+  if (now.size === 0 || incident.state === 'resolved') return { names: incident.hosts, count: incident.hosts_count ?? incident.hosts.length }
+  return { names: [...now], count: now.size }
+}
+
+function Where({ names, count, ever, list, over }: { names: readonly string[]; count: number; ever: number; list: readonly KnownHost[]; over: boolean }): JSX.Element {
   if (names.length === 0) return <p class="fact">{t('incident.noHosts')}</p>
   const found = place(names, list)
   const share = { n: count, total: found.total, what: found.shared.join(' · '), count: found.total }
@@ -221,6 +228,7 @@ function Where({ names, count, list, over }: { names: readonly string[]; count: 
         ))}
         {count > HOSTS_SHOWN && <span class="muted">{t('chart.more', { n: count - HOSTS_SHOWN })}</span>}
       </p>
+      {ever > count && <p class="muted">{t('incident.ever', { n: ever })}</p>}
       {found.elsewhere.length > 0 && <p class="muted">{t('incident.notHere', { places: found.elsewhere.join(', ') })}</p>}
     </>
   )
@@ -263,7 +271,8 @@ function Why({ incident }: { incident: IncidentDetail }): JSX.Element {
       {names.slice(0, ALERTS_SHOWN).map((name) => {
         const same = incident.alerts.filter((a) => a.name === name)
         const open = same.filter((a) => a.state !== 'resolved').length
-        const say = same[0].annotations?.[`description_${language()}`] || same[0].annotations?.description || same[0].annotations?.summary
+        const notes = same[0].annotations ?? {}
+        const say = notes[`description_${language()}`] || notes[`summary_${language()}`] || notes.description || notes.summary
         const over = open === 0 ? t('alert.resolved') : open < same.length ? t('alert.part', { n: open, total: same.length, count: same.length }) : ''
         return (
           <li key={name}>
@@ -272,7 +281,7 @@ function Why({ incident }: { incident: IncidentDetail }): JSX.Element {
               {same.length > 1 && <span class="muted"> · {t('incident.hosts', { n: new Set(same.map((a) => a.host)).size })}</span>}
               {over && <span class="muted"> · {over}</span>}
             </p>
-            {say && say !== incident.summary && <p class="muted">{say}</p>}
+            {say && say !== said(incident, 'summary') && <p class="muted">{say}</p>}
             {exprs.value.has(name) && <p class="expr"><code>{exprs.value.get(name)}</code></p>}
           </li>
         )
@@ -309,6 +318,7 @@ function Acts({ incident, run, ask, silence }: ActsProps): JSX.Element {
               {t('incident.resolve')}
             </button>
           )}
+          {!over && incident.cause && <a class="btn" href={changePath(incident.cause.change)}>{t('incident.toChange')}</a>}
           <button class="btn" onClick={() => ask('note')}>{t('incident.note')}</button>
           {!over && incident.alerts.length > 0 && <button class="btn" onClick={silence}>{t('silence.offer')}</button>}
         </div>

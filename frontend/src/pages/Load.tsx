@@ -32,7 +32,7 @@ export default function Load(): JSX.Element {
             <>
               <Verdict
                 title={soon.length > 0 ? t('load.fills', { n: soon.length }) : t('load.room')}
-                lead={t('load.lead')}
+                lead={soon.length > 0 ? firstFull(soon[0]) : t('load.lead')}
                 mark={soon.some((f) => f.within_24h > 0.5) ? <Mark of="warning" size={20} /> : undefined}
               />
               <Fills list={soon} />
@@ -49,6 +49,13 @@ export default function Load(): JSX.Element {
       </Show>
     </Page>
   )
+}
+
+/** The file system that is full first: which, when, between when and when. */
+function firstFull(one: FillsView['fills'][number]): string {
+  if ((one.seconds ?? 0) <= 0) return t('load.isFull', { host: one.instance, where: one.mountpoint })
+  const between = one.soonest_s === null ? '' : `${duration(one.soonest_s)} – ${one.latest_s === null ? '…' : duration(one.latest_s)}`
+  return [t('load.first', { host: one.instance, where: one.mountpoint, time: duration(one.seconds ?? 0) }), between].filter(Boolean).join(' · ')
 }
 
 function Fills({ list }: { list: FillsView['fills'] }): JSX.Element | null {
@@ -93,7 +100,7 @@ function Fills({ list }: { list: FillsView['fills'] }): JSX.Element | null {
 }
 
 function Loads({ chosen }: { chosen: string }): JSX.Element {
-  const kind = useSignal<'group' | 'host'>('group')
+  const kind = useSignal<'group' | 'host'>(chosen.startsWith('host:') ? 'host' : 'group')
   const asked = useAsked<LoadsView>(`/load?kind=${kind.value}&limit=500`, EVERY_MS)
   const horizon = useSignal<(typeof HORIZONS)[number]>('7d')
   return (
@@ -107,9 +114,8 @@ function Loads({ chosen }: { chosen: string }): JSX.Element {
       </div>
       <Show of={asked}>
         {({ loads, newest }) => {
-          const first = loads.find((l) => l.state === 'ok') ?? loads[0]
+          const first = highest(loads) ?? loads[0]
           const key = chosen || (first ? keyOf(first) : '')
-          const one = loads.find((l) => keyOf(l) === key)
           return loads.length === 0 ? (
             <p class="muted">{t('load.nothing')}</p>
           ) : (
@@ -117,7 +123,7 @@ function Loads({ chosen }: { chosen: string }): JSX.Element {
               {key && (
                 <>
                   <div class="section-head">
-                    <h3>{one ? `${one.name} · ${t(`resource.${one.resource}`)}` : key}</h3>
+                    <h3>{named(key)}</h3>
                     <div class="seg" role="group" aria-label={t('load.ahead')}>
                       {HORIZONS.map((h) => (
                         <button key={h} aria-pressed={horizon.value === h} onClick={() => (horizon.value = h)}>{unit(h.slice(0, -1), 'd')}</button>
@@ -160,6 +166,18 @@ function Loads({ chosen }: { chosen: string }): JSX.Element {
       </Show>
     </section>
   )
+}
+
+/** What comes nearest to its end: the highest peak among loads that are a share of the whole. */
+function highest(loads: readonly LoadRow[]): LoadRow | undefined {
+  const shares = loads.filter((l) => l.state === 'ok' && (l.resource === 'cpu' || l.resource === 'memory'))
+  return [...shares].sort((a, b) => (b.peak ?? 0) - (a.peak ?? 0))[0] ?? loads.find((l) => l.state === 'ok')
+}
+
+/** What a key stands for. */
+function named(key: string): string {
+  const [, resource, ...name] = key.split(':')
+  return `${name.join(':')} · ${t(`resource.${resource}`)}`
 }
 
 const keyOf = (l: LoadRow): string => `${l.kind}:${l.resource}:${l.name}`

@@ -51,8 +51,11 @@ export function Causes({ incident }: { incident: IncidentDetail }): JSX.Element 
         {others.length > 0 && (
           <p class="muted">
             {t('cause.others')}{' '}
-            {others.slice(0, 4).map((c) => (
-              <a key={c.change} class="link" href={changePath(c.change)}>{c.change_title} ({number(c.score * 100)}&nbsp;%)</a>
+            {others.slice(0, 4).map((c, i) => (
+              <span key={c.change}>
+                {i > 0 && ', '}
+                <a class="link" href={changePath(c.change)}>{c.change_title}</a> ({number(c.score * 100)}&nbsp;%)
+              </span>
             ))}
           </p>
         )}

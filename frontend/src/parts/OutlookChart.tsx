@@ -15,7 +15,7 @@ const HEIGHT = 220
 const FOOT = 20
 /** Marks nearer than so many of the picture's units are one line. */
 const APART = 6
-const MARKS_NAMED = 8
+const MARKS_NAMED = 5
 
 type Row = readonly (number | null)[]
 
@@ -68,7 +68,7 @@ export function OutlookChart({ one, unitName }: { one: Outlook; unitName: string
         <div class="outlook-marks">
           <h3>{t('mark.list')}</h3>
           <ul class="num">
-            {changed.flatMap((c) => c.marks).slice(-MARKS_NAMED).reverse().map((m, i) => (
+            {newest(changed.flatMap((c) => c.marks)).map((m, i) => (
               <li key={i}>
                 <i class="change-mark" />
                 <span class="muted">{`${day(m.at)}, ${clock(m.at)}`}</span>
@@ -80,6 +80,12 @@ export function OutlookChart({ one, unitName }: { one: Outlook; unitName: string
       )}
     </figure>
   )
+}
+
+/** The last word on each change, the newest first. */
+function newest(marks: readonly ChartMark[]): ChartMark[] {
+  const last = new Map(marks.map((m) => [m.change > 0 ? `${m.change}` : `${m.title} ${m.at}`, m]))
+  return [...last.values()].sort((a, b) => b.at - a.at).slice(0, MARKS_NAMED)
 }
 
 function line(row: Row, begin: number, x: (i: number) => number, y: (v: number) => number): string {

@@ -89,7 +89,7 @@ export function RunSteps({ run, onRun }: Props): JSX.Element {
             ) : (
               (step.number === current || run.state !== 'running') && (
                 <>
-                  {step.help && <p class="muted">{mine(step.help, step.help_uk)}</p>}
+                  {step.help && <p class="muted">{withCode(mine(step.help, step.help_uk))}</p>}
                   <Filled step={step} />
                   <Ran went={step.went} />
                   {step.stops.map((stop, i) => (
@@ -104,6 +104,11 @@ export function RunSteps({ run, onRun }: Props): JSX.Element {
       ))}
     </ol>
   )
+}
+
+/** A sentence with its `commands` set as code. */
+export function withCode(text: string): JSX.Element[] {
+  return text.split('`').map((part, i) => (i % 2 === 1 ? <code key={i}>{part}</code> : <span key={i}>{part}</span>))
 }
 
 function answerWords(step: Step): string {

@@ -98,7 +98,7 @@ def _play_here(
     seed: int,
 ) -> None:
     from vezha.access import Role
-    from vezha.access.token import create_token
+    from vezha.access.token import create_token, list_tokens
     from vezha.access.user import SYSTEM
     from vezha.ledger import Ledger
     from vezha.testing.fleet.enrolment import enrol_fleet, forget_fleet
@@ -113,9 +113,9 @@ def _play_here(
     now_ms = int(time.time() * 1000)
     forget_fleet(ledger, [m.name for m in fleet])
     credentials = enrol_fleet(ledger, fleet, now_ms)
-    _, token = create_token(
-        ledger, SYSTEM, f"demo-{now_ms}", Role.OPERATOR, now_ms, lifetime_s=86_400.0
-    )
+    taken = {row.name for row in list_tokens(ledger)}
+    name = f"demo-{now_ms}" if "demo" in taken else "demo"
+    _, token = create_token(ledger, SYSTEM, name, Role.OPERATOR, now_ms, lifetime_s=86_400.0)
     delivers = _publish(ledger, StateFolder.at(state))
     ledger.close()
     _make_past(fleet, state / "store", past, seed)

@@ -226,8 +226,9 @@ def _summary(
         counted = count_hosts(len(behind), language)
         parts.append(form.format(n=counted, h=named, r=more.format(n=rest) if rest > 0 else ""))
     elif len(hosts) > 1:
-        named = ", ".join(hosts[1 : 1 + HOSTS_NAMED_MAX])
-        rest = len(hosts) - 1 - HOSTS_NAMED_MAX
+        alike = [host for host in hosts if host != main.host]
+        named = ", ".join(alike[:HOSTS_NAMED_MAX])
+        rest = len(alike) - HOSTS_NAMED_MAX
         form = {"en": "The same on {h}{r}.", "uk": "Те саме: {h}{r}."}[language]
         more = {"en": " and {n} more", "uk": " і ще {n}"}[language]
         parts.append(form.format(h=named, r=more.format(n=rest) if rest > 0 else ""))

@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute, Route
 from vezha.ui.built import STATIC, Built, load
 from vezha.ui.errors import NotBuiltError
 from vezha.ui.files import file_endpoint, plain_endpoint
-from vezha.ui.page import PAGES, not_built_endpoint, page_endpoint
+from vezha.ui.page import PAGES, lost_endpoint, not_built_endpoint, page_endpoint
 
 __all__ = ["PAGES", "STATIC", "Built", "NotBuiltError", "load", "routes"]
 
@@ -35,4 +35,5 @@ def routes(static: Path = STATIC) -> list[BaseRoute]:
         *(Route(path, page) for path in PAGES),
         Route("/assets/{name:path}", file_endpoint(built)),
         *(Route(f"/{name}", plain_endpoint(built, name)) for name in built.plain),
+        Route("/{rest:path}", lost_endpoint(page_endpoint(built, 404))),
     ]

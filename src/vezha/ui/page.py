@@ -16,6 +16,7 @@ import html
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
@@ -147,8 +148,21 @@ def preloads(built: Built, module: str, language: str) -> str:
     return ", ".join(dict.fromkeys(parts))
 
 
-def page_endpoint(built: Built) -> Callable[[Request], Awaitable[Response]]:
-    """Answers every page address of `PAGES`."""
+def lost_endpoint(
+    page: Callable[[Request], Awaitable[Response]],
+) -> Callable[[Request], Awaitable[Response]]:
+    """Answers an address that is none: people get the *page*, which says so, programs a sentence."""
+
+    async def endpoint(request: Request) -> Response:
+        if "text/html" not in request.headers.get("accept", ""):
+            raise HTTPException(404)
+        return await page(request)
+
+    return endpoint
+
+
+def page_endpoint(built: Built, status: int = 200) -> Callable[[Request], Awaitable[Response]]:
+    """Answers every page address of `PAGES`, with that *status*."""
 
     @functools.cache
     def painted(language: str, theme: str, title: str) -> Paint:
@@ -184,11 +198,11 @@ def page_endpoint(built: Built) -> Callable[[Request], Awaitable[Response]]:
             link = f"{SESSION_PRELOAD}, {link}" if link else SESSION_PRELOAD
         if link:
             headers["link"] = link
-        if headers["etag"] in request.headers.get("if-none-match", ""):
+        if status == 200 and headers["etag"] in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
         if encoding != "identity":
             headers["content-encoding"] = encoding
-        return Response(page.file.bodies[encoding], headers=headers)
+        return Response(page.file.bodies[encoding], status, headers=headers)
 
     return endpoint
 

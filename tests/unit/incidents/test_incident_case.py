@@ -173,6 +173,13 @@ def test_a_silent_host_speaks_for_the_rest_of_its_alerts() -> None:
     assert words_of([*crowd, root], "en", Place()).title == "db-1: silent and 5 more"
 
 
+def test_a_host_is_not_said_to_be_like_itself() -> None:
+    mild = member(host="db-1", summary="db-1 is full.")
+    bad = member(host="db-2", severity=Severity.CRITICAL, at_ms=5, summary="db-2 is full.")
+    said = words_of([mild, bad], "en", Place()).summary
+    assert said == "db-2 is full. The same on db-1."
+
+
 @pytest.mark.parametrize(
     ("n", "wanted"), [(1, "1 вузол"), (2, "2 вузли"), (5, "5 вузлів"), (11, "11 вузлів"), (21, "21 вузол"), (112, "112 вузлів")]
 )  # fmt: skip

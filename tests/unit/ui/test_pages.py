@@ -32,6 +32,19 @@ def test_every_address_is_the_page(client: Client, address: str) -> None:
     assert '<div id="app">' in answer.text
 
 
+def test_a_mistyped_address_is_a_page_for_people_and_a_plain_404_for_programs(
+    client: Client,
+) -> None:
+    lost = client.get("/incidnets", headers={"accept": "text/html,*/*;q=0.8"})
+    assert lost.status_code == 404
+    assert '<div id="app">' in lost.text
+    again = {"accept": "text/html", "if-none-match": lost.headers["etag"]}
+    assert client.get("/incidnets", headers=again).status_code == 404
+    program = client.get("/incidnets", headers={"accept": "application/json"})
+    assert program.status_code == 404
+    assert '<div id="app">' not in program.text
+
+
 def test_the_page_runs_nothing_of_its_own_or_from_elsewhere(client: Client) -> None:
     policy = client.get("/fleet").headers["content-security-policy"]
     rules = dict(part.split(" ", 1) for part in policy.split("; "))

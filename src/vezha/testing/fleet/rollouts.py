@@ -15,6 +15,7 @@ from typing import Any
 
 from vezha.testing.fleet.changes import Behaviour
 from vezha.testing.fleet.sockets import SocketFleet
+from vezha.testing.fleet.story import SPARED
 
 Tell = Callable[[str], None]
 Call = Callable[[str, str, object], Awaitable[Any]]
@@ -47,6 +48,7 @@ class Rollouts:
     """What is drafted and started: the bodies of `POST /api/v1/changes`."""
 
     role: str = "app"
+    site: str = SPARED
 
     def calm(self) -> dict[str, Any]:
         """A change that goes through."""
@@ -64,11 +66,10 @@ class Rollouts:
         return {
             "kind": "config", "target": HEAVY, "title": "Look at all processes each second",
             "why": "Find out who opens all the files", "owner": "olena",
-            "checklist": "disk-full", "risk": "medium", "selector": f'role="{self.role}"',
+            "checklist": "disk-full", "risk": "medium", "selector": f'role="{self.role}",site="{self.site}"',
             "waves": [
                 {"name": "canary", "count": CANARIES, "bake_s": 10},
-                {"name": "tenth", "percent": 15, "bake_s": 120},
-                {"name": "half", "percent": 50},
+                {"name": "half", "percent": 60, "bake_s": 120},
                 {"name": "all"},
             ],
             "gates": [
@@ -109,7 +110,7 @@ async def tell_rollouts(tell: Tell, call: Call, pace: float) -> None:
     await asyncio.sleep(SETTLE_S)
     tell("A new setting goes to the caches, first to one, then to all.")
     await _ended(call, await _begin(call, Rollouts().calm()), 120.0)
-    tell("Another goes to the application hosts in four waves. Not all of them will like it.")
+    tell("Another goes to the application hosts in three waves. Not all of them will like it.")
     rollout = await _begin(call, Rollouts().heavy())
     if await _ended(call, rollout, 240.0) != "held":
         return
