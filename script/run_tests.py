@@ -1,7 +1,7 @@
 """Runs the test suite in three parts, fast first, and prints one summary. Used by `script/test`.
 
-The first part runs on all cores. The second starts real servers and, beside them, browsers and the
-tutorial: all mostly wait. The third loads or measures the machine (marked `alone`), so nothing runs beside it.
+The first part runs on all cores. The second starts real servers, two at once, and, beside them, browsers
+and the tutorial: all mostly wait. The third loads or measures the machine (marked `alone`), so nothing runs beside it.
 What failed is then tried once more by itself, since real processes on a busy machine may be late;
 what passes only then is named, so that it gets mended. The last line counts everything:
 "N passed, N failed, N skipped".
@@ -59,7 +59,13 @@ def main() -> int:
         parts = (
             (Run("fast", fast, ["-n", "2", "--dist", "worksteal"], scratch),),
             (
-                Run("servers", [SERVERS], ["-m", "not alone", f"--ignore={LONG}"], scratch),
+                # each file is one server's story, and mostly waits
+                Run(
+                    "servers",
+                    [SERVERS],
+                    ["-m", "not alone", f"--ignore={LONG}", "-n", "2", "--dist", "loadfile"],
+                    scratch,
+                ),
                 Run("tutorial", [LONG], [], scratch),
                 Run("browsers", [BROWSERS], ["-m", "not alone"], scratch),
             ),
