@@ -1,4 +1,4 @@
-"""The forecast's process: `python -m vezha.server.forecast_worker STORE FEED FOLDER FD`.
+"""The forecast's process, see `worker_process`; its arguments are STORE FEED FOLDER FD.
 
 Started by the ops contour, with the lowest priority; reads the store's files, writes its series
 through the data contour's feed. It ends when the contour does: the socket FD tells.
@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import socket
-import sys
 import threading
 from collections.abc import Sequence
 
@@ -34,11 +33,6 @@ from vezha.world import World
 QUERY_LIMITS = QueryLimits(samples_max=50_000_000, seconds_max=300.0)
 """Of one question; the loop halves what is too much."""
 log = structlog.get_logger("vezha.forecast")
-
-
-def argv_of(store: str, feed: str, folder: str) -> list[str]:
-    """How the ops contour starts it; the number of the socket is appended."""
-    return [sys.executable, "-m", "vezha.server.forecast_worker", store, feed, folder]
 
 
 def main(given: Sequence[str]) -> None:
@@ -83,7 +77,3 @@ async def _serve(store: str, feed: str, folder: str) -> None:
     while True:
         wait_s = await asyncio.to_thread(forecaster.step)
         await asyncio.sleep(min(max(wait_s, 0.0), FORECAST_WAIT_MAX_S))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -9,9 +9,9 @@ import socket
 import structlog
 
 from vezha.server.bus import socket_path
-from vezha.server.forecast_worker import argv_of
 from vezha.server.limits import RESTART_CALM_S, RESTART_DELAY_FIRST_S, RESTART_DELAY_MAX_S
 from vezha.server.settings import Settings
+from vezha.server.worker_process import forecast_argv
 from vezha.world import World
 
 _log = structlog.get_logger("forecasting")
@@ -21,7 +21,7 @@ FOLDER = "forecast"
 
 async def keep_forecasting(settings: Settings, world: World) -> None:
     """For ever; cancelled at the end, which ends the process, too."""
-    argv = argv_of(
+    argv = forecast_argv(
         str(settings.state.store),
         socket_path(settings.state.run, "feed"),
         str(settings.state.path / FOLDER),

@@ -1,4 +1,4 @@
-"""A query worker's process: `python -m vezha.server.query_worker FD`.
+"""A query worker's process, see `worker_process`; its argument is FD.
 
 Started by the web contour, whose first message says what to read and within which limits (not the
 command line, which others may see). Opens its own read-only view of the store.
@@ -19,9 +19,6 @@ from vezha.server.settings import LogSettings
 from vezha.server.source import Reading
 from vezha.world import World
 
-ARGV = (sys.executable, "-m", "vezha.server.query_worker")
-"""How the web contour starts one; the number of the socket is appended."""
-
 
 def main(given: Sequence[str]) -> None:
     """Serve until the contour is gone."""
@@ -37,7 +34,3 @@ def main(given: Sequence[str]) -> None:
     source = reading.joined(reading.reader(), World())
     engine = Engine(source, reading.limits, reading.options)
     serve(connection, engine, reading.remembered(engine, source))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

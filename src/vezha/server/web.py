@@ -82,11 +82,11 @@ from vezha.server.contour import StopSignal
 from vezha.server.door import agent_door, is_loopback
 from vezha.server.errors import SettingError
 from vezha.server.forecasting import FOLDER
-from vezha.server.query_worker import ARGV
 from vezha.server.retention import retention_rows
 from vezha.server.scraping import keep_scraping
 from vezha.server.settings import Settings
 from vezha.server.source import Reading
+from vezha.server.worker_process import QUERY_ARGV
 from vezha.world import World
 
 ROUTES: tuple[Route, ...] = (
@@ -272,7 +272,7 @@ def create_app(settings: Settings, parts: Parts) -> tuple[Starlette, Services]:
         routes = (*ROUTES, *doors.ROUTES)
     workers = None
     if parts.query_workers:
-        workers = Workers(ARGV, parts.world, parts.query_workers, reading.message())
+        workers = Workers(QUERY_ARGV, parts.world, parts.query_workers, reading.message())
     querying = Querying(
         engine, parts.source, parts.world, services.metrics,
         timeout_s=settings.query.timeout_s, workers=workers, slow_s=settings.query.slow_s,

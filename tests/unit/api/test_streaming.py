@@ -24,8 +24,8 @@ from vezha.model.labels import metric
 from vezha.query import Engine
 from vezha.query.encode import encode_result
 from vezha.query.errors import QueryCancelled
-from vezha.server.query_worker import ARGV
 from vezha.server.source import Reading
+from vezha.server.worker_process import QUERY_ARGV
 from vezha.store import Store, StoreReader, StoreSettings
 from vezha.world import World
 
@@ -53,7 +53,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def workers(path: str) -> Iterator[Workers]:
     reading = Reading(path, 50_000_000, 4_000_000_000, 30.0, 300.0, 128 << 20, 0)
-    made = Workers(ARGV, World(), 1, reading.message())
+    made = Workers(QUERY_ARGV, World(), 1, reading.message())
     yield made
     made.close()
 

@@ -25,8 +25,8 @@ from vezha.api.workers import FromWorker, Workers
 from vezha.model.labels import metric
 from vezha.query import Engine, QueryLimits
 from vezha.query.errors import EvaluationError, QueryCancelled
-from vezha.server.query_worker import ARGV
 from vezha.server.source import Reading
+from vezha.server.worker_process import QUERY_ARGV
 from vezha.store import Store, StoreReader, StoreSettings
 from vezha.world import World
 
@@ -82,7 +82,7 @@ def hello(path: str) -> dict[str, Any]:
 def test_a_worker_answers_as_this_process_would_and_is_used_again(
     path: str, pool: Callable[..., Workers]
 ) -> None:
-    workers = pool(ARGV, hello(path))
+    workers = pool(QUERY_ARGV, hello(path))
     sums = rows_of(workers.ask(Question("sum(up)", 0, NOW_MS), never))
     assert sums["result"] == [{"metric": {}, "value": [NOW_MS / 1000, "0"]}]
     asked = Question("count(up)", NOW_MS - 5000, NOW_MS, 1000, explain=True)
@@ -98,7 +98,7 @@ def test_a_worker_answers_as_this_process_would_and_is_used_again(
 def test_a_withdrawn_question_ends_soon_and_the_worker_goes_on(
     path: str, pool: Callable[..., Workers]
 ) -> None:
-    workers = pool(ARGV, hello(path))
+    workers = pool(QUERY_ARGV, hello(path))
     workers.ask(Question("1", 0, NOW_MS), never)
     # so many steps of a subquery that only cancelling ends it soon
     text = " + ".join(["sum(max_over_time(up[1h:1s]))"] * 200)
@@ -160,7 +160,7 @@ class Noted(Workers):
 def querying(path: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Querying, Noted]]:
     monkeypatch.setattr(limits, "LIGHT_SAMPLES_MAX", 500)
     source = StoreReader.open(path)
-    workers = Noted(ARGV, World(), 1, hello(path))
+    workers = Noted(QUERY_ARGV, World(), 1, hello(path))
     made = Querying(Engine(source), source, World(), ApiMetrics(), workers=workers)
     yield made, workers
     made.close()

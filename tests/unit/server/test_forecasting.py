@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from vezha.server import forecasting
-from vezha.server.forecast_worker import argv_of
 from vezha.server.settings import load_settings
 from vezha.server.state import StateFolder
+from vezha.server.worker_process import forecast_argv
 from vezha.world import World
 
 
@@ -27,7 +27,9 @@ def wait_for(there: Callable[[], bool], timeout_s: float = 60.0) -> None:
 
 def test_it_learns_from_nothing_and_ends_with_its_contour(tmp_path: Path) -> None:
     ours, theirs = socket.socketpair()
-    argv = argv_of(str(tmp_path / "store"), str(tmp_path / "feed"), str(tmp_path / "forecast"))
+    argv = forecast_argv(
+        str(tmp_path / "store"), str(tmp_path / "feed"), str(tmp_path / "forecast")
+    )
     process = subprocess.Popen([*argv, str(theirs.fileno())], pass_fds=[theirs.fileno()])
     try:
         theirs.close()
