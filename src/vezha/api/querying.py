@@ -15,10 +15,8 @@ takes longer than it did goes back to the threads.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -29,6 +27,7 @@ from starlette.responses import Response
 from vezha.api import limits
 from vezha.api.answers import Answers
 from vezha.api.errors import ApiError
+from vezha.api.lanes import Cost, Costs, Lane
 from vezha.api.metrics import ApiMetrics
 from vezha.api.packing import Packed
 from vezha.api.question import Listing, Question, answer, listed
@@ -44,19 +43,6 @@ from vezha.world import World
 
 _log = structlog.get_logger("vezha.api.query")
 T = TypeVar("T")
-
-
-class _Lane:
-    """Threads, and how many queries are in them or wait for them."""
-
-    def __init__(self, threads: int, waiting_max: int, name: str) -> None:
-        self.pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
-        self.open = 0
-        self._open_max = threads + waiting_max
-
-    @property
-    def is_full(self) -> bool:
-        return self.open >= self._open_max
 
 
 class Querying:
@@ -86,12 +72,11 @@ class Querying:
         self._slow_s = slow_s
         self._world = world
         self._metrics = metrics
-        self._light = _Lane(threads, waiting_max, "query")
-        self._heavy = _Lane(workers.count, waiting_max, "heavy") if workers else self._light
+        self._light = Lane(threads, waiting_max, "query")
+        self._heavy = Lane(workers.count, waiting_max, "heavy") if workers else self._light
         self._streams = ThreadPoolExecutor(2 * workers.count, "stream") if workers else None
         self._workers = workers
-        self._known_heavy: OrderedDict[Hashable, None] = OrderedDict()
-        self._known_quick: OrderedDict[Hashable, None] = OrderedDict()
+        self._costs = Costs()
         self._remembered = remembered
         self._answers: Answers | None = None
         if remembered is not None:
@@ -129,25 +114,31 @@ class Querying:
                 ),
                 text, timeout_s=timeout_s, gone=gone,
             )  # fmt: skip
-        if question.shape in self._known_quick and not self._light.open:
+        shape = question.shape
+        cost = self._costs.of(shape)
+        if cost is Cost.QUICK and not self._light.open:
             packed = self._try_quick(question)
             if packed is not None:
                 return packed
         limit_s = min(timeout_s or self.timeout_s, self.timeout_s)
-        began_s = self._world.clock.monotonic()
-        if question.shape not in self._known_heavy:
+        began_s = handed_s = self._world.clock.monotonic()
+        if cost in (None, Cost.QUICK):
             found = await self.run(
                 lambda cancelled: self._try_light(question, cancelled),
                 text, timeout_s=limit_s, gone=gone,
             )  # fmt: skip
             if found is not None:
                 return found
-            _note_shape(self._known_heavy, question)
-        left_s = limit_s - (self._world.clock.monotonic() - began_s)
-        return await self.run(
-            lambda cancelled: self._kept(question, lambda: workers.ask(question, cancelled)),
-            text, timeout_s=max(0.001, left_s), gone=gone, heavy=True, told_s=limit_s,
+            handed_s = self._world.clock.monotonic()
+        answered = await self.run(
+            lambda cancelled: self._kept(question, lambda: workers.ask(question, cancelled)), text,
+            timeout_s=max(0.001, limit_s - (handed_s - began_s)), gone=gone, heavy=True,
+            told_s=limit_s,
         )  # fmt: skip
+        took_s = self._world.clock.monotonic() - handed_s
+        if took_s < limits.LIGHT_SECONDS_MAX and self._costs.of(shape) is Cost.SLOW:
+            self._costs.forget(shape)  # and it is tried here again
+        return answered
 
     def response(self, found: Packed | Pieces) -> Response:
         """What `answer` gave, as it is sent."""
@@ -173,38 +164,41 @@ class Querying:
     def _try_light(self, question: Question, cancelled: Callable[[], bool]) -> Packed | None:
         """The answer, or None where it would cost too much to find it here."""
         began_s = self._world.clock.monotonic()
-        packed = self._tried(question, cancelled, self._light_limits)
-        took_s = self._world.clock.monotonic() - began_s
-        if packed is not None and took_s <= limits.QUICK_SECONDS_MAX:
-            _note_shape(self._known_quick, question)
+        try:
+            packed = self._tried(question, cancelled, self._light_limits)
+        except LimitExceeded:
+            self._costs.note(question.shape, Cost.LARGE)
+            return None
+        except QueryTimeout:
+            self._costs.note(question.shape, Cost.SLOW)
+            return None
+        if self._world.clock.monotonic() - began_s <= limits.QUICK_SECONDS_MAX:
+            self._costs.note(question.shape, Cost.QUICK)
         return packed
 
     def _try_quick(self, question: Question) -> Packed | None:
         """The answer of a query that was quick, on this thread; None where it is no longer."""
         began_s = self._world.clock.monotonic()
-        packed = None
         try:
             packed = self._tried(question, lambda: False, self._quick_limits)
+        except (LimitExceeded, QueryTimeout):
+            self._costs.forget(question.shape)
+            return None
         except (QueryError, TooManySamples) as error:
             raise api_error(error) from error
-        finally:
-            took_s = self._world.clock.monotonic() - began_s
-            if packed is None or took_s > limits.QUICK_SECONDS_MAX:
-                self._known_quick.pop(question.shape, None)
-        if packed is not None:
-            self._note(question.text, "answered", took_s)
+        took_s = self._world.clock.monotonic() - began_s
+        if took_s > limits.QUICK_SECONDS_MAX:
+            self._costs.forget(question.shape)
+        self._note(question.text, "answered", took_s)
         return packed
 
     def _tried(
         self, question: Question, cancelled: Callable[[], bool], small: QueryLimits
-    ) -> Packed | None:
-        try:
-            return self._kept(
-                question,
-                lambda: answer(self.engine, question, cancelled, small, self._remembered),
-            )
-        except (LimitExceeded, QueryTimeout):
-            return None
+    ) -> Packed:
+        return self._kept(
+            question,
+            lambda: answer(self.engine, question, cancelled, small, self._remembered),
+        )
 
     async def names(self, listing: Listing, *, gone: Callable[[], Any] | None = None) -> Packed:
         """Names, values or label sets. Raises `ApiError`, see `run`."""
@@ -312,14 +306,6 @@ class Querying:
         self._metrics.query_seconds.observe(took_s)
         if took_s >= self._slow_s:
             _log.warning("query_slow", query=text[:1_000], outcome=outcome, took_s=round(took_s, 3))
-
-
-def _note_shape(known: OrderedDict[Hashable, None], question: Question) -> None:
-    """Remember a question's shape, the latest of them. On any thread."""
-    known[question.shape] = None
-    while len(known) > limits.SHAPES_REMEMBERED:
-        with contextlib.suppress(KeyError):  # another thread was faster
-            known.popitem(last=False)
 
 
 def _series_of(source: SampleSource) -> float:

@@ -16,6 +16,7 @@ import pytest
 
 from vezha.api import limits
 from vezha.api.errors import ApiError
+from vezha.api.lanes import Cost
 from vezha.api.metrics import ApiMetrics
 from vezha.api.packing import Packed
 from vezha.api.querying import Querying
@@ -180,7 +181,7 @@ def test_light_queries_stay_and_heavy_ones_are_handed_over(
             wide = await made.answer(Question("sum(sum_over_time(up[1m]))", 0, NOW_MS + turn))
             assert rows_of(wide)["result"][0]["value"][1] == str(40 * sum(range(60)))
             assert workers.asked == turn
-        assert len(made._known_heavy) == 1
+        assert made._costs.of(Question("sum(sum_over_time(up[1m]))", 0, 0).shape) is Cost.LARGE
 
     asyncio.run(ask())
 
@@ -223,7 +224,8 @@ def test_a_quick_query_that_became_heavy_is_handed_over(
 ) -> None:
     made, workers = querying
     text = "sum(sum_over_time(up[1m]))"
-    made._known_quick[Question(text, 0, NOW_MS).shape] = None
+    shape = Question(text, 0, NOW_MS).shape
+    made._costs.note(shape, Cost.QUICK)
     monkeypatch.setattr(made, "_quick_limits", QueryLimits(samples_max=10))
 
     async def ask() -> None:
@@ -232,7 +234,25 @@ def test_a_quick_query_that_became_heavy_is_handed_over(
 
     asyncio.run(ask())
     assert workers.asked == 1
-    assert not made._known_quick
+    assert made._costs.of(shape) is Cost.LARGE
+
+
+def test_what_was_slow_once_is_tried_again(
+    querying: tuple[Querying, Noted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, workers = querying
+    monkeypatch.setattr(limits, "LIGHT_SECONDS_MAX", 60.0)
+    question = Question("count(up)", 0, NOW_MS)
+    monkeypatch.setattr(made, "_light_limits", QueryLimits(seconds_max=-1.0))
+
+    async def ask() -> None:
+        assert rows_of(await made.answer(question))["result"][0]["value"][1] == "40"
+        assert workers.asked == 1
+        monkeypatch.setattr(made, "_light_limits", QueryLimits())
+        assert rows_of(await made.answer(question))["result"][0]["value"][1] == "40"
+        assert workers.asked == 1  # the worker was fast enough
+
+    asyncio.run(ask())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities by thread")
