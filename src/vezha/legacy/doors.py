@@ -146,7 +146,11 @@ class Doors:
         for kind, count in batch.left_out.items():
             counters.left_out[kind] = counters.left_out.get(kind, 0) + count
         if refused:
-            text = f"{refused} of {len(batch)} samples are of series over the store's limits\n"
+            text = (
+                f"{refused} of {len(batch)} samples are of series over the store's limits "
+                "(series_per_source_max of one instance and job, or series_max in all); "
+                "`vezha store top` shows who has the most\n"
+            )
             return Answer(400, text.encode()), batch, kept
         return Answer(204), batch, kept
 

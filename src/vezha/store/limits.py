@@ -78,6 +78,8 @@ METADATA_PER_METRIC_MAX = 4
 METADATA_HELP_CHARS_MAX = 1_024
 METADATA_UNIT_CHARS_MAX = 64
 
+REFUSED_SOURCES_TOLD_MAX = 1_000
+"""Sources over their limit that the log names."""
 DAMAGE_NOTES_MAX = 10_000
 """Damaged tiles that are remembered; a disk that rots shall not fill a folder."""
 

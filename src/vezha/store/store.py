@@ -25,6 +25,7 @@ import structlog
 from vezha.model.columns import Matcher, Refs, Selection, SeriesData, Times, Values
 from vezha.model.labels import INSTANCE, Labels, get_label, labels_of
 from vezha.store import wal as wal_format
+from vezha.store.admission import Admission, admission
 from vezha.store.catalog import Catalog, Delta, Known, pack_delta
 from vezha.store.damage import Damage
 from vezha.store.errors import (
@@ -44,7 +45,7 @@ from vezha.store.head import (
     release_folder,
 )
 from vezha.store.index import HOST_LABELS, split_labels
-from vezha.store.limits import FROZEN_HEADS_MAX, FUTURE_MS_MAX
+from vezha.store.limits import FROZEN_HEADS_MAX, FUTURE_MS_MAX, REFUSED_SOURCES_TOLD_MAX
 from vezha.store.partition import Partitions
 from vezha.store.policy import Assignment
 from vezha.store.reading import Reading
@@ -133,7 +134,7 @@ class Store:
         self._commit_lock = threading.Lock()
         self._frozen: list[Frozen] = []
         self._frozen_lock = threading.Lock()
-        self._told_refused: set[int] = set()
+        self._told_refused: set[str] = set()
         self._rosters = Rosters()
         self._damage = Damage(path)
         self._flusher = Flusher(self)
@@ -190,10 +191,36 @@ class Store:
         new = np.flatnonzero(refs < 0)
         if len(new):
             pairs = [splits[i][0] for i in new.tolist()]
-            columns = np.array([self._column(column) for column, _ in pairs], np.int64)
-            hosts = np.array([self._host(host) for _, host in pairs], np.int64)
-            refs[new] = self._create(columns, hosts, np.full(len(new), -1, np.int64))
+            admitted = admission(
+                pairs,
+                lambda host: self._source_of(self._host(host)),
+                lambda source: (
+                    self.settings.series_per_source_max - int(self._source_series[source])
+                ),
+                self.settings.series_max - self._index.count,
+            )
+            if admitted.refused:
+                self._refuse(admitted)
+            if admitted.made:
+                columns = np.array([self._column(pairs[i][0]) for i in admitted.made], np.int64)
+                hosts = np.array([self._host(pairs[i][1]) for i in admitted.made], np.int64)
+                made = self._create(columns, hosts, np.full(len(columns), -1, np.int64))
+                refs[new[admitted.made]] = made
         return refs
+
+    def _refuse(self, admitted: Admission) -> None:
+        """Count series over a limit, and tell it once for each source."""
+        self.counts["refused_series"] += admitted.refused
+        name = source_name(admitted.first_refused)
+        if name not in self._told_refused and len(self._told_refused) < REFUSED_SOURCES_TOLD_MAX:
+            self._told_refused.add(name)
+            log.warning(
+                "series refused, there are too many",
+                source=name,
+                limit=admitted.limit,
+                most=getattr(self.settings, admitted.limit),
+                refused=admitted.refused,
+            )
 
     def _column(self, labels: Labels) -> int:
         sets = self._index.columns
@@ -236,39 +263,20 @@ class Store:
         keys = (columns[missing] << 32) | hosts[missing]
         _, first = np.unique(keys, return_index=True)
         new = missing[np.sort(first)]
-        allowed = np.ones(len(new), np.bool_)
         self._source_of(int(hosts.max()))
         sources = self._sources.of_hosts()[hosts[new]]
         for source in np.unique(sources).tolist():
             self._source_of(int(self._sources.hosts(source)[0]))
-            mine = np.flatnonzero(sources == source)
-            room = self.settings.series_per_source_max - int(self._source_series[source])
-            allowed[mine[max(room, 0) :]] = False
-        allowed[max(self.settings.series_max - self._index.count, 0) :] = False
-        refused = len(new) - int(np.count_nonzero(allowed))
-        if refused:
-            self.counts["refused_series"] += refused
-            source = int(sources[~allowed][0])
-            if source not in self._told_refused:
-                self._told_refused.add(source)
-                log.warning(
-                    "series refused, the source has too many",
-                    source=self._source_name(source),
-                    limit="series_per_source_max",
-                    refused=refused,
-                )
-        new = new[allowed]
         if len(new):
             new_columns, new_hosts = columns[new].astype(np.int32), hosts[new].astype(np.int32)
             first_ref = self._index.append(new_columns, new_hosts)
-            np.add.at(self._source_series, sources[allowed], 1)
+            np.add.at(self._source_series, sources, 1)
             self._delta.series.append((first_ref, new_columns.tobytes(), new_hosts.tobytes()))
             refs[missing] = self._index.find(columns[missing], hosts[missing])
         return refs
 
     def _source_name(self, source: int) -> str:
-        labels = self._index.hosts.sets[self._sources.hosts(source)[0]]
-        return get_label(labels, INSTANCE) or get_label(labels, "job")
+        return source_name(self._index.hosts.sets[self._sources.hosts(source)[0]])
 
     def labels(self, ref: int) -> Labels:
         """The labels of a reference that `resolve` gave."""
@@ -717,6 +725,11 @@ class Store:
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
+
+
+def source_name(host: Labels) -> str:
+    """What people call the source with these labels."""
+    return get_label(host, INSTANCE) or get_label(host, "job")
 
 
 def lock_for_writing(path: str) -> int:

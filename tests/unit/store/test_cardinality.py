@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
+from structlog.testing import capture_logs
 from tests.unit.store.conftest import Bench
 from typer.testing import CliRunner
 
@@ -33,6 +35,31 @@ def test_the_largest_are_told(bench: Bench) -> None:
     ]
     assert found.metrics == [("req", 50), ("alone", 1)]
     assert found.labels == [("user", 50), ("__name__", 11)]
+
+
+def test_what_is_refused_leaves_nothing_behind(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.store.abandon()
+    bench.settings = replace(bench.settings, series_per_source_max=20, series_max=40)
+    store = bench.open()
+    with capture_logs() as logs:
+        for turn in range(3):
+            wide = [metric("req", instance="a", n=str(100 * turn + i)) for i in range(30)]
+            refs = store.resolve([*wide, metric("up", instance="b")])
+            assert int((refs[:-1] >= 0).sum()) == (20 if turn == 0 else 0)
+            assert refs[-1] >= 0
+    (told,) = [log for log in logs if log["log_level"] == "warning"]
+    assert (told["source"], told["limit"], told["most"]) == ("a", "series_per_source_max", 20)
+    assert store.resolve(wide[:1]).tolist() == [-1]
+    assert (store.resolve([metric(f"m{i}", instance=f"i{i}") for i in range(30)]) >= 0).sum() == 19
+    bench.commit()
+    reader = StoreReader.open(store.path)
+    found = reader.cardinality(5)
+    reader.close()
+    assert found.series == 40
+    assert dict(found.labels)["n"] == 20
+    assert dict(found.labels)["instance"] == 21
+    store.abandon()
 
 
 def test_by_command(tmp_path: Path) -> None:
