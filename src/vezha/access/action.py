@@ -108,7 +108,8 @@ class ActionRule:
     """Who may: from `role` upwards, or anyone where it is None.
 
     `changes` says that doing it alters something, so that each time stands in the audit.
-    `own_role` is enough where the thing is of the subject's own team (`access.ownership`).
+    `own_role` is enough where the thing is of the subject's own team (`access.ownership`);
+    `others_role` is needed where it is another team's.
     `before_password` says that a person who still has to change the first password may do it.
     """
 
@@ -118,6 +119,7 @@ class ActionRule:
     changes: bool = False
     before_password: bool = False
     own_role: Role | None = None
+    others_role: Role | None = None
 
 
 def _rules() -> tuple[ActionRule, ...]:
@@ -165,7 +167,13 @@ def _rules() -> tuple[ActionRule, ...]:
         rule(a.INCIDENT_ASSIGN, operator, "give an incident to a team", changes=True),
         rule(a.CHECKLIST_READ, viewer, "see checklists and their runs"),
         rule(a.CHECKLIST_RUN, operator, "do a checklist", changes=True),
-        rule(a.CHECKLIST_CHANGE, operator, "write or delete a checklist", changes=True),
+        rule(
+            a.CHECKLIST_CHANGE,
+            operator,
+            "write or delete a checklist",
+            changes=True,
+            others_role=admin,
+        ),
         rule(a.INCIDENT_JUDGE, operator, "say which change caused an incident", changes=True),
         rule(a.ONCALL_READ, viewer, "see who is on call, schedules, policies, teams"),
         rule(
@@ -195,7 +203,13 @@ def _rules() -> tuple[ActionRule, ...]:
         rule(a.SCENARIO_CHANGE, operator, "write or delete a scenario", changes=True),
         rule(a.RECEIVER_READ, viewer, "see receivers, without their secrets"),
         rule(a.RECEIVER_TEST, operator, "send a test message", changes=True),
-        rule(a.RECEIVER_CHANGE, admin, "change receivers and routes", changes=True),
+        rule(
+            a.RECEIVER_CHANGE,
+            admin,
+            "change receivers and routes",
+            changes=True,
+            own_role=operator,
+        ),
         rule(a.OUTBOX_READ, viewer, "see messages and whether they arrived"),
         rule(a.OUTBOX_CHANGE, operator, "retry or drop a message", changes=True),
         rule(a.CHANGE_REPORT, operator, "report a change made elsewhere", changes=True),

@@ -2,8 +2,9 @@
 
 A thing is a team's by its name: named as the team, or begun with the team's name and one of `-._`
 (`web`, `web-primary`, `web-rules.yml`); of several teams the longest name counts. Where the table has
-an `own_role`, that role is enough for who is a member of the team. Everything else of that kind, also
-what is nobody's, is as the table says. Who is in a team says an admin.
+an `own_role`, that role is enough for who is a member of the team; where it has an `others_role`, whoever is
+no member needs that one for the team's things. Everything else of that kind, also what is nobody's, is as
+the table says. Who is in a team says an admin.
 """
 
 from __future__ import annotations
@@ -28,8 +29,12 @@ def owner_of(name: str, teams: Iterable[str]) -> str:
 
 
 def asks_whose(decision: Decision, subject: Subject, action: Action) -> bool:
-    """Whether a refusal might be none for a thing of the own team: then `decide_owned` is asked."""
-    own_role = ACTIONS[action].own_role
+    """Whether a refusal might be none for a thing of the own team, or a yes none for another's: then
+    `decide_owned` is asked."""
+    rule = ACTIONS[action]
+    own_role, others_role = rule.own_role, rule.others_role
+    if decision.allowed and others_role is not None and subject.role is not None:
+        return subject.role.rank < others_role.rank
     return (
         decision.reason is Reason.ROLE_TOO_LOW
         and own_role is not None
@@ -48,6 +53,8 @@ def decide_owned(
     rule = ACTIONS[action]
     assert rule.role is not None
     owner = owner_of(name, teams)
+    if decision.allowed and not owner:
+        return decision
     if owner and subject.kind is SubjectKind.USER and subject.name in teams[owner]:
         return Decision(True, Reason.ALLOWED, "")
     own = sorted(team for team, members in teams.items() if subject.name in members)
@@ -60,6 +67,6 @@ def decide_owned(
     return Decision(
         False,
         Reason.NOT_YOUR_TEAMS,
-        f"To {rule.about}, one must be {rule.role.value}, or a member of the team whose own it is: "
+        f"To {rule.about}, one must be {(rule.others_role or rule.role).value}, or a member of the team whose own it is: "
         f"{whose}; {where}{hint}.",
     )

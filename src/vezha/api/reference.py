@@ -30,6 +30,8 @@ def actions_table() -> str:
         role = rule.role.value if rule.role else "anyone"
         if rule.own_role is not None:
             role += f"; of the own team: {rule.own_role.value}"
+        if rule.others_role is not None:
+            role += f"; of another team: {rule.others_role.value}"
         audited = "yes" if rule.changes else ""
         lines.append(f"| `{action.value}` | {role} | {rule.about} | {audited} |")
     return "\n".join(lines) + "\n"

@@ -17,6 +17,7 @@ from vezha.ledger.limits import NAME_CHARS_MAX
 from vezha.model.severity import Severity
 
 LANGUAGES = ("en", "uk")
+_ENDS = (".", "!", "?", "…", ":", "")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -236,4 +237,6 @@ def _summary(
     if kinds:
         form = {"en": "Also: {k}.", "uk": "Також: {k}."}[language]
         parts.append(form.format(k=", ".join(kinds[:4]) + (" …" if len(kinds) > 4 else "")))
+    if len(parts) > 1 and parts[0][-1:] not in _ENDS:
+        parts[0] += "."  # other tools' summaries end as they like
     return " ".join(parts)

@@ -174,7 +174,12 @@ class Deadman:
         annotations = {
             "summary": f"The Vezha on {host} does not answer, or its data does not flow.",
             "summary_uk": f"Vezha на {host} не відповідає або її дані не рухаються.",
-            "vezha_next": f"Look at the logs of the server on {host} (state/logs).",
+            "vezha_title": "the other Vezha is silent",
+            "vezha_title_uk": "інша Vezha мовчить",
+            "vezha_meaning": "Two servers watch each other; while one is down, nobody tells of what it watches.",
+            "vezha_meaning_uk": "Два сервери стежать один за одним; поки один не працює, ніхто не повідомить про те, що він бачить.",
+            "vezha_next": f"Look whether the server on {host} runs, then at its logs (state/logs).",
+            "vezha_next_uk": f"Перевірте, чи працює сервер на {host}, потім його журнали (state/logs).",
         }
         starts_ms, ends_ms = self._missed_ms, now_ms + max(EXTERNAL_RESOLVE_MS, self._holds_ms)
         if here:

@@ -12,6 +12,7 @@ from vezha.access.ownership import asks_whose, decide_owned, owner_of
 
 TEAMS = {"web": ("olena", "petro"), "web-shop": ("iryna",), "db": ("petro",), "empty": ()}
 OWNED = [action for action in Action if ACTIONS[action].own_role is not None]
+GUARDED = [action for action in Action if ACTIONS[action].others_role is not None]
 
 
 def person(name: str, role: Role = Role.OPERATOR) -> Subject:
@@ -39,7 +40,8 @@ def test_a_thing_is_whose_name_it_begins_with(name: str, owner: str) -> None:
 
 
 def test_these_may_be_a_teams_own() -> None:
-    assert set(OWNED) == {Action.RULE_CHANGE, Action.ONCALL_CHANGE}
+    assert set(OWNED) == {Action.RULE_CHANGE, Action.ONCALL_CHANGE, Action.RECEIVER_CHANGE}
+    assert GUARDED == [Action.CHECKLIST_CHANGE]
     assert ACTIONS[Action.TEAM_CHANGE].own_role is None  # or one could join any team
 
 
@@ -73,17 +75,46 @@ def test_others_are_decided_as_ever(action: Action) -> None:
     assert not decide_owned(looking, action, "web", TEAMS).allowed
 
 
+@pytest.mark.parametrize("action", GUARDED)
+def test_what_is_a_teams_only_its_members_change_and_what_is_nobodys_every_operator(
+    action: Action,
+) -> None:
+    token = Subject(SubjectKind.TOKEN, "olena", Role.OPERATOR)
+    for subject, name, allowed in (
+        (person("olena"), "web-disks", True),
+        (person("olena"), "nobodys", True),
+        (person("ivan"), "nobodys", True),
+        (token, "nobodys", True),
+        (person("olena"), "db-disks", False),
+        (person("ivan"), "web", False),
+        (token, "web", False),
+        (person("root", Role.ADMIN), "db-disks", True),
+        (Subject(SubjectKind.TOKEN, "robot", Role.ADMIN), "db-disks", True),
+        (person("olena", Role.VIEWER), "web-disks", False),
+        (NOBODY, "nobodys", False),
+    ):
+        assert decide_owned(subject, action, name, TEAMS).allowed is allowed, (subject, name)
+    refused = decide_owned(person("olena"), action, "db-disks", TEAMS)
+    assert refused.reason is Reason.NOT_YOUR_TEAMS
+    assert "one must be admin, or a member of the team" in refused.sentence
+
+
 @given(
     st.sampled_from(Action), st.text("webdshop-._", max_size=12),
     st.sampled_from(["olena", "petro", "iryna", "ivan"]), st.sampled_from(Role),
 )  # fmt: skip
-def test_it_adds_to_the_table_only_what_is_the_own_teams(
+def test_it_changes_the_table_only_where_a_thing_is_a_teams(
     action: Action, name: str, who: str, role: Role
 ) -> None:
     subject = person(who, role)
     before, after = decide(subject, action), decide_owned(subject, action, name, TEAMS)
-    if before.allowed:
-        assert after.allowed
-    elif after.allowed:
+    if before.allowed and not after.allowed:
+        assert asks_whose(before, subject, action)
+        owner = owner_of(name, TEAMS)
+        assert action in GUARDED
+        assert owner
+        assert who not in TEAMS[owner]
+        assert role is not Role.ADMIN
+    elif after.allowed and not before.allowed:
         assert asks_whose(before, subject, action)
         assert who in TEAMS[owner_of(name, TEAMS)]

@@ -318,3 +318,13 @@ def test_a_silence_holds_within_its_span_only() -> None:
         "silence 1 by alice: disks",
         "тиша 1, alice: disks",
     )
+
+
+def test_a_summary_without_a_full_stop_gets_one_before_what_follows() -> None:
+    def said(text: str, *names: str) -> str:
+        members = [member(n, summary=text) for n in names]
+        return words_of(members, "en", Place()).summary
+
+    assert said("db is full", "A") == "db is full"
+    assert said("db is full", "A", "B") == "db is full. Also: B."
+    assert said("Is db full?", "A", "B") == "Is db full? Also: B."

@@ -15,7 +15,7 @@ from vezha.incidents.oncall.escalation import Escalator
 from vezha.incidents.oncall.handover import HandoverClerk, Page, current_page, list_handovers
 from vezha.incidents.oncall.person import remove_contact
 from vezha.incidents.oncall.rows import add_override
-from vezha.incidents.views import get_incident, get_timeline
+from vezha.incidents.views import EventView, get_incident, get_timeline
 from vezha.ledger.tables import change, escalation, host, incident_alert
 from vezha.notify import outbox
 from vezha.world import World
@@ -84,6 +84,24 @@ def test_rounds_end_and_say_so(house: House) -> None:
     with house.ledger.read() as connection:
         kinds = [e.kind for e in get_timeline(connection, 1)]
     assert kinds.count("exhausted") == 1
+
+
+def test_whoever_was_asked_last_has_time_to_answer(house: House) -> None:
+    house.tell("fired", "db-1", team="db")
+    while len(asked(house)) < 4:
+        house.escalator.step()
+        house.clock.seconds += 10
+    last_s = house.clock.seconds - 10
+    while not (told := [e for e in timeline(house) if e.kind == "exhausted"]):
+        house.escalator.step()
+        house.clock.seconds += 10
+        assert house.clock.seconds < last_s + 3600
+    assert told[0].at_ms / 1000 - last_s >= 300, "as long as the last step waits"
+
+
+def timeline(house: House) -> list[EventView]:
+    with house.ledger.read() as connection:
+        return get_timeline(connection, 1)
 
 
 def test_who_has_no_contact_is_named(house: House) -> None:

@@ -10,7 +10,7 @@ which follows the timeline.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
@@ -28,6 +28,7 @@ from vezha.incidents.oncall.policy import (
     TargetKind,
     advance,
     follow,
+    is_over,
 )
 from vezha.incidents.oncall.rota import Override, Schedule, shifts
 from vezha.incidents.oncall.rows import (
@@ -223,16 +224,18 @@ class Escalator:
             return True
         if case.state is not State.OPEN or case.silent_because:
             return False  # its news are on the way, and `follow` will say what they mean
-        at = min(progress.step, len(policy.steps) - 1)
-        progress = Progress(progress.phase, at, progress.round, progress.due_ms, progress.asked_ms)
-        reached = reach(policy.steps[at], book, now_ms)
+        if is_over(policy, progress):
+            ended = replace(progress, phase=Phase.EXHAUSTED, due_ms=None)
+            if not _write(connection, case.id, row, policy.name, ended, now_ms):
+                return False
+            text = f"nobody has taken it by policy {policy.name}"
+            case.tell(now_ms, "exhausted", SYSTEM, text, policy=policy.name)
+            return True
+        reached = reach(policy.steps[progress.step], book, now_ms)
         after = advance(policy, progress, now_ms, bool(reached.people or reached.receivers))
         if not _write(connection, case.id, row, policy.name, after, now_ms):
             return False
         self._enter(case, policy, progress, reached, now_ms)
-        if after.phase is Phase.EXHAUSTED:
-            text = f"nobody has taken it by policy {policy.name}"
-            case.tell(now_ms, "exhausted", SYSTEM, text, policy=policy.name)
         return True
 
     def _enter(

@@ -134,14 +134,21 @@ def follow(
 
 
 def advance(policy: Policy, progress: Progress, now_ms: int, reached: bool) -> Progress:
-    """After the step that was due was taken; *reached* says whether it found anybody."""
+    """After the step that was due was taken; *reached* says whether it found anybody.
+
+    The last step of the last round waits, too, as the step after it: see `is_over`.
+    """
     assert progress.phase is Phase.PAGING, progress
     wait_ms = policy.steps[progress.step].wait_ms if reached else EMPTY_STEP_MS
     due_ms = now_ms + wait_ms
-    if progress.step + 1 < len(policy.steps):
+    is_last = progress.step + 1 >= len(policy.steps)
+    if not is_last or progress.round >= policy.repeat:
         return replace(progress, step=progress.step + 1, due_ms=due_ms)
-    if progress.round < policy.repeat:
-        # a round that found nobody at all does not spin
-        last_ms = now_ms + policy.steps[progress.step].wait_ms
-        return replace(progress, step=0, round=progress.round + 1, due_ms=last_ms)
-    return replace(progress, phase=Phase.EXHAUSTED, due_ms=None)
+    # a round that found nobody at all does not spin
+    last_ms = now_ms + policy.steps[progress.step].wait_ms
+    return replace(progress, step=0, round=progress.round + 1, due_ms=last_ms)
+
+
+def is_over(policy: Policy, progress: Progress) -> bool:
+    """Whether what is due is the end: all steps were taken, and those asked last had their time."""
+    return progress.phase is Phase.PAGING and progress.step >= len(policy.steps)
