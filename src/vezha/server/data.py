@@ -34,6 +34,7 @@ from vezha.query import Engine
 from vezha.server.bus import Bus, socket_path
 from vezha.server.changes import LedgerChanges
 from vezha.server.contour import StopSignal
+from vezha.server.errors import StateError
 from vezha.server.identities import LedgerIdentities
 from vezha.server.limits import (
     DIRECTIVES_LOOK_S,
@@ -50,6 +51,7 @@ from vezha.server.retention import store_settings
 from vezha.server.settings import Settings
 from vezha.server.source import Reading
 from vezha.store import Store, TooManySeries
+from vezha.store.errors import StoreCorrupt, StoreInUse
 from vezha.store.mirror import Mirror
 from vezha.store.remote import RemoteSender
 from vezha.store.remote_described import Described
@@ -76,7 +78,7 @@ def run(settings: Settings, ready: Callable[[], None], stop: StopSignal) -> int:
 async def _serve(settings: Settings, ready: Callable[[], None], stop: StopSignal) -> None:
     world = World()
     ledger = Ledger.open(settings.ledger_url)
-    store = Store.open(str(settings.state.store), world, store_settings(settings.retention))
+    store = _open_store(settings, world)
     try:
         identities = LedgerIdentities(ledger, world)
         contour = DataContour(settings, world, ledger, store, identities)
@@ -419,6 +421,14 @@ class DataContour:
             own["vezha_remote_failures", ()] = self._sender.failures
             own["vezha_remote_waiting_bytes", ()] = self._mirror.queue.waiting_bytes
         return own
+
+
+def _open_store(settings: Settings, world: World) -> Store:
+    """The store for writing. Raises StateError."""
+    try:
+        return Store.open(str(settings.state.store), world, store_settings(settings.retention))
+    except (StoreInUse, StoreCorrupt) as error:
+        raise StateError(str(error)) from None
 
 
 def _remote(

@@ -29,6 +29,7 @@ from vezha.store.admission import Admission, admission
 from vezha.store.catalog import Catalog, Delta, Known, pack_delta
 from vezha.store.damage import Damage
 from vezha.store.errors import (
+    StoreCorrupt,
     StoreInUse,
     StoreUnwritable,
     TooManySeries,
@@ -84,15 +85,24 @@ class Store:
         self._lock_fd = lock_for_writing(path)
         try:
             self._open()
-        except BaseException:
+        except BaseException as error:
             os.close(self._lock_fd)
+            if isinstance(error, sqlite3.DatabaseError) and not isinstance(
+                error, sqlite3.OperationalError
+            ):
+                # days' files are set aside; only the catalog is needed for all that there is
+                raise StoreCorrupt(
+                    f"{path}/catalog.db, which names all series, is damaged ({error}): put it back "
+                    "from a backup, or move the store's folder away to begin anew"
+                ) from None
             raise
 
     @staticmethod
     def open(path: str, world: World, settings: StoreSettings | None = None) -> Store:
         """Open for writing, made if absent, recovered if the last writer was killed.
 
-        Raises StoreInUse where another process writes to it.
+        Raises StoreInUse where another process writes to it, StoreCorrupt where the catalog is
+        damaged.
         """
         return Store(path, world, settings or StoreSettings())
 
