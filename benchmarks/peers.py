@@ -40,11 +40,28 @@ def folder_bytes(folder: Path) -> int:
     return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
 
 
+def _cores() -> list[int]:
+    """The cores of this run. Also in children of a pinned process, which must not take the one
+    core that they were given for all there are."""
+    if not hasattr(os, "sched_getaffinity"):
+        return []
+    own = ",".join(map(str, sorted(os.sched_getaffinity(0))))
+    return [int(core) for core in os.environ.setdefault("VEZHA_BENCHMARK_CORES", own).split(",")]
+
+
+_CORES = _cores()
+
+
 def pin(core: int) -> None:
     """Keep this process (and children started from now on) on one core, where that can be said."""
-    if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {cores[core % len(cores)]})
+    if _CORES:
+        os.sched_setaffinity(0, {_CORES[core % len(_CORES)]})
+
+
+def unpin() -> None:
+    """Let it (and children started from now on) run on every core again."""
+    if _CORES:
+        os.sched_setaffinity(0, set(_CORES))
 
 
 @dataclass

@@ -131,19 +131,24 @@ def vezha(state: Path, core: int | None) -> Engine:
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     url = f"http://127.0.0.1:{port}"
-    for _ in range(1200):
-        if process.poll() is not None:
-            raise RuntimeError("vezha did not start")
-        try:
-            if httpx.get(f"{url}/healthz", trust_env=False).status_code == 200:
-                break
-        except httpx.HTTPError:
-            pass
-        time.sleep(0.05)
-    made = subprocess.run(
-        [*program, "token", "create", "b", "--role", "operator", "--state", str(state), "--json"],
-        check=True, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    try:
+        for _ in range(1200):
+            if process.poll() is not None:
+                raise RuntimeError("vezha did not start")
+            try:
+                if httpx.get(f"{url}/healthz", trust_env=False).status_code == 200:
+                    break
+            except httpx.HTTPError:
+                pass
+            time.sleep(0.05)
+        made = subprocess.run(
+            [*program, "token", "create", "b", "--role", "operator", "--state", str(state), "--json"],
+            check=True, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    except BaseException:  # also when the time is up
+        process.terminate()
+        process.wait(60)
+        raise
     headers = {"Authorization": f"Bearer {json.loads(made.stdout)['token']}"}
     client = httpx.Client(headers=headers, timeout=120, trust_env=False)
     own = [p for p in Path("/dev/shm").glob(f"vezha-{os.getuid()}-*") if _owner(p, state)]

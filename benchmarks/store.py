@@ -1,10 +1,12 @@
 """The store side by side with Prometheus and VictoriaMetrics, on the same data, in one run.
 
-    python -m benchmarks.store [--only ingest,query,start,kill,size,memory] [--baseline]
+    python -m benchmarks.store [--only ingest,query,start,kill,size,memory] [--minutes M] [--baseline]
 
 Everything listens on 127.0.0.1; what is measured runs on one core, what feeds it on the other. CPU
 is the kernel's account of the process, all threads, merges included. Ratios are the result; the
-absolute figures move with the machine. A peer that is not installed is left out, visibly.
+absolute figures move with the machine. A peer that is not installed is left out, visibly; a part
+that fails says so, and the others go on. Within 9.5 minutes not every part has its turn: the whole
+needs 15 to 20, which `--baseline` takes by itself.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,12 +38,13 @@ from benchmarks.peers import (
     pin,
     prometheus,
     rss_mb,
+    unpin,
     victoria_metrics,
 )
 from benchmarks.remote_write import Bodies, Engine, vezha
 from benchmarks.store_data import PER_HOST, host_schema, recorded
 from benchmarks.store_goals import goals
-from benchmarks.store_queries import measure, prepare, start_ours
+from benchmarks.store_queries import measure, prepare, start_ours, stop_ours
 from benchmarks.store_scene import (
     FEEDER_CORE,
     SERVER_CORE,
@@ -56,9 +61,10 @@ from vezha.legacy.series import SeriesTable
 from vezha.model.labels import labels_of, metric
 from vezha.query import Engine as QueryEngine
 from vezha.store.remote_encode import label_bytes, write_request
-from vezha.wire.frame import pack_frame, read_head
+from vezha.wire.frame import HEAD_BYTES, pack_frame, read_head
 from vezha.wire.schema import pack_schema
 
+PARTS = ("ingest", "query", "start", "kill", "size", "memory")
 BASELINE = Path(__file__).parent / "data" / "store.json"
 
 
@@ -101,12 +107,18 @@ def ingest_native(scene: Scene, folder: Path) -> dict[str, float]:
     store.flush()
     flushed = time.process_time() - cpu
     store.close()
+    began_s = time.process_time()
+    for _, frames in ticks[:10]:
+        for record in frames:
+            zlib.decompress(memoryview(record)[HEAD_BYTES:-4])
+    inflating = (time.process_time() - began_s) * len(ticks) / len(ticks[:10])
     samples = count * PER_HOST
     return {
         "samples": samples,
         "wall_s": took,
         "cpu_s": used,
         "cpu_with_flush_s": flushed,
+        "inflate_s": inflating,
         "frame_bytes": frame_bytes,
         "rss_mb": peak_mb - frame_bytes / 1e6,
         "base_mb": base_mb - frame_bytes / 1e6,
@@ -168,8 +180,8 @@ def million(count: float) -> str:
     return f"{count / 1e6:.2f} M"
 
 
-def part_ingest(scene: Scene) -> tuple[dict[str, Any], list[Peer]]:
-    """Ingest, and the peers left running with the data."""
+def part_ingest(scene: Scene, peers: list[Peer]) -> dict[str, Any]:
+    """Ingest; *peers* are left running with the data."""
     table = Table(
         f"Ingest: {scene.hosts} hosts x {PER_HOST} series x {scene.seconds} s "
         f"({million(scene.hosts * PER_HOST * scene.seconds)} samples)",
@@ -186,7 +198,7 @@ def part_ingest(scene: Scene) -> tuple[dict[str, Any], list[Peer]]:
     bodies = requests_of(scene)
     written = in_process(ingest_remote_write, scene, scene.folder / "written", bodies)
     pin(FEEDER_CORE)
-    peers = peers_in(scene.folder)
+    peers += peers_in(scene.folder)
     measured: dict[str, dict[str, float]] = {}
     for peer in peers:
         peer.start(SERVER_CORE)
@@ -209,7 +221,7 @@ def part_ingest(scene: Scene) -> tuple[dict[str, Any], list[Peer]]:
     for peer in peers:
         row(peer.name, "remote write 1.0", measured[peer.name])
     table.show()
-    return {"native": native, "remote_write": written, **measured}, peers
+    return {"native": native, "remote_write": written, **measured}
 
 
 # size ----------------------------------------------------------------------------------------------
@@ -289,12 +301,15 @@ def recorded_size(scene: Scene, sizes: dict[str, list[float]]) -> None:
     sizes["Vezha"].append(tile_bytes(scene.folder / "recorded") / got["samples"])
     for make in (victoria_metrics, prometheus):
         peer = make(scene.folder / f"recorded-{make.__name__}")
-        if peer is not None:
+        if peer is None:
+            continue
+        try:
             peer.start()
             for body in recorded_bodies(scene):
                 peer.write(body)
             sizes[peer.name].append(settled_bytes(peer) / data.values.size)
-            peer.stop()
+        finally:
+            peer.stop(kill=True)
 
 
 def show_sizes(sizes: dict[str, list[float]]) -> None:
@@ -331,13 +346,15 @@ def kill_ours(scene: Scene, run: int) -> tuple[int, int]:
     context = multiprocessing.get_context("spawn")
     writer = context.Process(target=write_until_killed, args=(str(folder), str(note), base_ms))
     writer.start()
-    until = time.monotonic() + 60.0
-    while time.monotonic() < until and not (note.exists() and note.stat().st_size):
-        time.sleep(0.1)  # it begins late on a busy machine
-    time.sleep(3.0 + run)
-    assert writer.pid is not None
-    os.kill(writer.pid, signal.SIGKILL)
-    writer.join()
+    try:
+        until = time.monotonic() + 60.0
+        while time.monotonic() < until and not (note.exists() and note.stat().st_size):
+            time.sleep(0.1)  # it begins late on a busy machine
+        time.sleep(3.0 + run)
+    finally:
+        assert writer.pid is not None
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.join()
     acked = len(note.read_text().splitlines())
     store = open_store(folder)
     result = QueryEngine(store).instant("sum(count_over_time(bench_kill[2h]))", base_ms + 3_600_000)
@@ -348,6 +365,13 @@ def kill_ours(scene: Scene, run: int) -> tuple[int, int]:
 
 def kill_peer(peer: Peer, seconds: float) -> tuple[int, int]:
     """The same of a peer."""
+    try:
+        return _kill_peer(peer, seconds)
+    finally:
+        peer.stop(kill=True)
+
+
+def _kill_peer(peer: Peer, seconds: float) -> tuple[int, int]:
     peer.start()
     encoded = [label_bytes(metric("bench_kill", n=str(i))) for i in range(1000)]
     refs = np.arange(1000, dtype=np.int64)
@@ -373,7 +397,6 @@ def kill_peer(peer: Peer, seconds: float) -> tuple[int, int]:
         },
     ).json()["data"]["result"]
     there = int(float(answer[0]["value"][1])) if answer else 0
-    peer.stop()
     return acked * 1000, max(0, acked * 1000 - there)
 
 
@@ -426,8 +449,7 @@ def part_start(scene: Scene, peers: list[Peer]) -> dict[str, Any]:
     began = time.perf_counter()
     ours = start_ours(scene.folder / "state")
     whole = ours.answered - began
-    ours.process.terminate()
-    ours.process.wait(30)
+    stop_ours(ours.process)
     table.rows.append(["Vezha (`vezha up`, all its processes, over HTTP)", f"{whole:.2f}"])
     out: dict[str, Any] = {"Vezha": [answered, imported + answered, whole]}
     for peer in peers:
@@ -444,6 +466,7 @@ def part_start(scene: Scene, peers: list[Peer]) -> dict[str, Any]:
 
 def part_memory(scene: Scene, seconds: int) -> dict[str, Any]:
     """100,000 series once a second by remote write, into all at the same time."""
+    unpin()
     bodies = Bodies(1000, 30)
     seen: dict[str, list[float]] = {}
     parts: dict[str, dict[str, float]] = {}
@@ -490,7 +513,7 @@ def _time_is_up(_signal: int, _frame: object) -> None:
     raise OutOfTime
 
 
-def _attempt(name: str, part: Callable[[], Any], figures: dict[str, Any]) -> None:
+def _attempt(name: str, part: Callable[[], Any], figures: dict[str, Any]) -> bool:
     """A part that fails says so, and leaves the others their turn."""
     try:
         found = part()
@@ -499,7 +522,44 @@ def _attempt(name: str, part: Callable[[], Any], figures: dict[str, Any]) -> Non
     except OutOfTime:
         raise
     except Exception as error:
+        traceback.print_exc()
         print(f"\n{name}: failed: {type(error).__name__}: {error}", flush=True)
+        return False
+    return True
+
+
+def run(scene: Scene, parts: set[str], memory_s: int, figures: dict[str, Any]) -> None:
+    """Every part that is wanted, in the order in which they build on each other."""
+    peers: list[Peer] = []
+    # dictionaries that fill up as parts come to their ends, so that what is there stays there
+    sizes: dict[str, list[float]] = {}
+    try:
+        if parts & {"ingest", "size", "query", "start"}:
+            unfinished = not _attempt("ingest", lambda: part_ingest(scene, peers), figures)
+            if "size" in parts and not unfinished:
+                _attempt("size", lambda: sizes.update(generated_size(scene, peers)), figures)
+                figures["size"] = sizes
+            if parts & {"query", "start"} and not unfinished:
+                ready = _attempt("history", lambda: prepare(scene, peers), figures)
+                if "query" in parts and ready:
+                    answers = figures["query"] = {}
+                    state = scene.folder / "state"
+                    _attempt("queries", lambda: measure(scene, peers, state, answers), figures)
+                if "start" in parts and ready:
+                    _attempt("start", lambda: part_start(scene, peers), figures)
+        for peer in peers:
+            peer.stop()
+        if "kill" in parts:
+            _attempt("kill", lambda: part_kill(scene), figures)
+        if "size" in parts and sizes:
+            _attempt("recorded", lambda: recorded_size(scene, sizes), figures)
+            show_sizes(sizes)
+        if "memory" in parts:
+            _attempt("memory", lambda: part_memory(scene, memory_s), figures)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for peer in peers:
+            peer.stop(kill=True)
 
 
 def main() -> None:
@@ -508,56 +568,40 @@ def main() -> None:
     parser.add_argument("--hosts", type=int, default=1000)
     parser.add_argument("--seconds", type=int, default=120)
     parser.add_argument("--memory-seconds", type=int, default=130)
-    parser.add_argument("--only", default="ingest,query,start,kill,size,memory")
-    parser.add_argument("--minutes", type=float, default=9.5, help="stop by then, whatever is left")
+    parser.add_argument("--only", default=",".join(PARTS))
+    parser.add_argument(
+        "--minutes", type=float,
+        help="stop by then, whatever is left (default: 9.5, with --baseline 40)",
+    )  # fmt: skip
     parser.add_argument("--json", type=Path, help="write all figures there too")
     parser.add_argument("--baseline", action="store_true", help=f"write them to {BASELINE}")
     given = parser.parse_args()
     parts = set(given.only.split(","))
+    if unknown := parts - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    minutes = given.minutes or (40.0 if given.baseline else 9.5)
     signal.signal(signal.SIGALRM, _time_is_up)
-    signal.setitimer(signal.ITIMER_REAL, given.minutes * 60)
+    signal.setitimer(signal.ITIMER_REAL, minutes * 60)
     load = os.getloadavg()
-    print(f"load before: {load[0]:.1f}; at most {given.minutes:g} minutes", flush=True)
+    print(f"load before: {load[0]:.1f}; at most {minutes:g} minutes", flush=True)
     figures: dict[str, Any] = {"hosts": given.hosts, "seconds": given.seconds, "load": [load[0]]}
     with tempfile.TemporaryDirectory(prefix="vezha-bench-", ignore_cleanup_errors=True) as folder:
         # a whole minute, some time ago, so that all of it is the past for everybody
         start_ms = int(time.time() // 60 - given.seconds // 60 - 5) * 60_000
         scene = Scene(given.hosts, given.seconds, start_ms, Path(folder))
-        peers: list[Peer] = []
         try:
-            if parts & {"ingest", "size", "query", "start"}:
-                figures["ingest"], peers = part_ingest(scene)
-            if "size" in parts:
-                figures["size"] = generated_size(scene, peers)
-            if parts & {"query", "start"}:
-                state = prepare(scene, peers)
-                if "query" in parts:
-                    figures["query"] = measure(scene, peers, state)
-            later: dict[str, Callable[[], Any]] = {
-                "start": lambda: part_start(scene, peers),
-                "kill": lambda: part_kill(scene),
-                "memory": lambda: part_memory(scene, given.memory_seconds),
-                "size": lambda: recorded_size(scene, figures["size"]),
-            }
-            for name, part in later.items():
-                if name in parts:
-                    _attempt(name, part, figures)
-                for peer in peers:
-                    peer.stop()
-            if "size" in parts:
-                show_sizes(figures["size"])
+            run(scene, parts, given.memory_seconds, figures)
         except OutOfTime:
-            print(f"\n{given.minutes:g} minutes are over: what is left was not run", flush=True)
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            for peer in peers:
-                peer.stop()
+            print(f"\n{minutes:g} minutes are over: what is left was not run", flush=True)
     load = os.getloadavg()
     figures["load"].append(load[0])
     print(f"\nload after: {load[0]:.1f}")
-    goals(figures).show()
+    table = goals(figures, parts)
+    table.show()
+    figures["goals"] = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
     for path in [given.json] * (given.json is not None) + [BASELINE] * given.baseline:
         path.write_text(json.dumps(figures, indent=1) + "\n")
+        print(f"written: {path}")
 
 
 if __name__ == "__main__":

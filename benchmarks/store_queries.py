@@ -70,21 +70,41 @@ def start_ours(state: Path, *settings: str) -> Ours:
         stdout=subprocess.DEVNULL,
     )  # fmt: skip
     url = f"http://127.0.0.1:{port}"
-    for _ in range(600):
-        try:
-            if httpx.get(f"{url}/healthz", trust_env=False).status_code == 200:
-                break
-        except httpx.HTTPError:
-            time.sleep(0.05)
-    answered = time.perf_counter()
-    made = subprocess.run(
-        [*vezha, "token", "create", f"bench-{port}", "--role", "viewer", "--state", str(state), "--json"],
-        check=True, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    try:
+        _wait_for(url)
+        answered = time.perf_counter()
+        made = subprocess.run(
+            [*vezha, "token", "create", f"bench-{port}", "--role", "viewer", "--state", str(state), "--json"],
+            check=True, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    except BaseException:  # also when the time is up
+        stop_ours(process)
+        raise
     token = json.loads(made.stdout)["token"]
     headers = {"Authorization": f"Bearer {token}"}
     client = httpx.Client(headers=headers, timeout=120, trust_env=False)
     return Ours(url, process, client, answered)
+
+
+def _wait_for(url: str) -> None:
+    for _ in range(1_200):
+        try:
+            if httpx.get(f"{url}/healthz", trust_env=False).status_code == 200:
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.05)
+    raise RuntimeError(f"{url} did not start")
+
+
+def stop_ours(process: subprocess.Popen[bytes]) -> None:
+    """End a server of ours, whatever it takes."""
+    process.terminate()
+    try:
+        process.wait(60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def settle(pid: int) -> None:
@@ -250,8 +270,8 @@ def ask(
     return took, len(answer.json()["data"]["result"])
 
 
-def prepare(scene: Scene, peers: list[Peer]) -> Path:
-    """The history into everybody; our state folder."""
+def prepare(scene: Scene, peers: list[Peer]) -> None:
+    """The history into everybody."""
     state = scene.folder / "state"
     state.mkdir(exist_ok=True)
     (scene.folder / "native").rename(state / "store")
@@ -274,12 +294,10 @@ def prepare(scene: Scene, peers: list[Peer]) -> Path:
             peer.client.get(f"{peer.url}/internal/force_flush")
             peer.client.get(f"{peer.url}/internal/force_merge")
             time.sleep(3.0)
-    return state
 
 
-def measure(scene: Scene, peers: list[Peer], state: Path) -> dict[str, Answers]:
-    """All three ways; printed as soon as each is there."""
-    found: dict[str, Answers] = {}
+def measure(scene: Scene, peers: list[Peer], state: Path, found: dict[str, Answers]) -> None:
+    """All three ways; printed, and in *found*, as soon as each is there."""
     for way, title in (
         (ANEW, "Queries over HTTP with JSON, no cache of answers anywhere"),
         (REFRESHED, "The same as installed, each asked a step later than before"),
@@ -299,8 +317,7 @@ def measure(scene: Scene, peers: list[Peer], state: Path) -> dict[str, Answers]:
         try:
             found[way] = _ask_all(scene, asked, moving=way == REFRESHED)
         finally:
-            ours.process.terminate()
-            ours.process.wait(30)
+            stop_ours(ours.process)
         table = Table(f"{title}, ms: median / best of {RUNS} (first; series)", ["query", *asked])
         for name, cells in found[way].items():
             shown = [
@@ -309,7 +326,6 @@ def measure(scene: Scene, peers: list[Peer], state: Path) -> dict[str, Answers]:
             ]
             table.rows.append([name, *shown])
         table.show()
-    return found
 
 
 def _ask_all(scene: Scene, asked: dict[str, tuple[httpx.Client, str]], moving: bool) -> Answers:
@@ -335,4 +351,4 @@ def _ask_all(scene: Scene, asked: dict[str, tuple[httpx.Client, str]], moving: b
     return out
 
 
-__all__ = ["ANEW", "REFRESHED", "RUNS", "measure", "prepare", "queries", "start_ours"]
+__all__ = ["ANEW", "REFRESHED", "RUNS", "measure", "prepare", "queries", "start_ours", "stop_ours"]
