@@ -25,6 +25,7 @@ from vezha.api.reference import actions_table, routes_table
 from vezha.cli.app import present_nouns
 from vezha.delivery import attempt, back, change, drift, gate, reason, rollout
 from vezha.delivery.plan import EXCLUDED
+from vezha.incidents import state
 from vezha.incidents.checklists import run
 from vezha.server import doors, web
 from vezha.server.reading import PREFIX
@@ -292,6 +293,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "checklists.md": with_table(
             "checklists.md", "run-states", run.table_as_markdown()
         ),
+        REFERENCE / "incidents.md": with_table("incidents.md", "states", state.table_as_markdown()),
         REFERENCE / "access.md": with_table("access.md", "actions", actions_table()),
     }
 
