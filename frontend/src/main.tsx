@@ -3,13 +3,11 @@ import { render, type ComponentType, type JSX } from 'preact'
 import { useEffect } from 'preact/hooks'
 import { effect, signal } from '@preact/signals'
 import { link, subscribe, warm, type Subscription } from './api/live'
-import { speak, speakMore, t } from './i18n'
+import { speak, speakPart, t } from './i18n'
 import { bind } from './shell/keys'
-import { KeysHelp } from './shell/KeysHelp'
 import { NoticeLine, tell } from './shell/notice'
 import { overlay } from './shell/overlays'
 import { PLACES } from './shell/places'
-import { Palette } from './shell/Palette'
 import { More, Shell } from './shell/Shell'
 import { firstLanguage, isDark, setTheme } from './state/prefs'
 import { incidents, loadIncidents } from './state/incidents'
@@ -20,42 +18,58 @@ import { SignIn } from './pages/SignIn'
 
 type Loaded = ComponentType<{ what: string }>
 
-/** A page whose words are not all in the first dictionary. */
-const wordy = (page: Promise<{ default: Loaded }>): Promise<{ default: Loaded }> => Promise.all([page, speakMore()]).then(([module]) => module)
+/** Code with the words that only it says; `dev/words.mjs` puts them where they belong. */
+const wordy = <T,>(code: Promise<T>, part: string): Promise<T> => Promise.all([code, speakPart(part)]).then(([module]) => module)
 
 const PAGES: Record<PageName, () => Promise<{ default: Loaded }>> = {
   fleet: () => import('./pages/Fleet'),
-  host: () => import('./pages/Host'),
-  incidents: () => import('./pages/Incidents'),
-  incident: () => import('./pages/Incident'),
-  checklists: () => wordy(import('./pages/Checklists')),
-  checklist: () => import('./pages/Checklist'),
-  scenarios: () => import('./pages/Scenarios'),
-  scenario: () => import('./pages/Scenario'),
-  round: () => import('./pages/Round'),
-  watch: () => import('./pages/Watch'),
-  oncall: () => wordy(import('./pages/OnCall')),
-  changes: () => wordy(import('./pages/Changes')),
-  change: () => wordy(import('./pages/Change')),
-  draft: () => wordy(import('./pages/Draft')),
-  releases: () => wordy(import('./pages/Releases')),
-  dependencies: () => wordy(import('./pages/Dependencies')),
-  load: () => wordy(import('./pages/Load')),
-  diary: () => import('./pages/Diary'),
-  silences: () => wordy(import('./pages/Silences')),
-  checks: () => import('./pages/Checks'),
-  rules: () => wordy(import('./pages/Rules')),
-  explore: () => import('./pages/Explore'),
-  settings: () => wordy(import('./pages/Settings')),
-  access: () => wordy(import('./pages/Access')),
+  host: () => wordy(import('./pages/Host'), 'host'),
+  incidents: () => wordy(import('./pages/Incidents'), 'incident'),
+  incident: () => wordy(import('./pages/Incident'), 'incident'),
+  checklists: () => wordy(import('./pages/Checklists'), 'work'),
+  checklist: () => wordy(import('./pages/Checklist'), 'work'),
+  scenarios: () => wordy(import('./pages/Scenarios'), 'work'),
+  scenario: () => wordy(import('./pages/Scenario'), 'work'),
+  round: () => wordy(import('./pages/Round'), 'work'),
+  watch: () => wordy(import('./pages/Watch'), 'work'),
+  oncall: () => wordy(import('./pages/OnCall'), 'duty'),
+  changes: () => wordy(import('./pages/Changes'), 'change'),
+  change: () => wordy(import('./pages/Change'), 'change'),
+  draft: () => wordy(import('./pages/Draft'), 'change'),
+  releases: () => wordy(import('./pages/Releases'), 'change'),
+  dependencies: () => wordy(import('./pages/Dependencies'), 'rules'),
+  load: () => wordy(import('./pages/Load'), 'report'),
+  diary: () => wordy(import('./pages/Diary'), 'report'),
+  silences: () => wordy(import('./pages/Silences'), 'duty'),
+  checks: () => wordy(import('./pages/Checks'), 'rules'),
+  rules: () => wordy(import('./pages/Rules'), 'rules'),
+  explore: () => wordy(import('./pages/Explore'), 'rules'),
+  settings: () => wordy(import('./pages/Settings'), 'settings'),
+  access: () => wordy(import('./pages/Access'), 'settings'),
   missing: () => import('./pages/Missing'),
+}
+
+/** Boxes that are opened by a key: fetched at rest, or when they are first asked for. */
+const BOXES = {
+  palette: () => wordy(import('./shell/Palette'), 'keys').then((m) => m.Palette),
+  keys: () => wordy(import('./shell/KeysHelp'), 'keys').then((m) => m.KeysHelp),
+}
+type BoxName = keyof typeof BOXES
+const boxes = signal<Partial<Record<BoxName, () => JSX.Element>>>({})
+
+function needBox(name: BoxName): void {
+  if (boxes.peek()[name]) return
+  BOXES[name]().then(
+    (box) => (boxes.value = { ...boxes.peek(), [name]: box }),
+    () => undefined,
+  )
 }
 
 /** Pages that stay when their section changes; every other one begins anew for another thing. */
 const KEEPS = new Set<PageName>(['settings', 'access', 'diary'])
 
 const AGAIN_AFTER_MS = 3000
-const WORKER_AFTER_MS = 4000
+const REST_AFTER_MS = 4000
 const BADGE_EVERY_MS = 10_000
 
 const loaded = signal<Partial<Record<PageName, Loaded>>>({})
@@ -133,13 +147,13 @@ function App(): JSX.Element {
     )
   }
   const Current = loaded.value[page]
+  const Box = overlay.value === 'palette' || overlay.value === 'keys' ? boxes.value[overlay.value] : undefined
   if (page === 'watch') return Current ? <Current what={what} key={what} /> : <Waiting />
   return (
     <>
       <Shell>{Current ? <Current what={what} key={`${page}/${KEEPS.has(page) ? '' : what}`} /> : <Waiting />}</Shell>
-      {overlay.value === 'palette' && <Palette />}
+      {Box && <Box />}
       {overlay.value === 'more' && <More />}
-      {overlay.value === 'keys' && <KeysHelp />}
       <NoticeLine />
     </>
   )
@@ -176,23 +190,29 @@ function listensTo(page: PageName, what: string): Subscription {
 
 async function start(): Promise<void> {
   const { page, what } = route.peek()
+  const words = speak(firstLanguage())
   need(page)
   warm(listensTo(page, what))
   const session = loadSession()
   // The frame that came with the HTML stays until it is known whether somebody is signed in.
-  await Promise.all([speak(firstLanguage()), session])
+  await Promise.all([words, session])
   effect(() => {
     if (user.value === null && overlay.peek()) overlay.value = null
+  })
+  effect(() => {
+    if (overlay.value === 'palette' || overlay.value === 'keys') needBox(overlay.value)
   })
   announceLink()
   render(<App />, document.getElementById('app')!)
 }
 
-/** The service worker is fetched when the page is at rest. */
-function keepFrame(): void {
-  if (!('serviceWorker' in navigator) || import.meta.env.DEV) return
-  const register = (): void => void import('./shell/worker').then(({ worker }) => worker()).catch(() => undefined)
-  setTimeout(() => ('requestIdleCallback' in window ? requestIdleCallback(register) : register()), WORKER_AFTER_MS)
+/** What nobody waits for is fetched when the page is at rest: the boxes, the service worker. */
+function atRest(): void {
+  const work = (): void => {
+    ;(Object.keys(BOXES) as BoxName[]).forEach(needBox)
+    if ('serviceWorker' in navigator && !import.meta.env.DEV) void import('./shell/worker').then(({ worker }) => worker()).catch(() => undefined)
+  }
+  setTimeout(() => ('requestIdleCallback' in window ? requestIdleCallback(work) : work()), REST_AFTER_MS)
 }
 
-void start().then(keepFrame)
+void start().then(atRest)

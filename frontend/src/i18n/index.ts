@@ -1,9 +1,20 @@
 /** The reader's language: texts, plurals, numbers, units and times. */
 import { signal } from '@preact/signals'
 import type en from './en.json'
+import type change from './en.change.json'
+import type duty from './en.duty.json'
+import type host from './en.host.json'
+import type incident from './en.incident.json'
+import type keys from './en.keys.json'
+import type more from './en.more.json'
+import type report from './en.report.json'
+import type rules from './en.rules.json'
+import type settings from './en.settings.json'
+import type work from './en.work.json'
 
 export type Language = 'en' | 'uk'
-export type Key = keyof typeof en
+type Words = typeof en & typeof change & typeof duty & typeof host & typeof incident & typeof keys & typeof more & typeof report & typeof rules & typeof settings & typeof work
+export type Key = keyof Words
 export type Entry = string | { one?: string; few?: string; many?: string; other: string }
 export type Dictionary = Record<string, Entry>
 export type Params = Record<string, string | number>
@@ -13,16 +24,15 @@ export const LANGUAGES: readonly Language[] = ['en', 'uk']
 /** No-break space: a number never leaves its unit. */
 export const NBSP = '\u00a0'
 
-const load: Record<Language, () => Promise<{ default: unknown }>> = {
-  en: () => import('./en.json'),
-  uk: () => import('./uk.json'),
+/** The first words by language, and parts that only some pages say: those the first page does not wait for. */
+const files = import.meta.glob<{ default: unknown }>(['./en.json', './uk.json', './*.*.json'])
+const have = new Map<string, Dictionary>()
+const wanted = new Set<string>()
+let tongue: Language = 'en'
+
+async function fetchWords(name: string): Promise<void> {
+  if (!have.has(name)) have.set(name, (await files[`./${name}.json`]()).default as Dictionary)
 }
-/** What only pages with forms and details say; the first page does not wait for it. */
-const loadMore: Record<Language, () => Promise<{ default: unknown }>> = {
-  en: () => import('./en.more.json'),
-  uk: () => import('./uk.more.json'),
-}
-let more = false
 
 interface Speech {
   language: Language
@@ -38,26 +48,29 @@ const speech = signal<Speech>({
   numbers: new Map(),
 })
 
-export async function speak(language: Language): Promise<void> {
-  const [first, rest] = await Promise.all([load[language](), more ? loadMore[language]() : null])
-  const words = { ...(first.default as Dictionary), ...(rest?.default as Dictionary | undefined) }
-  speech.value = { language, words, plural: new Intl.PluralRules(language), numbers: new Map() }
+/** Puts in force what is there of the language that was chosen last. */
+function show(): void {
+  const language = tongue
+  const first = have.get(language)
+  if (!first) return
+  const words = Object.assign({}, first, ...[...wanted].map((part) => have.get(`${language}.${part}`))) as Dictionary
+  const same = speech.peek().language === language && Object.keys(speech.peek().words).length > 0
+  speech.value = same ? { ...speech.peek(), words } : { language, words, plural: new Intl.PluralRules(language), numbers: new Map() }
   document.documentElement.lang = language
 }
 
-/** Adds the words of pages with forms and details; those asked for later bring them, too. */
-export async function speakMore(): Promise<void> {
-  if (more) return
-  more = true
-  try {
-    const { language } = speech.peek()
-    const rest = (await loadMore[language]()).default as Dictionary
-    const now = speech.peek()
-    if (now.language === language) speech.value = { ...now, words: { ...now.words, ...rest } }
-  } catch (error) {
-    more = false
-    throw error
-  }
+export async function speak(language: Language): Promise<void> {
+  tongue = language
+  await Promise.all([language, ...[...wanted].map((part) => `${language}.${part}`)].map(fetchWords))
+  show()
+}
+
+/** Adds the words of a part, and those that several parts share; languages chosen later bring them, too. */
+export async function speakPart(part: string): Promise<void> {
+  const names = [part, 'more']
+  names.forEach((one) => wanted.add(one))
+  await Promise.all(names.map((one) => fetchWords(`${tongue}.${one}`)))
+  show()
 }
 
 export function language(): Language {

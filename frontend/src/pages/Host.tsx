@@ -7,7 +7,7 @@ import type { ChartPlan, Host as HostFacts } from '../api/types'
 import { type ChartData } from '../draw/board'
 import { formatSpan, lengthOf, limit, neighbourPreset, parseSpan, type Span } from '../draw/span'
 import { Stage } from '../draw/stage'
-import { duration, known, number, speakMore, t } from '../i18n'
+import { duration, known, number, t } from '../i18n'
 import { quantity } from '../i18n/quantity'
 import { Drift } from '../parts/Drift'
 import { HostAbout } from '../parts/HostAbout'
@@ -178,12 +178,12 @@ function Parts({ here }: { here: PartName | null }): JSX.Element {
 type DetailsOf = ComponentType<{ host: string; part: PartName }>
 const details = signal<DetailsOf | null>(null)
 
-/** The code and the words of tables come when somebody wants to see one. */
+/** The code of tables comes when somebody wants to see one. */
 function Details(props: { host: string; part: PartName }): JSX.Element {
   const failed = useSignal<unknown>(null)
   useEffect(() => {
-    Promise.all([import('../parts/HostParts'), speakMore()]).then(
-      ([module]) => (details.value = module.default),
+    import('../parts/HostParts').then(
+      (module) => (details.value = module.default),
       (error: unknown) => (failed.value = error),
     )
   }, [])

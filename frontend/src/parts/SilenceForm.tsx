@@ -1,10 +1,9 @@
 /** Makes a silence: what, from when, until when, why. One that exists is ended and made anew. */
 import { useSignal } from '@preact/signals'
 import type { JSX } from 'preact'
-import { useEffect } from 'preact/hooks'
 import { post, remove, serverNow } from '../api/client'
 import type { Silence } from '../api/types'
-import { moment, speakMore, t } from '../i18n'
+import { moment, t } from '../i18n'
 import { Dialog } from '../shell/Dialog'
 import { tell } from '../shell/notice'
 import { Field, Foot, FormBox, useForm } from './form'
@@ -26,7 +25,6 @@ export function SilenceForm({ matchers, one, onClose, onMade }: Props): JSX.Elem
   const why = useSignal(one?.comment ?? '')
   const span = useSignal(one ? spanOf({ ...one, time_zone: one.recurs?.time_zone }, serverNow()) : newSpan(serverNow()))
   // An incident's page, which offers it, too, has not brought the words of forms.
-  useEffect(() => void speakMore().catch(() => undefined), [])
 
   const send = async (): Promise<void> => {
     const { recurs, ...time } = spanBody(span.value)

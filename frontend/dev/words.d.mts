@@ -1,0 +1,3 @@
+import type { Dictionary } from '../src/i18n'
+export function dictionaries(language: string): Record<string, Dictionary>
+export function misplaced(language: string): string[]
