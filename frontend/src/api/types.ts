@@ -46,5 +46,11 @@ export type AuditRow = S.AuditRowView
 
 export type Receiver = S.ReceiverView
 export type Receivers = S.ReceiversView
+export type ReceiverTypesView = S.ReceiverTypesView
+export type SavedReceiverView = S.SavedReceiverView
+export type OptionView = S.OptionView
+export type OptionValue = string | number | boolean | string[] | null
+export type NotifyRouteBody = S.NotifyRouteBody
+export type NotifyRoutesView = S.NotifyRoutesView
 /** How a person is reached, and with which key a browser subscribes. */
 export type Contacts = S.ContactsView

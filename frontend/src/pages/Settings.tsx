@@ -2,13 +2,14 @@
 import { useSignal } from '@preact/signals'
 import type { ComponentChildren, JSX } from 'preact'
 import { useEffect } from 'preact/hooks'
-import { get, post, remove } from '../api/client'
-import type { Enrolment, Receivers as ReceiverList } from '../api/types'
+import { get, remove } from '../api/client'
+import type { Enrolment } from '../api/types'
 import { language, LANGUAGES, moment, t } from '../i18n'
 import { AddHost } from '../parts/AddHost'
 import { PushHere } from '../parts/PushHere'
+import { Receivers } from '../parts/Receivers'
 import { Sections } from '../parts/Sections'
-import { complain, reason, tell } from '../shell/notice'
+import { complain, tell } from '../shell/notice'
 import { Page } from '../shell/Shell'
 import { keysOn, setKeys, setLanguage, setTheme, theme, type Theme } from '../state/prefs'
 import { mayOperate, signOut, user } from '../state/session'
@@ -85,58 +86,6 @@ function Hosts(): JSX.Element {
           ))}
         </ul>
       </section>
-    </div>
-  )
-}
-
-function Receivers(): JSX.Element {
-  const list = useSignal<ReceiverList | null>(null)
-  const trouble = useSignal<unknown>(null)
-  const busy = useSignal('')
-  useEffect(() => {
-    get<ReceiverList>('/receivers').then(
-      (found) => (list.value = found),
-      (error) => (trouble.value = error),
-    )
-  }, [])
-  const test = async (name: string): Promise<void> => {
-    busy.value = name
-    try {
-      await post(`/receivers/${encodeURIComponent(name)}/test`)
-      tell(t('receivers.sent', { name }))
-    } catch (error) {
-      complain(error)
-    } finally {
-      busy.value = ''
-    }
-  }
-  return (
-    <div class="narrow">
-      <h1>{t('receivers.title')}</h1>
-      <p class="lead">{t('receivers.lead')}</p>
-      {trouble.value !== null && <p class="wrong" role="alert">{reason(trouble.value)}</p>}
-      {list.value?.problem && <p class="wrong">{t('receivers.problem', { why: list.value.problem })}</p>}
-      {list.value !== null && list.value.problem === '' && list.value.receivers.length === 0 && <p>{t('receivers.none')}</p>}
-      <ul class="list">
-        {list.value?.receivers.map((r) => (
-          <li class="item" key={r.name}>
-            <div class="item-main">
-              <p>
-                <b>{r.name}</b>
-              </p>
-              <p class="muted num">
-                {r.type}
-                {` · ${r.last_sent_at === null ? t('receivers.never') : t('receivers.last', { time: moment(r.last_sent_at) })}`}
-                {r.waiting > 0 && ` · ${t('receivers.waiting', { n: r.waiting })}`}
-              </p>
-              {r.last_error && <p class="wrong">{r.last_error}</p>}
-            </div>
-            {mayOperate.value && (
-              <button class="btn" disabled={busy.value === r.name} onClick={() => void test(r.name)}>{t('receivers.test')}</button>
-            )}
-          </li>
-        ))}
-      </ul>
     </div>
   )
 }

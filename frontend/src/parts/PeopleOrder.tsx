@@ -60,6 +60,8 @@ export function PeopleOrder({ names, known, label, onNames, ordered = true }: Pr
             // A name chosen from the list needs no second click.
             if (known.includes(typed.value) && (e as InputEvent).inputType !== 'insertText') add(typed.value)
           }}
+          // Who leaves a known name in the field means it.
+          onBlur={() => known.includes(typed.value.trim()) && add(typed.value)}
           onKeyDown={(e) => {
             if (e.key !== 'Enter' || typed.value.trim() === '') return
             e.preventDefault()

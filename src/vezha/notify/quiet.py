@@ -50,16 +50,16 @@ def take_quiet(raw: dict[str, object], where: str, time_zone: str) -> Quiet | No
     below = take_text(raw, "quiet_below", where, "critical")
     if not text:
         if days:
-            raise NotifySettingsError(f'{where}: quiet_days needs quiet = "22:00-07:00"')
+            raise NotifySettingsError(f'{where}: quiet_days needs quiet = "22:00-07:00"', "quiet")
         return None
     if below not in [s.value for s in Severity]:
         raise NotifySettingsError(
-            f'{where}: quiet_below "{below}" must be critical, warning or info'
+            f'{where}: quiet_below "{below}" must be critical, warning or info', "quiet_below"
         )
     try:
         window = hours(text, days or list(DAYS), f"{where}: quiet")
     except OperatorError as fault:
-        raise NotifySettingsError(str(fault)) from None
+        raise NotifySettingsError(str(fault), "quiet") from None
     return Quiet((window,), time_zone, Severity(below))
 
 
@@ -67,7 +67,7 @@ def hours(text: str, days: list[str], where: str) -> Window:
     """A window from `HH:MM-HH:MM`, over midnight where it must. Raises OperatorError."""
     match = re.fullmatch(r"(\d\d?:\d\d)\s*[-–]\s*(\d\d?:\d\d)", text)
     if match is None:
-        raise NotifySettingsError(f'{where} "{text}" must be like 22:00-07:00')
+        raise NotifySettingsError(f'{where} "{text}" must be like 22:00-07:00', "quiet")
     begins = read_window(days, match[1], 1, where)
     ends = read_window(days, match[2], 1, where)
     minutes = (ends.start_minute - begins.start_minute) % 1440 or 1440

@@ -176,7 +176,8 @@ def check_url(url: Secret, where: str) -> None:
     if apprise.Apprise.instantiate(url.reveal(), suppress_exceptions=True) is None:
         scheme = url.reveal().partition("://")[0][:20]
         raise NotifySettingsError(
-            f'{where}: Apprise does not understand the url ("{scheme}://…"); see its documentation'
+            f'{where}: Apprise does not understand the url ("{scheme}://…"); see its documentation',
+            "url",
         )
 
 
@@ -192,10 +193,10 @@ class AppriseProvider:
         """See `Provider.make`."""
         url = take_secret(raw, "url", where, environment)
         if not url:
-            raise NotifySettingsError(f"{where}: url, url_file or url_env is missing")
+            raise NotifySettingsError(f"{where}: url, url_file or url_env is missing", "url")
         address = take_text(raw, "to", where, "")
         if address and _ADDRESS not in url.reveal():
-            raise NotifySettingsError(f"{where}: to needs a url with {_ADDRESS} in it")
+            raise NotifySettingsError(f"{where}: to needs a url with {_ADDRESS} in it", "to")
         sender = AppriseSender(url, address)
         if address or _ADDRESS not in url.reveal():
             check_url(sender._url, where)

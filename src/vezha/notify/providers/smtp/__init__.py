@@ -156,12 +156,12 @@ def compose(delivery: Delivery, from_: Address, to: tuple[Address, ...]) -> Emai
     return mail
 
 
-def _address(text: str, where: str) -> Address:
+def _address(text: str, where: str, field: str = "address") -> Address:
     name, spec = parseaddr(text)
     try:
         return Address(display_name=name, addr_spec=spec)
     except (HeaderParseError, ValueError, IndexError):
-        raise NotifySettingsError(f'{where}: "{text}" is not a mail address') from None
+        raise NotifySettingsError(f'{where}: "{text}" is not a mail address', field) from None
 
 
 class SmtpProvider:
@@ -182,21 +182,24 @@ class SmtpProvider:
         host = take_text(raw, "host", where)
         security = take_text(raw, "security", where, "starttls")
         if security not in _SECURITY:
-            raise NotifySettingsError(f"{where}: security must be one of {', '.join(_SECURITY)}")
+            raise NotifySettingsError(
+                f"{where}: security must be one of {', '.join(_SECURITY)}", "security"
+            )
         usual = {"starttls": 587, "tls": 465, "none": 25}[security]
         port = take_int(raw, "port", where, usual, 1, 65535)
         user = take_text(raw, "user", where, "")
         password = take_secret(raw, "password", where, environment)
         if bool(user) != bool(password):
-            raise NotifySettingsError(f"{where}: user and password belong together")
+            raise NotifySettingsError(f"{where}: user and password belong together", "user")
         if user and security == "none" and host not in ("localhost", "127.0.0.1", "::1"):
             raise NotifySettingsError(
-                f"{where}: a password is not sent in clear; set security to starttls or tls"
+                f"{where}: a password is not sent in clear; set security to starttls or tls",
+                "security",
             )
-        from_ = _address(take_text(raw, "from", where), f"{where}: from")
-        to = tuple(_address(text, f"{where}: to") for text in take_texts(raw, "to", where))
+        from_ = _address(take_text(raw, "from", where), f"{where}: from", "from")
+        to = tuple(_address(text, f"{where}: to", "to") for text in take_texts(raw, "to", where))
         if not 1 <= len(to) <= _TO_MAX:
-            raise NotifySettingsError(f"{where}: to needs 1 to {_TO_MAX} addresses")
+            raise NotifySettingsError(f"{where}: to needs 1 to {_TO_MAX} addresses", "to")
         ca_file = take_text(raw, "ca_file", where, "")
         return SmtpSender(Account(host, port, security, user, password, ca_file), from_, to)
 

@@ -283,14 +283,14 @@ class TelegramProvider:
         token = take_secret(raw, "token", where, environment)
         if not _TOKEN.fullmatch(token.reveal()):
             raise NotifySettingsError(
-                f"{where}: token is missing or not one (like 123456:ABC…, from @BotFather)"
+                f"{where}: token is missing or not one (like 123456:ABC…, from @BotFather)", "token"
             )
         chat_id = raw.pop("chat_id", None)
         if not isinstance(chat_id, (int, str)) or isinstance(chat_id, bool) or chat_id == "":
-            raise NotifySettingsError(f"{where}: chat_id must be a number or @channel")
+            raise NotifySettingsError(f"{where}: chat_id must be a number or @channel", "chat_id")
         buttons = raw.pop("buttons", True)
         if not isinstance(buttons, bool):
-            raise NotifySettingsError(f"{where}: buttons must be true or false")
+            raise NotifySettingsError(f"{where}: buttons must be true or false", "buttons")
         api_url = take_text(raw, "api_url", where, "https://api.telegram.org")
         return TelegramSender(token, chat_id, api_url, buttons)
 

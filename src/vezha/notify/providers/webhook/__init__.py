@@ -159,14 +159,16 @@ class WebhookProvider:
         """See `Provider.make`."""
         url = take_secret(raw, "url", where, environment)
         if not url.reveal().startswith(("http://", "https://")):
-            raise NotifySettingsError(f"{where}: url must begin with https:// or http://")
+            raise NotifySettingsError(f"{where}: url must begin with https:// or http://", "url")
         secret = take_secret(raw, "secret", where, environment)
         format_ = take_text(raw, "format", where, "vezha")
         if format_ not in _FORMATS:
-            raise NotifySettingsError(f"{where}: format must be one of {', '.join(_FORMATS)}")
+            raise NotifySettingsError(
+                f"{where}: format must be one of {', '.join(_FORMATS)}", "format"
+            )
         updates = raw.pop("updates", False)
         if not isinstance(updates, bool):
-            raise NotifySettingsError(f"{where}: updates must be true or false")
+            raise NotifySettingsError(f"{where}: updates must be true or false", "updates")
         return WebhookSender(url, secret, format_, updates)
 
 
