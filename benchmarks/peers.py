@@ -81,7 +81,11 @@ class Peer:
         began = time.perf_counter()
         prefix = ["taskset", "-c", str(core)] if core is not None else []
         self.process = subprocess.Popen(
-            [*prefix, *self.argv], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [*prefix, *self.argv],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            # like ours: Linux shares a busy processor between sessions, not processes
+            start_new_session=True,
         )
         while time.perf_counter() - began < 120:
             try:
