@@ -24,10 +24,11 @@ from vezha.legacy.doors import Doors
 from vezha.legacy.errors import BadBody, NotNow
 from vezha.model.labels import Labels
 from vezha.query import Engine, QueryLimits
-from vezha.server.limits import FORECAST_WAIT_MAX_S
+from vezha.server.limits import FORECAST_CACHE_BYTES_MAX, FORECAST_WAIT_MAX_S
 from vezha.server.logs import configure_logs
 from vezha.server.settings import LogSettings
 from vezha.store.reader import StoreReader
+from vezha.store.settings import StoreSettings
 from vezha.world import World
 
 QUERY_LIMITS = QueryLimits(samples_max=50_000_000, seconds_max=300.0)
@@ -55,7 +56,8 @@ def _end_with(lifeline: socket.socket) -> None:
 async def _serve(store: str, feed: str, folder: str) -> None:
     world = World()
     doors = Doors(feed, world)
-    engine = Engine(StoreReader.open(store), QUERY_LIMITS)
+    reader = StoreReader.open(store, StoreSettings(cache_bytes_max=FORECAST_CACHE_BYTES_MAX))
+    engine = Engine(reader, QUERY_LIMITS)
     loop = asyncio.get_running_loop()
 
     async def hand_over(series: list[Labels], ts_ms: int, values: npt.NDArray[np.float64]) -> None:

@@ -79,6 +79,8 @@ DIARY_EVERY_S = 60.0
 FIGURES_EVERY_S = 60.0
 FIGURES_DAYS = 28
 """The figures of delivery, as series, are those of so many days."""
+FORECAST_CACHE_BYTES_MAX = 16 << 20
+"""Memory of the forecast's process for unpacked samples: it reads each once."""
 FORECAST_WAIT_MAX_S = 5.0
 """How long the forecast's process sleeps at most, so that a set clock is noticed."""
 
