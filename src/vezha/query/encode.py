@@ -12,17 +12,23 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import orjson
 
-from vezha.model.columns import Values
+from vezha.model.columns import Times, Values
 from vezha.model.labels import Labels
 from vezha.query.block import Mask
 from vezha.query.explain import explain_tree
 from vezha.query.histogram import Histogram
-from vezha.query.limits import METRIC_TEXT_ANSWERS, METRIC_TEXT_SERIES
+from vezha.query.limits import (
+    METRIC_TEXT_ANSWERS,
+    METRIC_TEXT_SERIES,
+    STAMPED_GRIDS,
+    STAMPED_STEPS_MAX,
+)
 from vezha.query.result import Result, ResultKind
 from vezha.query.text import go_float
 
@@ -215,9 +221,21 @@ def _vector(result: Result) -> Iterator[bytes]:
         comma = b","
 
 
+def _stamps(times: Times) -> tuple[list[bytes], list[bytes]]:
+    """Times as they are printed, and with what comes before and after them in a row."""
+    stamps = [time_text(ts).encode() for ts in times.tolist()]
+    return stamps, [b'"],[%b,"' % stamp for stamp in stamps]
+
+
+@lru_cache(STAMPED_GRIDS)
+def _kept_stamps(times: bytes) -> tuple[list[bytes], list[bytes]]:
+    """The same of int64 as bytes: all charts of a page ask for the same steps. Not to be changed."""
+    return _stamps(np.frombuffer(times, np.int64))
+
+
 def _matrix(result: Result) -> Iterator[bytes]:
-    stamps = [time_text(ts).encode() for ts in result.times.tolist()]
-    prefixes = [b'"],[%b,"' % stamp for stamp in stamps]
+    few = len(result.times) <= STAMPED_STEPS_MAX
+    stamps, prefixes = _kept_stamps(result.times.tobytes()) if few else _stamps(result.times)
     whole = np.logical_and.reduce(result.present, axis=1)
     if result.hists is not None:
         whole[:] = False

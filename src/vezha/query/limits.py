@@ -35,6 +35,9 @@ STEP_SAMPLES_MAX = 4
 """Up to so many samples for each step of each series are counted one by one instead of searched."""
 WINDOW_CELLS_MAX = 4_000_000
 """Samples that order statistics unfold at once (8 bytes each, a few copies)."""
+STAMPED_GRIDS = 8
+STAMPED_STEPS_MAX = 2_000
+"""Grids of at most so many steps of which the times are kept as JSON, 0.2 KB a step."""
 METRIC_TEXT_ANSWERS = 16
 """Answers whose label sets are kept as JSON."""
 METRIC_TEXT_SERIES = 50_000

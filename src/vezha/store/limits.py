@@ -97,6 +97,9 @@ FROZEN_HEADS_MAX = 4
 
 MATCH_CACHE_ENTRIES = 512
 PLAN_CACHE_ENTRIES = 256
+PLAN_DAYS_KNOWN_MAX = 8
+PLAN_TILES_KNOWN_MAX = 256
+"""Days of which each of these knows its tiles, if they are so few."""
 IMPORT_SAMPLES = 5_000_000
 """Samples of an import between two flushes."""
 THIN_STEP_MS_MIN = 5_000

@@ -6,7 +6,9 @@ tiles in between is then seen twice (which `gather` mends), never missed.
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +20,7 @@ from vezha.model.columns import Matcher, Refs, Selection, SeriesData, TooManySam
 from vezha.model.labels import Labels
 from vezha.store import slab as slab_words
 from vezha.store.damage import Damage
-from vezha.store.days import CELL, FLUSH, MAX_TS, MIN_TS, DayFile, day_name, day_of
+from vezha.store.days import CELL, FLUSH, MAX_TS, MIN_TS, DayFile, Directory, day_name, day_of
 from vezha.store.errors import StoreCorrupt
 from vezha.store.gather import Gathering
 from vezha.store.gather_tile import Wanted, gather_tile
@@ -26,6 +28,8 @@ from vezha.store.index import Match, SeriesIndex
 from vezha.store.limits import (
     DAY_MS,
     PLAN_CACHE_ENTRIES,
+    PLAN_DAYS_KNOWN_MAX,
+    PLAN_TILES_KNOWN_MAX,
     ROSTER_LAYOUTS_KNOWN_MAX,
     TILE_SPAN_MS,
 )
@@ -49,6 +53,8 @@ from vezha.store.tilecache import TileCache
 from vezha.store.tombstone import Tombstone, without_deleted
 
 I64 = npt.NDArray[np.int64]
+_Days = OrderedDict[str, tuple["weakref.ref[Directory]", Directory]]
+"""By file: a state of its directory, and what of it is wanted."""
 BULK_BLOCKS_MIN = 64
 BULK_ROWS_MAX = 64
 """From so many blocks with so few rows each, one sort is cheaper than a loop over blocks."""
@@ -68,6 +74,22 @@ class _Plan:
     flat: FlatLayouts | None = None
     rosters: dict[int, tuple[I64, I64]] = field(default_factory=dict)
     ordered: tuple[list[int], list[Labels]] = field(default_factory=lambda: ([], []))
+    days: _Days = field(default_factory=OrderedDict)
+
+    def of_day(self, day: DayFile) -> Directory:
+        """Rows of the day's directory that may have wanted samples, in the order in which these
+        came in; worked out once for each state of it."""
+        directory = day.directory()
+        known = self.days.get(day.path)  # replaced as a whole: other threads ask, too
+        if known is not None and known[0]() is directory:
+            return known[1]
+        rows = _rows_of(self.cells, directory)
+        if len(rows) <= PLAN_TILES_KNOWN_MAX:
+            self.days[day.path] = (weakref.ref(directory), rows)
+            while len(self.days) > PLAN_DAYS_KNOWN_MAX:
+                with contextlib.suppress(KeyError):
+                    self.days.popitem(last=False)
+        return rows
 
     def roster(self, slab: Slab, entry: I64) -> tuple[I64, I64]:
         """Which columns of a roster's block are wanted, and their positions."""
@@ -125,12 +147,16 @@ class Reading:
                 if plan is not None and plan.match is match:
                     # positions stay when series are added; layouts seen before have none of them
                     layouts, seen = plan.layouts, plan.layouts_seen
+                known_days: _Days = OrderedDict()
                 if plan is not None and plan.refs is match.refs:
-                    cells, wanted = plan.cells, plan.wanted
+                    cells, wanted, known_days = plan.cells, plan.wanted, plan.days
                 else:
                     wanted = Wanted(match.refs)
                     cells = np.unique(self._index.cell_of[match.refs])
-                plan = _Plan(match, match.refs, match.series_seen, cells, wanted, layouts, seen)
+                plan = _Plan(
+                    match, match.refs, match.series_seen, cells, wanted, layouts, seen,
+                    days=known_days,
+                )  # fmt: skip
                 self._plans[matchers] = plan
                 while len(self._plans) > PLAN_CACHE_ENTRIES:
                     self._plans.popitem(last=False)
@@ -226,8 +252,7 @@ class Reading:
         opened: list[Tile] = []
         looking = Looking(start, end, None)
         for day in self._files(start, end):
-            directory = day.directory()
-            near = directory[(directory[:, MIN_TS] <= end) & (directory[:, MAX_TS] > start)]
+            near = _near(day.directory(), start, end)
             if not len(near):
                 continue
             # only series whose newest sample may be in a tile: the live ones are in the head
@@ -294,7 +319,7 @@ class Reading:
     ) -> None:
         """Samples of the hours that roll-ups do not cover."""
         start, end, begin = looking.start, looking.end, file.day * DAY_MS
-        for tile, hours in self._tiles(plan.cells, file, start, end, strips, covered, looking):
+        for tile, hours in self._tiles(plan, file, start, end, strips, covered, looking):
             looking.tiles += 1
             for first, last in [(0, 0)] if hours is None else runs(hours):
                 low, high = start, end
@@ -304,21 +329,9 @@ class Reading:
                 if low < high:
                     gather_tile(plan.wanted, tile, low, high, gathering, looking.thinning)
 
-    def _wanted(self, cells: I64, day: DayFile, start: int, end: int) -> I64:
-        """Rows of the day's directory whose tiles may have samples in (start, end]."""
-        directory = day.directory()
-        near = directory[(directory[:, MIN_TS] <= end) & (directory[:, MAX_TS] > start)]
-        if not len(near):
-            return near
-        at = np.searchsorted(cells, near[:, CELL])
-        at[at == len(cells)] = 0
-        near = near[cells[at] == near[:, CELL]]
-        wanted: I64 = near[np.lexsort((near[:, 0], near[:, FLUSH]))]
-        return wanted
-
     def _tiles(
         self,
-        cells: I64,
+        cells: I64 | _Plan,
         day: DayFile,
         start: int,
         end: int,
@@ -326,10 +339,14 @@ class Reading:
         covered: I64 | None = None,
         looking: Looking | None = None,
     ) -> list[tuple[Tile, int | None]]:
-        """Tiles in the order in which their samples came in, each with the hours (bits) of it
-        that are wanted, None being all. *covered* are hours of each strip that are not."""
+        """Tiles of cells (of a plan: of all its cells) that may have samples in (start, end], in
+        the order in which these came in, each with the hours (bits) of it that are wanted, None
+        being all. *covered* are hours of each strip that are not."""
         for _ in range(3):
-            rows = self._wanted(cells, day, start, end)
+            if isinstance(cells, _Plan):
+                rows = _near(cells.of_day(day), start, end)
+            else:
+                rows = _rows_of(cells, _near(day.directory(), start, end))
             parts: list[int | None] = [None] * len(rows)
             if covered is not None and strips is not None and covered.any():
                 hours = hours_of(day.day, rows[:, MIN_TS], rows[:, MAX_TS] + 1)
@@ -489,6 +506,23 @@ class Reading:
         """See `SampleSource.label_values`."""
         found = self.series(matchers, start_ms, end_ms)
         return sorted({value for labels in found for n, value in labels if n == name})
+
+
+def _near(directory: Directory, start: int, end: int) -> Directory:
+    """Rows whose tiles may have samples in (start, end]."""
+    near: Directory = directory[(directory[:, MIN_TS] <= end) & (directory[:, MAX_TS] > start)]
+    return near
+
+
+def _rows_of(cells: I64, directory: Directory) -> Directory:
+    """Rows of some cells (ascending), in the order in which their samples came in."""
+    if not len(directory):
+        return directory
+    at = np.searchsorted(cells, directory[:, CELL])
+    at[at == len(cells)] = 0
+    rows = directory[cells[at] == directory[:, CELL]]
+    wanted: Directory = rows[np.lexsort((rows[:, 0], rows[:, FLUSH]))]
+    return wanted
 
 
 def _warn(data: SeriesData, looking: Looking) -> None:
