@@ -42,11 +42,11 @@ def folder_bytes(folder: Path) -> int:
 
 def _cores() -> list[int]:
     """The cores of this run. Also in children of a pinned process, which must not take the one
-    core that they were given for all there are."""
+    core that they were given for all there are. Its name is no setting: servers refuse unknown ones."""
     if not hasattr(os, "sched_getaffinity"):
         return []
     own = ",".join(map(str, sorted(os.sched_getaffinity(0))))
-    return [int(core) for core in os.environ.setdefault("VEZHA_BENCHMARK_CORES", own).split(",")]
+    return [int(core) for core in os.environ.setdefault("BENCHMARK_CORES", own).split(",")]
 
 
 _CORES = _cores()

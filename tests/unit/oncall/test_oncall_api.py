@@ -269,6 +269,16 @@ def test_an_operator_changes_the_own_teams_things_and_no_others(house: House) ->
             in refused.json()["error"]["message"]
         )
         assert iryna.delete(f"{ONCALL}/{path}").status_code == 403
+    # receivers likewise, and their routes are an admin's
+    hook = {"type": "webhook", "options": {}, "secrets": {"url": "https://hook.example.org/web"}}
+    own = iryna.put("/api/v1/receivers/web-hook", json=hook)
+    assert own.status_code == 200, own.text
+    for name in ("db-hook", "mail"):
+        assert iryna.put(f"/api/v1/receivers/{name}", json=hook).status_code == 403
+    assert iryna.put("/api/v1/notify-routes", json={"routes": [], "before": ""}).status_code == 403
+    policy["steps"][0]["targets"].append("receiver:web-hook")
+    assert iryna.put(f"{ONCALL}/policies/web", json=policy).status_code == 200
+    assert iryna.delete("/api/v1/receivers/web-hook").status_code == 409, "its policy names it"
     # nor by another name in the body, nor by joining a team
     other = iryna.put(f"{ONCALL}/schedules/web-x", json={"layers": [layer], "name": "db"})
     assert (other.status_code, other.json()["error"]["field"]) == (400, "name")
