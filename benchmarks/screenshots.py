@@ -7,7 +7,7 @@ Without `--base` it starts `vezha demo`, lets its story and its rollouts go unti
 what an operator would have made (`benchmarks.scene`), and then visits each page of
 `benchmarks.views`: as an administrator, a viewer, a stranger, and on a server that has no host yet.
 
-`SETS` says which pictures are kept in `docs/screenshots` (with a palette, a few megabytes in all);
+`SETS` and `MAIN_SETS` say which pictures are kept in `docs/screenshots` (with a palette, a few megabytes in all);
 all others, in both languages and themes, go to the folder `--rest`, which git ignores. Each page's
 console errors, and pages that are wider than the screen, are told, and make the exit code 1.
 """
@@ -32,13 +32,11 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from vezha.testing.fleet.ownserver import OwnServer
 
-SETS: tuple[tuple[str, str, str], ...] = (
-    ("desktop", "light", "en"),
-    ("desktop", "dark", "uk"),
-    ("phone", "dark", "en"),
-    ("phone", "light", "uk"),
-)
-"""Size, theme and language of the pictures that are kept: each is seen in two of them at the least."""
+SETS: tuple[tuple[str, str, str], ...] = (("desktop", "light", "en"), ("phone", "dark", "uk"))
+"""Size, theme and language of the pictures that are kept of every page."""
+MAIN = ("fleet", "host", "incident", "change", "load", "run", "scenario", "oncall")
+MAIN_SETS: tuple[tuple[str, str, str], ...] = (("desktop", "dark", "uk"), ("phone", "light", "en"))
+"""Of these pages also those."""
 SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
 THEMES = ("light", "dark")
 SETTLE_MS = 1700
@@ -53,8 +51,8 @@ SCHEME = "getComputedStyle(document.documentElement).colorScheme"
 VIEWER_PASSWORD = "another long password for measuring"
 README = (
     "Made by one command, `make screenshots`, from a real server that a simulated fleet feeds",
-    "(`vezha demo`): desktop (1440 × 900) in English by day and in Ukrainian by night, phone",
-    "(390 × 844) the other way round. The command makes all the others, too.",
+    "(`vezha demo`): desktop (1440 × 900) in English by day, phone (390 × 844) in Ukrainian by",
+    "night, the main pages the other way round, too. The command makes all the others beside them.",
 )
 ASK = """async ([method, path, body]) => {
   const answer = await fetch("/api/v1" + path, {method,
@@ -163,6 +161,11 @@ class Camera:
         language: str,
     ) -> None:  # fmt: skip
         themes = self._given.themes.split(",")
+        if self._given.kept:
+            themes = [theme for theme in themes if (size, theme, language) in (*SETS, *MAIN_SETS)]
+            views = {name: v for name, v in views.items() if is_kept(name, size, themes, language)}
+        if not themes or not views:
+            return
         width, height = SIZES[size]
         context = self._browser.new_context(
             storage_state=state,
@@ -204,7 +207,7 @@ class Camera:
         context.close()
 
     def _take(self, page: Page, name: str, size: str, theme: str, language: str) -> None:
-        kept = (size, theme, language) in SETS
+        kept = is_kept(name, size, [theme], language)
         folder = Path(self._given.out if kept else self._given.rest)
         target = folder / f"{name}-{size}-{theme}-{language}.png"
         taken = take(page, self._painter, target, self._given.full)
@@ -249,6 +252,12 @@ def photograph_empty(camera: Camera, browser: Browser, given: argparse.Namespace
         camera.visit(base, state, chosen, {})
 
 
+def is_kept(name: str, size: str, themes: Sequence[str], language: str) -> bool:
+    """Whether such a picture of the page *name* lies in the repository."""
+    sets = (*SETS, *MAIN_SETS) if name in MAIN else SETS
+    return any((size, theme, language) in sets for theme in themes)
+
+
 def wanted(views: dict[str, str], given: argparse.Namespace) -> dict[str, str]:
     """Those of *views* that are asked for."""
     names = set(filter(None, given.only.split(",")))
@@ -260,7 +269,10 @@ def list_pictures(out: Path) -> None:
     names = [*VIEWS, *STRANGER, *VIEWER, "first-password", *FIRST]
     rows = ["# Pictures of the pages", "", *README, ""]
     for name in names:
-        found = [out / f"{name}-{size}-{theme}-{language}.png" for size, theme, language in SETS]
+        found = [
+            out / f"{name}-{size}-{theme}-{language}.png"
+            for size, theme, language in (*SETS, *MAIN_SETS)
+        ]
         there = [path.name for path in found if path.is_file()]
         if there:
             where = {**VIEWS, **STRANGER, **VIEWER, **FIRST}.get(name, "/fleet")
@@ -275,6 +287,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", default="docs/screenshots")
     parser.add_argument("--rest", default="build/screenshots", help="for those that are not kept")
     parser.add_argument("--only", default="", help="names of views, separated by commas")
+    parser.add_argument("--kept", action="store_true", help="only those that are kept")
     parser.add_argument("--view", action="append", default=[], help="another one: NAME=ADDRESS")
     parser.add_argument("--sizes", default="desktop,phone")
     parser.add_argument("--themes", default="light,dark")

@@ -307,7 +307,8 @@ export class Chart {
     if (this.empty) {
       const none = document.createElement('span')
       none.className = 'muted'
-      none.textContent = t('chart.none')
+      // before the history has come nobody knows what is measured
+      none.textContent = this.times.length === 0 ? '…' : t('chart.none')
       head.append(none)
       this.head = null
       return

@@ -89,7 +89,7 @@ export default function Checklist({ what: id }: { what: string }): JSX.Element {
                 </div>
               )}
               {one.intro && <p class="gap">{mine(one.intro, one.intro_uk)}</p>}
-              <div class="incident-page">
+              <div class="incident-page facts-first">
                 <section>
                   <RunSteps run={one} onRun={asked.set} />
                   {one.waits_for_signature && mayOperate.value && (

@@ -86,8 +86,8 @@ function Fills({ list }: { list: FillsView['fills'] }): JSX.Element | null {
                 <td><a class="link" href={hostPath(f.instance)}>{f.instance}</a></td>
                 <td>{f.mountpoint}</td>
                 <td>{gb(f.free_bytes)}</td>
-                <td class={f.within_24h > 0.5 ? 'warning-text' : ''}>{f.seconds === null ? '—' : t('load.in', { time: duration(f.seconds), date: moment(Date.now() / 1000 + f.seconds) })}</td>
-                <td class="muted">{f.soonest_s === null ? '—' : `${duration(f.soonest_s)} – ${f.latest_s === null ? '…' : duration(f.latest_s)}`}</td>
+                <td class={f.within_24h > 0.5 ? 'warning-text' : ''}>{f.seconds === null ? '—' : f.seconds <= 0 ? t('load.fullNow') : t('load.in', { time: duration(f.seconds), date: moment(Date.now() / 1000 + f.seconds) })}</td>
+                <td class="muted">{f.soonest_s === null || (f.seconds ?? 0) <= 0 ? '—' : `${duration(f.soonest_s)} – ${f.latest_s === null ? '…' : duration(f.latest_s)}`}</td>
                 <td>{percent(f.within_24h)}</td>
                 <td>{percent(f.within_7d)}</td>
               </tr>
