@@ -2,6 +2,8 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
 import { defineConfig, type Plugin } from 'vite'
+import { drawIcon } from './dev/icon.mjs'
+import { partsOfPages } from './dev/words.mjs'
 
 const OUT = process.env.VEZHA_UI_OUT ?? '../src/vezha/ui/static'
 
@@ -61,6 +63,20 @@ function preloadFace(): Plugin {
   }
 }
 
+/** The icon as PNG: iOS and some launchers take no SVG. Names and sizes stand in index.html and the manifest. */
+const ICONS = { 'apple-touch-icon.png': 180, 'icon-192.png': 192, 'icon-512.png': 512 }
+
+function pngIcons(): Plugin {
+  return {
+    name: 'png-icons',
+    apply: 'build',
+    generateBundle() {
+      const svg = readFileSync(new URL('./public/icon.svg', import.meta.url), 'utf8')
+      for (const [fileName, pixels] of Object.entries(ICONS)) this.emitFile({ type: 'asset', fileName, source: drawIcon(svg, pixels) })
+    },
+  }
+}
+
 /** The names of pages, so that the server can put them into the first paint. */
 function pageNames(): Plugin {
   return {
@@ -72,6 +88,8 @@ function pageNames(): Plugin {
         const all = JSON.parse(readFileSync(new URL(`./src/i18n/${language}.json`, import.meta.url), 'utf8')) as Record<string, string>
         names[language] = Object.fromEntries(Object.entries(all).filter(([key]) => key === 'brand' || key.startsWith('page.')))
       }
+      // Which words a page asks for beside the first ones, so that the server lets them be preloaded.
+      names.parts = Object.fromEntries(Object.entries(partsOfPages()).map(([page, part]) => [`src/${page}`, part]))
       this.emitFile({ type: 'asset', fileName: 'names.json', source: JSON.stringify(names) })
     },
   }
@@ -102,7 +120,7 @@ export default defineConfig({
     },
   },
   json: { namedExports: false, stringify: true },
-  plugins: [preloadFace(), pageNames(), compressOnce()],
+  plugins: [preloadFace(), pageNames(), pngIcons(), compressOnce()],
   server: {
     proxy: { '/api': { target: 'http://127.0.0.1:8470', ws: true } },
   },

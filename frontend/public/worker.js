@@ -67,7 +67,7 @@ self.addEventListener('push', (event) => {
       lang: told.language,
       silent: told.silent === true,
       timestamp: told.at_ms,
-      icon: '/icon.svg',
+      icon: '/icon-192.png',
       data: { incident: told.incident },
     }),
   )

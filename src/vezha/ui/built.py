@@ -17,12 +17,16 @@ NOT_BUILT = (
     "In a source checkout run `python hatch_build.py`; else install the wheel of Vezha."
 )
 
-PLAIN = ("worker.js", "app.webmanifest", "icon.svg")
+PLAIN = (
+    "worker.js", "app.webmanifest", "icon.svg", "apple-touch-icon.png", "icon-192.png",
+    "icon-512.png",
+)  # fmt: skip
 
 _TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
+    ".png": "image/png",
     ".woff2": "font/woff2",
     ".json": "application/json",
     ".webmanifest": "application/manifest+json",
@@ -52,7 +56,7 @@ class Built:
     index: str
     files: dict[str, BuiltFile]
     chunks: dict[str, Chunk] = field(default_factory=dict)
-    # language -> key -> the name of a page, and of the product ("brand")
+    # language -> key -> the name of a page, and of the product ("brand"); "parts": module -> its words
     names: dict[str, dict[str, str]] = field(default_factory=dict)
     # files beside the page whose names cannot be hashes: the service worker, the icon
     plain: dict[str, BuiltFile] = field(default_factory=dict)

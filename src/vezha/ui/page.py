@@ -140,7 +140,10 @@ def paint(index: str, language: str, theme: str, framed: str = "") -> Paint:
 def preloads(built: Built, module: str, language: str) -> str:
     """The `Link` header for a page drawn by `module`: all that it needs to stand there, the style
     sheets first, for with them the frame is painted."""
-    chunks = [built.needed_by(source) for source in (ENTRY, module, f"src/i18n/{language}.json")]
+    sources = [ENTRY, module, f"src/i18n/{language}.json"]
+    if part := built.names.get("parts", {}).get(module):
+        sources += [f"src/i18n/{language}.{name}.json" for name in (part, "more")]
+    chunks = [built.needed_by(source) for source in sources]
     parts = [
         f"<{url}>; rel=preload; as=style; crossorigin" for chunk in chunks for url in chunk.styles
     ]

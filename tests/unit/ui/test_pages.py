@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import json
+import re
 from pathlib import Path
 
 import pytest
 from tests.unit.ui.conftest import MANIFEST, Client
 
 import vezha.ui
-from vezha.ui.built import load, resolve
+from vezha.ui.built import PLAIN, load, resolve
 from vezha.ui.page import PAGES, module_of, title_of
 
 
@@ -74,6 +76,31 @@ def test_the_service_worker_is_asked_for_again(static: Path) -> None:
     assert answer.headers["cache-control"] == "no-cache"
     assert client.get("/icon.svg").status_code == 404
     assert "worker-src 'self'" in client.get("/fleet").headers["content-security-policy"]
+
+
+def test_icons_are_there_for_who_takes_no_svg(static: Path) -> None:
+    (static / "apple-touch-icon.png").write_bytes(b"\x89PNG")
+    answer = Client(vezha.ui.routes(static)).get("/apple-touch-icon.png")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+
+
+def test_the_manifest_and_the_page_name_icons_that_are_served() -> None:
+    public = Path(__file__).parents[3] / "frontend"
+    manifest = json.loads((public / "public/app.webmanifest").read_text())
+    named = {icon["src"].removeprefix("/") for icon in manifest["icons"]}
+    named |= set(
+        re.findall(
+            r'rel="(?:apple-touch-)?icon"[^>]* href="/([^"]+)"', (public / "index.html").read_text()
+        )
+    )
+    assert "apple-touch-icon.png" in named
+    assert named <= set(PLAIN)
+    drawn = re.findall(r"'([\w-]+\.png)': (\d+)", (public / "vite.config.ts").read_text())
+    assert {name for name, _ in drawn} == {name for name in named if name.endswith(".png")}
+    for icon in manifest["icons"]:
+        if icon["type"] == "image/png":
+            side = dict(drawn)[icon["src"].removeprefix("/")]
+            assert icon["sizes"] == f"{side}x{side}"
 
 
 def test_who_is_signed_in_sees_the_frame_at_once(client: Client) -> None:

@@ -18,8 +18,9 @@ FRONTEND = Path(__file__).parents[3] / "frontend"
 
 
 def words(language: str) -> dict[str, Any]:
-    text = (FRONTEND / "src" / "i18n" / f"{language}.json").read_text("utf-8")
-    found: dict[str, Any] = json.loads(text)
+    found: dict[str, Any] = {}
+    for path in (FRONTEND / "src" / "i18n").glob(f"{language}*.json"):
+        found |= json.loads(path.read_text("utf-8"))
     return found
 
 
