@@ -37,6 +37,9 @@ def test_figures_in_the_text_are_the_limits() -> None:
     assert limits.QUERY_THREADS == limits.QUERY_WORKERS == 2
     assert f"{limits.LIGHT_SAMPLES_MAX:,} samples".replace(",", " ") in api
     assert f"{limits.LISTING_SERIES_MAX:,} series".replace(",", " ") in api
+    assert f"takes nothing of it for {limits.STREAM_STALL_S:g} s" in api
+    assert limits.STREAM_FROM_BYTES == 1 << 20
+    assert limits.WORKER_PATIENCE_S == 0.5
     assert f"{limits.LIVE_VIEWERS_MAX} viewers" in api
     assert limits.LIVE_QUEUE_FRAMES_MAX == 4
     assert limits.BODY_BYTES_MAX == 256 * 1024
