@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from vezha.access.action import ACTIONS, Action
 from vezha.access.decision import Decision, Reason, decide
-from vezha.access.subject import Subject, SubjectKind
+from vezha.access.subject import Role, Subject, SubjectKind
 
 SEPARATORS = "-._"
 
@@ -40,6 +40,23 @@ def asks_whose(decision: Decision, subject: Subject, action: Action) -> bool:
         and own_role is not None
         and subject.role is not None
         and subject.role.rank >= own_role.rank
+    )
+
+
+def decide_for_team(
+    subject: Subject, action: Action, team: str, teams: Mapping[str, Collection[str]]
+) -> Decision:
+    """Whether *subject* may do *action* to what is *team*'s (empty: nobody's): its members and admins."""
+    decision = decide(subject, action)
+    if not decision.allowed or not team or subject.role is Role.ADMIN:
+        return decision
+    if subject.kind is SubjectKind.USER and subject.name in teams.get(team, ()):
+        return decision
+    about = ACTIONS[action].about
+    return Decision(
+        False,
+        Reason.NOT_YOUR_TEAMS,
+        f"To {about} of the team {team}, one must be admin, or a member of that team.",
     )
 
 

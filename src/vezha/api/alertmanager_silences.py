@@ -17,6 +17,7 @@ from starlette.responses import Response
 from vezha.access import Action
 from vezha.api.alertmanager import matchers_of, silence_id, time_ms
 from vezha.api.errors import InvalidError, NotFoundError
+from vezha.api.own_team import check_own_team
 from vezha.api.route import Call, Route
 from vezha.api.rules import rfc3339
 from vezha.incidents.errors import SilenceError
@@ -28,6 +29,7 @@ from vezha.incidents.silence import (
     end_silence,
     make_matcher,
     read_silences,
+    team_of_silence,
 )
 from vezha.ledger.limits import NAME_CHARS_MAX
 from vezha.ledger.tables import silence as silence_table
@@ -166,6 +168,7 @@ def _end(connection: Connection, call: Call, text: str, now_ms: int) -> None:
     there = select(silence_table.c.id).where(silence_table.c.id == id_)
     if connection.execute(there).first() is None:
         raise NotFoundError(f"There is no silence {text[:64]}.")
+    check_own_team(call, connection, team_of_silence(connection, id_), must_exist=False)
     end_silence(connection, id_, call.subject.name, now_ms)
 
 

@@ -26,7 +26,7 @@ from vezha.access.subject import SubjectKind
 from vezha.api import body, limits
 from vezha.api.authentication import authenticate, origin_of
 from vezha.api.cookie import is_cross_site, is_foreign_origin
-from vezha.api.errors import ApiError, ConflictError, InvalidError, NotFoundError
+from vezha.api.errors import ApiError, ConflictError, InvalidError, NotFoundError, RefusedError
 from vezha.api.route import Call, Route
 from vezha.api.services import Services
 from vezha.incidents.oncall.rows import read_teams
@@ -121,7 +121,11 @@ async def _serve(route: Route, request: Request, services: Services, request_id:
         session_secret=caller.session_secret,
     )
     await _read(route, request, call)
-    result = await _call_handler(route, call)
+    try:
+        result = await _call_handler(route, call)
+    except RefusedError as refusal:
+        await _note_refused(services, caller.subject, route, refusal.decision)
+        raise
     if ACTIONS[route.action].changes and not call.audited:
         await run_in_thread(services, _audit_after, call)
     return answer(result, route.status)

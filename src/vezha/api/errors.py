@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from vezha.access.decision import Decision
+
 
 class ApiError(Exception):
     """An answer other than success. *code* is for programs, *message* one sentence for people."""
@@ -31,6 +33,14 @@ class InvalidError(ApiError):
 
     def __init__(self, message: str, field: str | None = None) -> None:
         super().__init__(400, "invalid", message, field=field)
+
+
+class RefusedError(ApiError):
+    """403 of a handler: whose a thing is, is known only where it is read. Noted as every refusal is."""
+
+    def __init__(self, decision: Decision) -> None:
+        super().__init__(403, decision.reason.value, decision.sentence)
+        self.decision = decision
 
 
 class NotFoundError(ApiError):

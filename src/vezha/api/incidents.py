@@ -17,6 +17,7 @@ from vezha.api.incident_views import (
     incident_view,
     sentence,
 )
+from vezha.api.own_team import check_own_team
 from vezha.api.route import Call, Route, path_id, seconds
 from vezha.api.signals import scores_of
 from vezha.incidents.cause import Cause, likely_causes
@@ -33,11 +34,13 @@ from vezha.incidents.silence import (
     make_recurrence,
     parse_matchers,
     read_silences,
+    team_of_silence,
 )
 from vezha.incidents.state import OVER, Act
 from vezha.incidents.usage import score_of
 from vezha.incidents.views import View, list_incidents
 from vezha.ledger import Ledger
+from vezha.ledger.limits import NAME_CHARS_MAX
 from vezha.model.recurrence import DAYS
 from vezha.model.severity import Severity
 
@@ -93,6 +96,8 @@ class SilenceBody(msgspec.Struct, forbid_unknown_fields=True):
     ends_at: float | None = None
     minutes: float | None = None
     recurs: RecursBody | None = None
+    team: Annotated[str, msgspec.Meta(max_length=NAME_CHARS_MAX)] = ""
+    """Whose it is: it silences that team's incidents alone, and only its members and admins end it."""
 
 
 class SilenceView(msgspec.Struct):
@@ -108,6 +113,7 @@ class SilenceView(msgspec.Struct):
     created_at: float | None
     ended_by: str | None
     recurs: RecursBody | None
+    team: str
 
 
 class SilencesView(msgspec.Struct):
@@ -226,6 +232,7 @@ def silence_view(silence: Silence, now_ms: int) -> dict[str, Any]:
         "created_at": seconds(silence.created_ms),
         "ended_by": silence.ended_by,
         "recurs": recurs,
+        "team": silence.team,
     }
 
 
@@ -263,12 +270,14 @@ def create_silence(call: Call) -> dict[str, Any]:
             recurs = make_recurrence(given.days, given.start, given.minutes, given.time_zone)
         place = "ends_at"
         with call.services.ledger.begin() as connection:
+            check_own_team(call, connection, body.team, must_exist=True)
             made = add_silence(
                 connection, matchers, starts_ms, ends_ms, call.subject.name, body.comment, now_ms,
-                recurs,
+                recurs, body.team,
             )  # fmt: skip
             shown = ", ".join(str(m) for m in matchers)
-            call.audit(connection, target=str(made.id), detail={"matchers": shown})
+            whose = {"team": body.team} if body.team else {}
+            call.audit(connection, target=str(made.id), detail={"matchers": shown, **whose})
     except SilenceError as fault:
         raise InvalidError(sentence(fault), place) from None
     call.services.nudge("incidents")
@@ -279,6 +288,7 @@ def remove_silence(call: Call) -> None:
     """End a silence now."""
     id_ = path_id(call)
     with call.services.ledger.begin() as connection:
+        check_own_team(call, connection, team_of_silence(connection, id_), must_exist=False)
         if not end_silence(connection, id_, call.subject.name, call.services.now_ms()):
             raise NotFoundError(f"There is no silence {id_} that still runs.")
         call.audit(connection, target=str(id_))

@@ -22,6 +22,7 @@ from vezha.cli.opened import (
 )
 from vezha.cli.table import show_table
 from vezha.incidents.errors import SilenceError
+from vezha.incidents.oncall.rows import read_teams
 from vezha.incidents.silence import (
     add_silence,
     end_silence,
@@ -52,11 +53,11 @@ def list_(
         typer.echo("No silences.")
         return
     rows = [
-        (str(one.id), one.state(at_ms), show_ms(one.ends_ms), one.author,
+        (str(one.id), one.state(at_ms), show_ms(one.ends_ms), one.author, one.team,
          ", ".join(str(m) for m in one.matchers), one.comment)
         for one in found
     ]  # fmt: skip
-    show_table(("#", "State", "Until", "By", "Matchers", "Comment"), rows)
+    show_table(("#", "State", "Until", "By", "Team", "Matchers", "Comment"), rows)
 
 
 @app.command(help='Silence alerts: vezha silence add \'instance="db-1"\' --for 2h -m "new disks".')
@@ -73,6 +74,7 @@ def add(
         ),
     ] = "",
     time_zone: Annotated[str, typer.Option(help="The zone of --weekly.")] = "UTC",
+    team: Annotated[str, typer.Option(help="Whose it is: only that team's incidents.")] = "",
     state: StateOption = "state",
 ) -> None:
     """A silence from now on, or a window each week for a year."""
@@ -89,7 +91,11 @@ def add(
         ends_ms = at_ms + _YEAR_MS
     with opened_ledger(state) as (settings, ledger):
         with ledger.begin() as connection:
-            made = add_silence(connection, found, at_ms, ends_ms, person(), comment, at_ms, recurs)
+            if team and team not in {one.name for one in read_teams(connection)}:
+                raise SilenceError(f"there is no team {team}")
+            made = add_silence(
+                connection, found, at_ms, ends_ms, person(), comment, at_ms, recurs, team
+            )
             shown = ", ".join(str(m) for m in found)
             audit(connection, Action.SILENCE_CHANGE, str(made.id), {"matchers": shown})
         nudge(settings, "incidents")

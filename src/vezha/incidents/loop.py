@@ -183,7 +183,7 @@ class Desk:
         because = _because(read_silences(connection, now_ms), place, now_ms)
         written = 0
         for case in work.touched.values():
-            case.judge(because, tree.cause, now_ms)
+            case.judge(because(case.team), tree.cause, now_ms)
             written += write_case(connection, case, place, now_ms)
         write_cursor(connection, CURSOR, rows[-1].id)
         return [row.written_ms for row in rows], written
@@ -204,7 +204,9 @@ class Desk:
             silences = [s for s in read_silences(connection, now_ms) if s.holds(now_ms)]
             held = tuple(s.id for s in silences)
             fails = read_failing_marks(connection, now_ms, every=bool(self._file.inhibitions))
-            mark = (held, self._file.stamp, read_stamp(connection), frozenset(fails))
+            # whose an incident is counts where a silence is some team's
+            whose = open_teams(connection) if any(s.team for s in silences) else frozenset()
+            mark = (held, self._file.stamp, read_stamp(connection), frozenset(fails), whose)
         if mark == self._judged:
             return 0
         changed = 0
@@ -213,11 +215,20 @@ class Desk:
             cases = read_cases(connection, connection.execute(ids).scalars())
             place = read_place(connection)
             tree = self._tree(connection, place, now_ms)
+            because = _because(silences, place, now_ms)
             for case in cases.values():
-                case.judge(_because(silences, place, now_ms), tree.cause, now_ms)
+                case.judge(because(case.team), tree.cause, now_ms)
                 changed += write_case(connection, case, place, now_ms)
         self._judged = mark
         return changed
+
+
+def open_teams(connection: Connection) -> frozenset[tuple[int, str]]:
+    """The teams of open incidents."""
+    rows = connection.execute(
+        select(incident.c.id, incident.c.team).where(incident.c.state.not_in(OVER))
+    )
+    return frozenset((row.id, row.team) for row in rows)
 
 
 def act_in(connection: Connection, id_: int, act: Act, actor: str, text: str, now_ms: int) -> Case:
@@ -250,16 +261,24 @@ def tell_spread(connection: Connection, id_: int, now_ms: int) -> bool:
     return write_case(connection, case, read_place(connection), now_ms)
 
 
-def _because(silences: list[Silence], place: Place, now_ms: int) -> Callable[[Member], Said]:
+def _because(
+    silences: list[Silence], place: Place, now_ms: int
+) -> Callable[[str], Callable[[Member], Said]]:
+    """Which silence an alert is under, for the incidents of a team."""
     live = [s for s in silences if s.holds(now_ms)]
 
-    def because(member: Member) -> Said:
-        if not live:
-            return Said()
-        labels = place.labels_of(member)
-        return next((s.reason for s in live if s.fits(labels)), Said())
+    def of_team(team: str) -> Callable[[Member], Said]:
+        own = [s for s in live if s.is_for(team)]
 
-    return because
+        def because(member: Member) -> Said:
+            if not own:
+                return Said()
+            labels = place.labels_of(member)
+            return next((s.reason for s in own if s.fits(labels)), Said())
+
+        return because
+
+    return of_team
 
 
 class _Work:

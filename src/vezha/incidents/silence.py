@@ -60,6 +60,12 @@ class Silence:
     created_ms: int
     ended_by: str | None = None
     recurs: Recurrence | None = None
+    team: str = ""
+    """Whose it is: it silences that team's incidents alone. Empty: nobody's, and all."""
+
+    def is_for(self, team: str) -> bool:
+        """Whether it counts for incidents of *team*."""
+        return self.team in ("", team)
 
     def holds(self, at_ms: int) -> bool:
         """Whether it silences at that instant."""
@@ -155,6 +161,7 @@ def add_silence(
     comment: str,
     now_ms: int,
     recurs: Recurrence | None = None,
+    team: str = "",
 ) -> Silence:
     """Keep a silence. Raises SilenceError."""
     if ends_ms <= starts_ms or ends_ms <= now_ms:
@@ -172,11 +179,20 @@ def add_silence(
         "comment": comment,
         "created_ms": now_ms,
         "recurs": None if recurs is None else recurs.as_row(),
+        "team": team,
     }
     made = connection.execute(insert(silence_table).values(row)).inserted_primary_key
     assert made is not None
     id_ = int(made[0])
-    return Silence(id_, matchers, starts_ms, ends_ms, author, comment, now_ms, None, recurs)
+    return Silence(id_, matchers, starts_ms, ends_ms, author, comment, now_ms, None, recurs, team)
+
+
+def team_of_silence(connection: Connection, id_: int) -> str:
+    """Whose a silence is; empty: nobody's, or there is none."""
+    found = connection.execute(
+        select(silence_table.c.team).where(silence_table.c.id == id_)
+    ).scalar_one_or_none()
+    return found or ""
 
 
 def end_silence(connection: Connection, id_: int, actor: str, now_ms: int) -> bool:
@@ -211,4 +227,5 @@ def _of(row: Any) -> Silence:
         row.created_ms,
         row.ended_by,
         kept_recurrence(row.recurs),
+        row.team,
     )

@@ -10,9 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, event, insert
 
+from vezha.incidents.assign import assign_in
 from vezha.incidents.errors import NoSuchIncident, OperatorError
 from vezha.incidents.export import as_markdown
 from vezha.incidents.loop import Desk
+from vezha.incidents.oncall.rows import put_team
+from vezha.incidents.oncall.team import Team
 from vezha.incidents.silence import add_silence, end_silence, parse_matchers
 from vezha.incidents.views import get_incident, get_members, get_timeline, list_incidents
 from vezha.ledger import Ledger
@@ -262,3 +265,29 @@ def test_words_and_why_it_is_silent_are_kept_in_ukrainian(ledger: Ledger) -> Non
         }
         silenced = [e for e in get_timeline(connection, 1) if e.kind == "silenced"]
         assert silenced[0].data["text_uk"] == "тиша 1, alice: переїзд"
+
+
+def test_a_teams_silence_counts_for_its_incidents_alone(ledger: Ledger) -> None:
+    clock = Clock()
+    desk = Desk(ledger, World(clock=clock))
+    now_ms = int(clock.seconds * 1000)
+    with ledger.begin() as connection:
+        for team in ("web", "db"):
+            matchers = parse_matchers(f'instance=~"{team}.*"')
+            put_team(connection, Team(team, matchers), "alice", now_ms)
+        tell(connection, "fired", "web-1", now_ms)
+        tell(connection, "fired", "db-1", now_ms)
+        matchers = parse_matchers('severity="warning"')
+        add_silence(connection, matchers, now_ms, now_ms + 60_000, "alice", "", now_ms, team="web")
+    desk.step()
+
+    def silent() -> dict[str, str]:
+        with ledger.read() as connection:
+            return {v.team: v.silent_because for v in list_incidents(connection, True)}
+
+    assert silent() == {"web": "silence 1 by alice", "db": ""}
+    with ledger.begin() as connection:
+        number = next(v.id for v in list_incidents(connection, True) if v.team == "db")
+        assign_in(connection, number, "web", "alice", now_ms)
+    desk.step()
+    assert set(silent().values()) == {"silence 1 by alice"}, "given to the team, it is silent, too"

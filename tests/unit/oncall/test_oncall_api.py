@@ -322,3 +322,31 @@ def test_what_cannot_be_kept_names_the_field(
 ) -> None:
     answer = client(house, Role.ADMIN).put(f"/api/v1/{path}", json=body)
     assert (answer.status_code, answer.json()["error"].get("field")) == (400, named), answer.text
+
+
+def test_a_teams_silence_is_made_and_ended_by_its_members(house: House) -> None:
+    admin, operator = client(house, Role.ADMIN), client(house, Role.OPERATOR)
+    iryna = signed_in(house, "iryna")
+    assert admin.put("/api/v1/teams/web", json={"members": ["iryna"]}).status_code == 200
+    path = "/api/v1/silences"
+    body = {"matchers": 'severity="warning"', "minutes": 10, "team": "web"}
+    made = iryna.post(path, json=body)
+    assert made.status_code == 200, made.text
+    assert made.json()["team"] == "web"
+    number = made.json()["id"]
+    nobodys = iryna.post(path, json={**body, "team": ""}).json()["id"]
+    for other in (operator, iryna):  # a token is in no team, and iryna is not in db
+        refused = other.post(path, json={**body, "team": "db"})
+        assert refused.status_code == 403
+        assert refused.json()["error"]["code"] == "not_your_teams"
+    assert operator.delete(f"{path}/{number}").status_code == 403
+    assert operator.delete(f"{path}/{nobodys}").status_code == 204
+    unknown = admin.post(path, json={**body, "team": "nowhere"})
+    assert (unknown.status_code, unknown.json()["error"]["field"]) == (400, "team")
+    assert admin.post(path, json={**body, "team": "db"}).status_code == 200
+    assert iryna.delete(f"{path}/{number}").status_code == 204
+    with house.ledger.read() as connection:
+        outcomes = connection.execute(
+            select(audit.c.outcome).where(audit.c.action == "silence.change")
+        ).scalars()
+        assert list(outcomes).count("refused") == 3

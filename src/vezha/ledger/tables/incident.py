@@ -108,6 +108,8 @@ silence = Table(
     Column("ended_by", String(NAME_CHARS_MAX)),
     # for a recurring maintenance window: {"days", "from", "minutes", "time_zone"}; else null
     Column("recurs", JSON),
+    # whose it is; empty: nobody's
+    Column("team", String(NAME_CHARS_MAX), nullable=False, server_default=""),
     sqlite_autoincrement=True,
 )
 
