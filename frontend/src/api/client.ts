@@ -56,7 +56,13 @@ export async function call<T>(method: string, path: string, body?: unknown): Pro
   const told = (value as { error?: Told | string } | null)?.error
   // The routes that answer as Prometheus does tell it in one string.
   const error = typeof told === 'string' ? { code: undefined, message: told, field: undefined } : told
-  throw new ApiError(answer.status, error?.code ?? `http_${answer.status}`, error?.message ?? answer.statusText, error?.field)
+  throw new ApiError(answer.status, error?.code ?? `http_${answer.status}`, await said(error?.message ?? answer.statusText), error?.field)
+}
+
+/** The server's sentence in the reader's language; its own where there is no twin of it, or no way to it. */
+async function said(sentence: string): Promise<string> {
+  if (document.documentElement.lang !== 'uk') return sentence
+  return import('../i18n/faults').then(({ inUkrainian }) => inUkrainian(sentence), () => sentence)
 }
 
 interface Told {

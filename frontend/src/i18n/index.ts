@@ -25,7 +25,7 @@ export const LANGUAGES: readonly Language[] = ['en', 'uk']
 export const NBSP = '\u00a0'
 
 /** The first words by language, and parts that only some pages say: those the first page does not wait for. */
-const files = import.meta.glob<{ default: unknown }>(['./en.json', './uk.json', './*.*.json'])
+const files = import.meta.glob<{ default: unknown }>(['./en.json', './uk.json', './*.*.json', '!./*.fault.json'])
 const have = new Map<string, Dictionary>()
 const wanted = new Set<string>()
 let tongue: Language = 'en'
