@@ -92,7 +92,7 @@ def ingest_native(scene: Scene, folder: Path) -> dict[str, float]:
     frame_bytes = sum(len(f) for _, frames in ticks for f in frames)
     began, cpu = time.perf_counter(), time.process_time()
     per_commit = max(1, scene.hosts * 15 // 100)
-    count = 0
+    count, committing = 0, 0.0
     for _, frames in ticks:
         for host, record in enumerate(frames):
             head = read_head(record)
@@ -100,7 +100,9 @@ def ingest_native(scene: Scene, folder: Path) -> dict[str, float]:
             store.write_frame(layouts[host], origins[host], head.seq, head.ts_ms, record, values)
             count += 1
             if count % per_commit == 0:
+                before = time.thread_time()
                 store.commit(store.seal())
+                committing += time.thread_time() - before
     store.commit(store.seal())
     took, used = time.perf_counter() - began, time.process_time() - cpu
     peak_mb = rss_mb(os.getpid())
@@ -119,6 +121,7 @@ def ingest_native(scene: Scene, folder: Path) -> dict[str, float]:
         "cpu_s": used,
         "cpu_with_flush_s": flushed,
         "inflate_s": inflating,
+        "commit_s": committing,
         "frame_bytes": frame_bytes,
         "rss_mb": peak_mb - frame_bytes / 1e6,
         "base_mb": base_mb - frame_bytes / 1e6,

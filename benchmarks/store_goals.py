@@ -67,10 +67,14 @@ def _ingest(table: Table, ingest: dict[str, Any]) -> None:
     theirs = [f"{rates[p]:.2f}" if p in rates else "-" for p in (VM, PROM)]
     native, written, yardstick = rates["native"], rates["remote_write"], rates.get(VM, 0.0)
     got = ingest["native"]
-    share = got["inflate_s"] / got["cpu_with_flush_s"]
-    frames = (
-        f"zlib alone takes {share:.0%} of it; most of the rest is Python, once per frame of 100"
-    )
+    whole = got["cpu_with_flush_s"]
+    shares = {
+        "zlib": got["inflate_s"],
+        "log and sync": got["commit_s"],
+        "tiles": whole - got["cpu_s"],
+    }
+    frames = ", ".join(f"{name} {used / whole:.0%}" for name, used in shares.items())
+    frames += "; the rest is Python, once per frame of 100 samples"
     _row(table, "native frames, M samples per CPU-s", [f"{native:.2f}", *theirs], ">= 3",
          native >= 3, frames)  # fmt: skip
     _row(table, "the same, x VictoriaMetrics", [f"{native / yardstick:.1f}" if yardstick else "-", "1", ""], ">= 5", not yardstick or native >= 5 * yardstick, frames)  # fmt: skip
