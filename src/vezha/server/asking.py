@@ -12,6 +12,7 @@ from vezha.model.columns import TooManySamples
 from vezha.model.labels import Labels
 from vezha.query.engine import Engine
 from vezha.query.errors import QueryError
+from vezha.server.limits import ASKING_CACHE_BYTES_MAX
 from vezha.server.settings import Settings
 from vezha.server.source import Reading
 from vezha.world import World
@@ -22,7 +23,7 @@ class Asking:
 
     def __init__(self, settings: Settings) -> None:
         reading = Reading.of(settings)
-        self._source = reading.reader()
+        self._source = reading.reader(ASKING_CACHE_BYTES_MAX)
         source = reading.joined(self._source, World())
         self.engine = Engine(source, reading.limits, reading.options)
 

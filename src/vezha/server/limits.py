@@ -79,6 +79,8 @@ DIARY_EVERY_S = 60.0
 FIGURES_EVERY_S = 60.0
 FIGURES_DAYS = 28
 """The figures of delivery, as series, are those of so many days."""
+ASKING_CACHE_BYTES_MAX = 32 << 20
+"""Memory of the ops contour for unpacked samples: it asks now and then, seldom the same again."""
 FORECAST_CACHE_BYTES_MAX = 16 << 20
 """Memory of the forecast's process for unpacked samples: it reads each once."""
 FORECAST_WAIT_MAX_S = 5.0

@@ -61,9 +61,12 @@ class Reading:
         """Of the engine."""
         return EngineOptions(lookback_ms=int(self.lookback_s * 1000))
 
-    def reader(self) -> StoreReader:
-        """A view of the store's files."""
-        return StoreReader.open(self.store, StoreSettings(cache_bytes_max=self.cache_bytes_max))
+    def reader(self, cache_bytes_max: int | None = None) -> StoreReader:
+        """A view of the store's files, with less memory for unpacked samples where that is said."""
+        most = self.cache_bytes_max
+        if cache_bytes_max is not None:
+            most = min(most, cache_bytes_max)
+        return StoreReader.open(self.store, StoreSettings(cache_bytes_max=most))
 
     def remembered(self, engine: Engine, source: SampleSource) -> Remembered | None:
         """Memory for the answers of *engine*; None where the operator wants none, or where a
