@@ -24,8 +24,6 @@ export function SilenceForm({ matchers, one, onClose, onMade }: Props): JSX.Elem
   const what = useSignal(one ? matchersText(one.matchers) : matchers)
   const why = useSignal(one?.comment ?? '')
   const span = useSignal(one ? spanOf({ ...one, time_zone: one.recurs?.time_zone }, serverNow()) : newSpan(serverNow()))
-  // An incident's page, which offers it, too, has not brought the words of forms.
-
   const send = async (): Promise<void> => {
     const { recurs, ...time } = spanBody(span.value)
     const weekly = recurs ? { recurs: { ...recurs, time_zone: span.value.zone } } : {}

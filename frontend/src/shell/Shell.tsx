@@ -1,7 +1,7 @@
 /** The frame around each page: rail, top bar, and on a phone the tabs below. */
 import { signal, useComputed } from '@preact/signals'
 import type { ComponentChildren, ComponentType, JSX } from 'preact'
-import { language, LANGUAGES, t } from '../i18n'
+import { language, LANGUAGES, speakPart, t } from '../i18n'
 import { seeOwn, signOut, user } from '../state/session'
 import { unresolved, waiting } from '../state/incidents'
 import { isDark, setLanguage, setTheme } from '../state/prefs'
@@ -158,10 +158,10 @@ export function Page({ trail, tools, children }: ShellProps): JSX.Element {
   )
 }
 
-/** Its code comes when the first scenario is walked. */
+/** Its code comes when the first scenario is walked, with words that the first page does not bring. */
 const WalkBar = signal<ComponentType | null>(null)
 walk.subscribe((now) => {
-  if (now && !WalkBar.peek()) void import('./WalkBar').then((m) => (WalkBar.value = m.default))
+  if (now && !WalkBar.peek()) void Promise.all([import('./WalkBar'), speakPart('more')]).then(([m]) => (WalkBar.value = m.default))
 })
 
 export function Shell({ children }: { children: ComponentChildren }): JSX.Element {
