@@ -8,6 +8,7 @@ import { Dialog } from '../shell/Dialog'
 import { Icon } from '../shell/icons'
 import { tell } from '../shell/notice'
 import { Fault, Field, Foot, FormBox, Group, useForm } from './form'
+import { FormHead } from './FormHead'
 
 const MINUTE_S = 60
 const SEVERITIES = ['critical', 'warning', 'info']
@@ -53,13 +54,7 @@ export function PolicyForm({ one, known, onClose, onKept }: Props): JSX.Element 
   return (
     <Dialog label={heading} onClose={onClose} kind="wide">
       <FormBox form={form} onSend={save}>
-        <h3>{heading}</h3>
-        <div class="row-fields">
-          {!one && (
-            <Field form={form} name="name" label={t('form.shortName')}>
-              {(c) => <input class="input" {...c} required autoFocus pattern="[a-zA-Z0-9][a-zA-Z0-9_.\-]*" title={t('form.name')} maxLength={64} value={name.value} onInput={(e) => (name.value = e.currentTarget.value)} />}
-            </Field>
-          )}
+        <FormHead form={form} heading={heading} name={one ? undefined : { value: name.value, onValue: (value) => (name.value = value) }}>
           <Field form={form} name="severity" label={t('policies.severity')}>
             {(c) => (
               <select class="input" {...c} value={severity.value} onChange={(e) => (severity.value = e.currentTarget.value)}>
@@ -73,7 +68,7 @@ export function PolicyForm({ one, known, onClose, onKept }: Props): JSX.Element 
           <Field form={form} name="ack_timeout_s" label={t('policies.ackHolds')} hint={t('policies.ackHint')}>
             {(c) => <input class="input num" {...c} type="number" required min={0} step="any" value={hold.value} onInput={(e) => (hold.value = e.currentTarget.value)} />}
           </Field>
-        </div>
+        </FormHead>
         <ol class="rows-edit">
           {steps.value.map((step, i) => (
             <li class="row-edit gate-edit" key={i}>

@@ -7,6 +7,7 @@ import { known, language, t } from '../i18n'
 import { Dialog } from '../shell/Dialog'
 import { tell } from '../shell/notice'
 import { Field, Foot, FormBox, Tick, useForm, type Control, type Form } from './form'
+import { FormHead } from './FormHead'
 import { ownZone } from './windowspan'
 import { ZoneField } from './ZoneField'
 
@@ -51,13 +52,7 @@ export function ReceiverForm({ one, types, onClose, onKept }: Props): JSX.Elemen
   return (
     <Dialog label={heading} onClose={onClose} kind="wide">
       <FormBox form={form} onSend={save}>
-        <h3>{heading}</h3>
-        <div class="row-fields">
-          {!one && (
-            <Field form={form} name="name" label={t('form.shortName')}>
-              {(c) => <input class="input" {...c} required autoFocus pattern="[a-zA-Z0-9][a-zA-Z0-9_.\-]*" title={t('form.name')} maxLength={63} value={name.value} onInput={(e) => (name.value = e.currentTarget.value)} />}
-            </Field>
-          )}
+        <FormHead form={form} heading={heading} name={one ? undefined : { value: name.value, onValue: (value) => (name.value = value) }} nameCharsMax={63}>
           {!one && (
             <Field form={form} name="type" label={t('receivers.type')} class="grow">
               {(c) => (
@@ -67,7 +62,7 @@ export function ReceiverForm({ one, types, onClose, onKept }: Props): JSX.Elemen
               )}
             </Field>
           )}
-        </div>
+        </FormHead>
         {known(`receiver.about.${type.value}`) && <p class="muted">{t(`receiver.about.${type.value}`)}</p>}
         <div class="row-fields receiver-options">
           {options.filter((o) => !o.made).map((o) => (

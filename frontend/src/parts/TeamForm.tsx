@@ -7,6 +7,7 @@ import { t } from '../i18n'
 import { Dialog } from '../shell/Dialog'
 import { tell } from '../shell/notice'
 import { Field, Foot, FormBox, Group, useForm } from './form'
+import { FormHead } from './FormHead'
 import { PeopleOrder } from './PeopleOrder'
 
 interface Props {
@@ -37,17 +38,7 @@ export function TeamForm({ one, people, policies, onClose, onKept }: Props): JSX
   return (
     <Dialog label={heading} onClose={onClose} kind="wide">
       <FormBox form={form} onSend={save}>
-        <h3>{heading}</h3>
-        <div class="row-fields">
-          {!one && (
-            <Field form={form} name="name" label={t('form.shortName')}>
-              {(c) => <input class="input" {...c} required autoFocus pattern="[a-zA-Z0-9][a-zA-Z0-9_.\-]*" title={t('form.name')} maxLength={64} value={name.value} onInput={(e) => (name.value = e.currentTarget.value)} />}
-            </Field>
-          )}
-          <Field form={form} name="title" label={t('form.title')} class="grow">
-            {(c) => <input class="input" {...c} maxLength={200} value={title.value} onInput={(e) => (title.value = e.currentTarget.value)} />}
-          </Field>
-        </div>
+        <FormHead form={form} heading={heading} name={one ? undefined : { value: name.value, onValue: (value) => (name.value = value) }} title={{ value: title.value, onValue: (value) => (title.value = value) }} />
         <Field form={form} name="match" label={t('teams.match')} hint={t('teams.matchHint')}>
           {(c) => <textarea class="input mono" {...c} rows={2} spellcheck={false} placeholder={'role="db"'} value={match.value} onInput={(e) => (match.value = e.currentTarget.value)} />}
         </Field>
