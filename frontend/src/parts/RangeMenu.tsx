@@ -8,6 +8,7 @@ import { clock, day, duration, number, t, unit } from '../i18n'
 import { Icon } from '../shell/icons'
 import { query } from '../state/route'
 import { localTime } from './localtime'
+import { MomentInput } from './TimeInput'
 
 /** A preset's length as it is called: "1 h", not "60 min". */
 function spanLength(seconds: number): string {
@@ -82,11 +83,11 @@ export function RangeMenu({ span, name = 't' }: { span: Span; name?: string }): 
           >
             <label class="field">
               <span>{t('range.from')}</span>
-              <input class="input" type="datetime-local" required value={from.value} onInput={(e) => (from.value = e.currentTarget.value)} />
+              <MomentInput value={from.value} onTime={(value) => (from.value = value)} />
             </label>
             <label class="field">
               <span>{t('range.to')}</span>
-              <input class="input" type="datetime-local" required value={to.value} onInput={(e) => (to.value = e.currentTarget.value)} />
+              <MomentInput value={to.value} onTime={(value) => (to.value = value)} />
             </label>
             <button class="btn">{t('range.show')}</button>
           </form>

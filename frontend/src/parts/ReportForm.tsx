@@ -9,6 +9,7 @@ import { go } from '../state/route'
 import { list } from './draft'
 import { Choice, Fault, Field, FormBox, Group, useForm } from './form'
 import { localTime } from './localtime'
+import { MomentInput } from './TimeInput'
 
 const OUTCOMES = ['running', 'done', 'failed', 'rolled_back'] as const
 
@@ -37,7 +38,7 @@ export function ReportForm(): JSX.Element {
   )
   const time = (name: string, label: string): JSX.Element => (
     <Field form={form} name={name} label={label}>
-      {(c) => <input class="input" {...c} type="datetime-local" required value={of(name)} onInput={(e) => put(name, e.currentTarget.value)} />}
+      {(c) => <MomentInput control={c} value={of(name)} onTime={(value) => put(name, value)} />}
     </Field>
   )
   return (

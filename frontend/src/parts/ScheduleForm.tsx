@@ -8,9 +8,11 @@ import { Dialog } from '../shell/Dialog'
 import { Icon } from '../shell/icons'
 import { tell } from '../shell/notice'
 import { Fault, Field, Foot, FormBox, Group, useForm, type Form } from './form'
+import { FormHead } from './FormHead'
 import { PeopleOrder } from './PeopleOrder'
 import { DAYS, ownZone, type Recurs } from './windowspan'
 import { ZoneField } from './ZoneField'
+import { MomentInput, TimeInput } from './TimeInput'
 
 const ROTATIONS = ['daily', 'weekly', '2w', '12h']
 /** Monday's morning: when shifts are usually handed over. */
@@ -53,18 +55,9 @@ export function ScheduleForm({ one, people, onClose, onKept }: Props): JSX.Eleme
   return (
     <Dialog label={heading} onClose={onClose} kind="wide">
       <FormBox form={form} onSend={save}>
-        <h3>{heading}</h3>
-        <div class="row-fields">
-          {!one && (
-            <Field form={form} name="name" label={t('form.shortName')}>
-              {(c) => <input class="input" {...c} required autoFocus pattern="[a-zA-Z0-9][a-zA-Z0-9_.\-]*" title={t('form.name')} maxLength={64} value={name.value} onInput={(e) => (name.value = e.currentTarget.value)} />}
-            </Field>
-          )}
-          <Field form={form} name="title" label={t('form.title')} class="grow">
-            {(c) => <input class="input" {...c} autoFocus={one !== undefined} maxLength={200} value={title.value} onInput={(e) => (title.value = e.currentTarget.value)} />}
-          </Field>
+        <FormHead form={form} heading={heading} name={one ? undefined : { value: name.value, onValue: (value) => (name.value = value) }} title={{ value: title.value, onValue: (value) => (title.value = value) }}>
           <ZoneField form={form} zone={zone.value} onZone={(z) => (zone.value = z)} />
-        </div>
+        </FormHead>
         <ol class="rows-edit">
           {layers.value.map((layer, i) => (
             <LayerRow key={i} form={form} at={i} layer={layer} people={people} alone={layers.value.length === 1} onLayer={(part) => put(i, part)} onDrop={() => (layers.value = layers.value.filter((_, at) => at !== i))} />
@@ -107,7 +100,7 @@ function LayerRow({ form, at, layer, people, alone, onLayer, onDrop }: { form: F
           </Field>
         )}
         <Field form={form} name={`${place}.start`} label={t('oncall.firstHandover')} class="when">
-          {(c) => <input class="input" {...c} type="datetime-local" required value={layer.start.slice(0, 16)} onInput={(e) => onLayer({ start: e.currentTarget.value })} />}
+          {(c) => <MomentInput control={c} value={layer.start.slice(0, 16)} onTime={(start) => onLayer({ start })} />}
         </Field>
         {!alone && (
           <button type="button" class="icon-btn" aria-label={t('oncall.dropLayer', { name: layer.name })} onClick={onDrop}>
@@ -128,7 +121,7 @@ function LayerRow({ form, at, layer, people, alone, onLayer, onDrop }: { form: F
                   <button type="button" key={d} aria-pressed={w.days.includes(d)} onClick={() => change({ days: DAYS.filter((x) => (x === d ? !w.days.includes(d) : w.days.includes(x))) })}>{t(`day.${d}`)}</button>
                 ))}
               </div>
-              <input class="input num" type="time" required aria-label={t('window.start')} value={w.start} onInput={(e) => change({ start: e.currentTarget.value })} />
+              <TimeInput label={t('window.start')} value={w.start} onTime={(start) => change({ start })} />
               <input class="input num" type="number" required min={0.1} max={168} step="any" aria-label={t('window.length')} title={t('window.length')} value={w.minutes / 60} onInput={(e) => change({ minutes: Math.round(Number(e.currentTarget.value) * 60) })} />
               <button type="button" class="icon-btn" aria-label={t('oncall.dropWindow')} onClick={() => onLayer({ windows: layer.windows.filter((_, n) => n !== i) })}><Icon name="close" size={14} /></button>
             </div>

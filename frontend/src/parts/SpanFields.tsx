@@ -5,6 +5,7 @@ import { number, t, unit } from '../i18n'
 import { Field, Group, type Form } from './form'
 import { DAYS, toMode, type SpanRow } from './windowspan'
 import { ZoneField } from './ZoneField'
+import { MomentInput, TimeInput } from './TimeInput'
 
 const HOURS = [1, 4, 8, 24, 168]
 const DAY_H = 24
@@ -24,7 +25,7 @@ export function SpanFields({ form, span, onSpan, exact = false }: Props): JSX.El
     const key = name === 'starts_at' ? 'from' : 'to'
     return (
       <Field form={form} name={name} label={label}>
-        {(c) => <input class="input" {...c} type="datetime-local" required value={span[key]} onInput={(e) => put({ [key]: e.currentTarget.value })} />}
+        {(c) => <MomentInput control={c} value={span[key]} onTime={(value) => put({ [key]: value })} />}
       </Field>
     )
   }
@@ -53,7 +54,7 @@ export function SpanFields({ form, span, onSpan, exact = false }: Props): JSX.El
           </Group>
           <div class="row-fields">
             <Field form={form} name="recurs.start" label={t('window.start')}>
-              {(c) => <input class="input num" {...c} type="time" required value={span.start} onInput={(e) => put({ start: e.currentTarget.value })} />}
+              {(c) => <TimeInput control={c} value={span.start} onTime={(start) => put({ start })} />}
             </Field>
             <Field form={form} name="recurs.minutes" label={t('window.length')}>
               {(c) => <input class="input num" {...c} type="number" required min={0.1} max={168} step="any" value={span.length} onInput={(e) => put({ length: e.currentTarget.value })} />}

@@ -9,6 +9,7 @@ import { tell } from '../shell/notice'
 import { user } from '../state/session'
 import { Field, Foot, FormBox, useForm } from './form'
 import { localTime } from './localtime'
+import { MomentInput } from './TimeInput'
 
 const SHIFT_S = 8 * 3600
 
@@ -39,10 +40,10 @@ export function StandIn({ schedule, people, onClose, onMade }: { schedule: strin
         </Field>
         <div class="two-fields">
           <Field form={form} name="starts_at" label={t('range.from')}>
-            {(c) => <input class="input" {...c} type="datetime-local" required value={from.value} onInput={(e) => (from.value = e.currentTarget.value)} />}
+            {(c) => <MomentInput control={c} value={from.value} onTime={(value) => (from.value = value)} />}
           </Field>
           <Field form={form} name="ends_at" label={t('range.to')}>
-            {(c) => <input class="input" {...c} type="datetime-local" required value={to.value} onInput={(e) => (to.value = e.currentTarget.value)} />}
+            {(c) => <MomentInput control={c} value={to.value} onTime={(value) => (to.value = value)} />}
           </Field>
         </div>
         <Field form={form} name="comment" label={t('run.why')}>
