@@ -47,6 +47,11 @@ STORY_S = 900.0
 FORECAST_S = 300.0
 """How long a forecast may take to be there."""
 
+LOADS = 'document.querySelector(".ghost, .waiting") !== null'
+LOOK_MS = 150
+CALM_LOOKS = 3
+PATIENCE_S = 25.0
+"""A page of a busy server comes to rest within this, or is taken as it is."""
 SCHEME = "getComputedStyle(document.documentElement).colorScheme"
 VIEWER_PASSWORD = "another long password for measuring"
 README = (
@@ -87,6 +92,26 @@ def listen(page: Page, told: list[str]) -> None:
     """Gather the errors that the page's console shows."""
     page.on("console", lambda m: told.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda e: told.append(str(e)))
+
+
+class Traffic:
+    """What a page has asked for and not had yet, by which one sees that it has come to rest."""
+
+    def __init__(self, page: Page) -> None:
+        self._open: set[Any] = set()
+        page.on("request", lambda request: self._open.add(request))
+        page.on("requestfinished", lambda request: self._open.discard(request))
+        page.on("requestfailed", lambda request: self._open.discard(request))
+
+    def settle(self, page: Page, least_ms: int) -> None:
+        """Wait *least_ms*, and then until nothing is under way and nothing says that it loads."""
+        page.wait_for_timeout(least_ms)
+        ends = time.monotonic() + PATIENCE_S
+        calm = 0
+        while calm < CALM_LOOKS and time.monotonic() < ends:
+            page.wait_for_timeout(LOOK_MS)
+            calm = calm + 1 if not self._open and not page.evaluate(LOADS) else 0
+        self._open.clear()
 
 
 def take(page: Page, painter: Page, target: Path, full: bool = False) -> int:
@@ -181,6 +206,7 @@ class Camera:
         page = context.new_page()
         told: list[str] = []
         listen(page, told)
+        traffic = Traffic(page)
         for name, pattern in views.items():
             where = address(pattern, names)
             if where is None:
@@ -189,7 +215,7 @@ class Camera:
             # a wallboard goes on in its tab until it is ended: the next page is not its view
             page.evaluate("() => { try { sessionStorage.clear() } catch {} }")
             page.goto(base + where)
-            page.wait_for_timeout(self._given.settle)
+            traffic.settle(page, self._given.settle)
             for theme in themes:
                 # As a person changes it: the canvases are painted anew, too.
                 if page.evaluate(SCHEME) != theme:

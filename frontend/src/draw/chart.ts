@@ -8,7 +8,7 @@ import { newest, peak, strongest } from './board'
 import { colour, face } from './colours'
 import { nextTop, roundUp } from './scale'
 import { ticks } from './span'
-import { usualAt, type Usual } from './usual'
+import { isOutside, usualAt, type Usual } from './usual'
 
 export const PLOT_PX = 74
 export const MOST_LINES = 4
@@ -256,7 +256,7 @@ export class Chart {
     const value = this.lines[0]?.values[slot]
     if (value === null || value === undefined || !this.usual) return false
     const range = usualAt(this.usual, this.times[slot])
-    return range !== null && (value > range[1] || value < range[0])
+    return range !== null && isOutside(value, range, this.top)
   }
 
   /** Draws the first line anew, in amber, where it is outside of what is usual. */

@@ -16,3 +16,12 @@ export function usualAt(usual: Usual, time: number): [number, number] | null {
   const high = usual.high[slot] ?? null
   return low === null || high === null ? null : [low, high]
 }
+
+/** A difference below this part of the chart's height can hardly be seen: it is not called unusual. */
+const SEEN_PART = 0.02
+
+/** Whether a value is so far outside of its usual range that a chart up to `top` shows it. */
+export function isOutside(value: number, [low, high]: readonly [number, number], top: number): boolean {
+  const seen = SEEN_PART * Math.max(0, top)
+  return value > high + seen || value < low - seen
+}
