@@ -58,10 +58,8 @@ class Described:
         """Uncompressed requests. The next one is asked for once an engine took, or refused for
         good, the one before."""
         yield from self._exemplars()
-        now_s = self._world.clock.monotonic()
-        if now_s >= self._metadata_next_s:
+        if self._world.clock.monotonic() >= self._metadata_next_s:
             yield from self._metadata()
-            self._metadata_next_s = now_s + REMOTE_METADATA_S
 
     def _exemplars(self) -> Iterator[bytes]:
         now_ms = int(self._world.clock.now() * 1000)
@@ -96,6 +94,8 @@ class Described:
             part = pairs[at : at + REMOTE_METADATA_MAX]
             yield metadata_request(part)
             self.sent_metadata += len(part)
+        if pairs:
+            self._metadata_next_s = self._world.clock.monotonic() + REMOTE_METADATA_S
 
     def _rows(self, name: str, question: str, values: tuple[int, ...] = ()) -> list[Any]:
         path = Path(self._folder, name)
