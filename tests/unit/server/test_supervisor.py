@@ -162,3 +162,16 @@ def test_what_cannot_be_started_is_tried_again(tmp_path: Path) -> None:
     assert "cannot be started" in run.told[0][1]
     assert "trying again in 0.5 s" in run.told[0][1]
     assert "trying again in 1 s" in run.told[1][1]
+
+
+@pytest.mark.parametrize("given", [None, "4"])
+def test_children_allocate_from_one_arena_unless_told_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None
+) -> None:
+    monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
+    if given is not None:
+        monkeypatch.setenv("MALLOC_ARENA_MAX", given)
+    shown = HOLD + "print(os.environ['MALLOC_ARENA_MAX'], flush=True); l.ready();"
+    run = Run(tmp_path, program("data", shown + "import time; time.sleep(600)"))
+    run.until(lambda: bool(run.heard))
+    assert run.heard[0] == ("data", given or "1")
