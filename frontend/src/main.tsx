@@ -176,7 +176,8 @@ function announceLink(): void {
   let was = link.peek()
   link.subscribe((now) => {
     if (now === was) return
-    if (now === 'lost') tell(t('live.lost'), true)
+    // whoever must choose a password first has no link yet, and misses none
+    if (now === 'lost' && user.peek()?.must_change_password === false) tell(t('live.lost'), true)
     else if (was === 'lost' && now === 'live') tell(t('live.back'))
     was = now
   })
