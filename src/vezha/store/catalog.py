@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import zstandard
 
 from vezha.model.columns import Refs
 from vezha.model.labels import Labels
@@ -23,6 +24,8 @@ from vezha.store.tombstone import Tombstone
 from vezha.wire.ranges import Ranges
 
 FORMAT = 2
+PAGE_BYTES = 2_048
+"""Most tables of a catalog are one page: of a small one, pages of SQLite's 4,096 bytes are half air."""
 _SCHEMA = """
 BEGIN;
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -67,6 +70,24 @@ _decode_ranges = msgspec.msgpack.Decoder(list[tuple[int, int]]).decode
 _decode_delta = msgspec.msgpack.Decoder(Delta).decode
 
 
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+"""How a zstd frame begins (RFC 8878, 3.1.1). No msgpack array begins so: older catalogs stay readable."""
+
+
+def _pack_series(series: list[Labels]) -> bytes:
+    """A schema's series, which are the same few names again and again."""
+    return zstandard.ZstdCompressor(level=3).compress(_encode(series))
+
+
+def _unpack_series(data: bytes) -> list[Labels]:
+    try:
+        if data[:4] == _ZSTD_MAGIC:
+            data = zstandard.ZstdDecompressor().decompress(data)
+        return _decode_schema(data)
+    except (zstandard.ZstdError, msgspec.MsgspecError) as error:
+        raise StoreCorrupt(f"a schema in the catalog cannot be read: {error}") from None
+
+
 def pack_delta(delta: Delta) -> bytes:
     """A delta as it lies in the WAL."""
     return _encode(delta)
@@ -105,6 +126,7 @@ class Catalog:
             self._db = sqlite3.connect(uri, uri=True, check_same_thread=False, timeout=5.0)
         else:
             self._db = sqlite3.connect(self.path, check_same_thread=False, timeout=30.0)
+            self._db.execute(f"PRAGMA page_size={PAGE_BYTES}")
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             # in one transaction, so that a reader finds all of it or nothing
@@ -139,7 +161,7 @@ class Catalog:
         many(f"{insert} label_column VALUES (?, ?)", [(i, _encode(s)) for i, s in delta.columns])
         many(f"{insert} host VALUES (?, ?)", [(i, _encode(s)) for i, s in delta.hosts])
         many(f"{insert} series VALUES (?, ?, ?)", delta.series)
-        schemas = [(_signed(i), _encode(s)) for i, s in delta.schemas]
+        schemas = [(_signed(i), _pack_series(s)) for i, s in delta.schemas]
         many(f"{insert} schema VALUES (?, ?)", schemas)
         layouts = [(i, _signed(s), _encode(h), r) for i, s, h, r in delta.layouts]
         many(f"{insert} layout VALUES (?, ?, ?, ?)", layouts)
@@ -197,7 +219,7 @@ class Catalog:
         """Every schema by its unsigned id."""
         with self._lock:
             rows = self._db.execute("SELECT id, series FROM schema").fetchall()
-        return {i & ((1 << 64) - 1): _decode_schema(data) for i, data in rows}
+        return {i & ((1 << 64) - 1): _unpack_series(data) for i, data in rows}
 
     def layouts(self) -> list[tuple[int, int, Labels]]:
         """(id, schema, host's labels) of every layout."""
