@@ -244,7 +244,8 @@ def test_only_query_errors_escape_and_both_kinds_of_query_agree(query: str) -> N
     except QueryError:
         return
     encode_result(ranged, "all")
-    if any(word in query for word in ("sort", "limit", "topk", "bottomk")):
+    # which series there are, or their order, may hang on the last digit of a sum
+    if any(word in query for word in ("sort", "limit", "topk", "bottomk", "count_values")):
         return
     for step, ts in enumerate((30_000, 60_000, 90_000)):
         instant = engine.instant(query, ts)
