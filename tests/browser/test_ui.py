@@ -15,7 +15,14 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, WebSocket, expect
-from tests.browser.conftest import DESKTOP, PASSWORD, PHONE, Visitor
+from tests.browser.conftest import (
+    ALL_RULES,
+    COLOUR_RULES,
+    DESKTOP,
+    PASSWORD,
+    PHONE,
+    Visitor,
+)
 from tests.launched import wait_until
 from tests.running import RunningVezha
 from tests.unit.notify.test_long_tail import Server, unseal
@@ -514,8 +521,14 @@ SCHEDULE = {
 }  # fmt: skip
 
 
-COLOURS = "axe.run(document, {runOnly: ['color-contrast', 'link-in-text-block']})"
-"""What of axe's rules another theme can break; all others ask what does not change with it."""
+SETTLED = """() => new Promise((done) => {
+  const most = setTimeout(() => end(), 300);
+  let quiet = setTimeout(() => end(), 120);
+  const seen = new MutationObserver(() => { clearTimeout(quiet); quiet = setTimeout(() => end(), 120); });
+  const end = () => { clearTimeout(most); clearTimeout(quiet); seen.disconnect(); done(); };
+  seen.observe(document.body, {subtree: true, childList: true});
+}).then(() => document.fonts.ready).then(() => undefined)"""
+"""Nothing has been added to the page for a while, or only what goes on for ever."""
 
 
 @pytest.fixture
@@ -546,7 +559,7 @@ def test_every_page_is_accessible_fits_and_keeps_its_language(
         page = person.open(path)
         expect(page.get_by_role("heading", level=1).first).to_be_visible()
         expect(page.locator("h1.ghost")).to_have_count(0)
-        page.wait_for_timeout(300)
+        page.evaluate(SETTLED)
         width = page.evaluate("document.documentElement.scrollWidth")
         assert width <= size[0], f"{path} is wider than the screen: {width}"
         if size == PHONE:
@@ -556,7 +569,7 @@ def test_every_page_is_accessible_fits_and_keeps_its_language(
                 if not any(words in text for words in WRITTEN)
             ]
         page.evaluate(axe)
-        for theme, question in (("dark", "axe.run(document)"), ("light", COLOURS)):
+        for theme, question in (("dark", ALL_RULES), ("light", COLOUR_RULES)):
             page.evaluate("theme => void (document.documentElement.dataset.theme = theme)", theme)
             answer = page.evaluate(question)
             found += [
