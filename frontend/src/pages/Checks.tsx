@@ -57,7 +57,7 @@ export default function Checks(): JSX.Element {
       {rows?.length === 0 && (
         <>
           <p>{t('checks.begin')}</p>
-          <pre class="plan-text mono">{EXAMPLE}</pre>
+          <pre class="plan-text mono" tabIndex={0}>{EXAMPLE}</pre>
           <p class="muted">{t('checks.beginMore')}</p>
         </>
       )}
