@@ -269,13 +269,13 @@ def photograph(
 def photograph_empty(camera: Camera, browser: Browser, given: argparse.Namespace) -> None:
     """Visit the pages of a server without hosts, as on its first day."""
     chosen = wanted(FIRST, given)
-    if not chosen:
+    password = wanted({"first-password": "/fleet"}, given)
+    if not chosen and not password:
         return
     with empty_server() as (base, first):
         with signed_in(browser, base, "admin", first) as keeper:
             state = keeper.storage_state()
-            if wanted({"first-password": ""}, given):
-                camera.visit(base, state, {"first-password": "/fleet"}, {})
+            camera.visit(base, state, password, {})
             keeper.pages[0].evaluate(NEW_PASSWORD, [first, PASSWORD])
             state = keeper.storage_state()
         camera.visit(base, state, chosen, {})
