@@ -11,7 +11,6 @@ import { changePath, hostPath } from '../state/paths'
 import { useAsked } from './asked'
 import { useNow } from './now'
 import { WaveBar } from './WaveBar'
-import '../styles/ahead.css'
 
 const ROLLOUTS_MS = 5_000
 const OTHERS_MS = 60_000

@@ -1,7 +1,6 @@
 /** Hosts of a wave by how far they are: done is dark, under way blue, failed amber, the rest light. */
 import type { JSX } from 'preact'
 import { t } from '../i18n'
-import '../styles/wavebar.css'
 
 const ORDER: [string, string[]][] = [
   ['done', ['proven']],
