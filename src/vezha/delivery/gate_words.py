@@ -12,21 +12,24 @@ from collections.abc import Callable
 _N = r"([\d,]+)"
 _FORMS: tuple[tuple[str, str], ...] = (
     # proof
-    (rf"{_N} of {_N} hosts did not prove it: (.+)", "{0} з {1} вузлів не довели роботу: {2}"),
-    (rf"{_N} hosts have not proven it yet", "{0} вузлів ще не довели роботу"),
-    (r"no host has proven it", "жоден вузол не довів роботу"),
-    (rf"{_N} of {_N} hosts run it", "{0} з {1} вузлів працюють із цим"),
+    (rf"{_N} of {_N} hosts did not prove it: (.+)", "{0} з {1} серверів не довели роботу: {2}"),
+    (rf"{_N} hosts have not proven it yet", "{0} серверів ще не довели роботу"),
+    (r"no host has proven it", "жоден сервер не довів роботу"),
+    (rf"{_N} of {_N} hosts run it", "{0} з {1} серверів працюють із цим"),
     # health
-    (r"new alerts on hosts that got it: (.+)", "нові сповіщення на вузлах, що її отримали: {0:on}"),
-    (r"hosts that got it are down: (.+)", "вузли, що її отримали, не працюють: {0}"),
+    (
+        r"new alerts on hosts that got it: (.+)",
+        "нові сповіщення на серверах, що її отримали: {0:on}",
+    ),
+    (r"hosts that got it are down: (.+)", "сервери, що її отримали, не працюють: {0}"),
     (r"samples are missing since on (.+)", "відтоді бракує вимірів на {0}"),
-    (r"there are no samples of the hosts that got it", "немає вимірів із вузлів, що її отримали"),
+    (r"there are no samples of the hosts that got it", "немає вимірів із серверів, що її отримали"),
     (
         rf"{_N} hosts are up, complete and without new alerts",
-        "{0} вузлів працюють, дані повні, нових сповіщень немає",
+        "{0} серверів працюють, дані повні, нових сповіщень немає",
     ),
     # promql
-    (r"the query gives no series of these hosts", "запит не дає рядів цих вузлів"),
+    (r"the query gives no series of these hosts", "запит не дає рядів цих серверів"),
     (r"(\S+) is not ([<>=!]+) (\S+?)(?: for (.+))?", "{0} не {1} {2}{3: для }"),
     (rf"{_N} series are ([<>=!]+) (\S+)", "рядів, що {1} {2}: {0}"),
     # budget, predictability
@@ -46,14 +49,14 @@ _FORMS: tuple[tuple[str, str], ...] = (
     ),
     (r"the outside says (\w+)", "зовнішня перевірка каже {0}"),
     # canary
-    (r"there are no hosts, or no samples, to compare", "немає вузлів або вимірів для порівняння"),
+    (r"there are no hosts, or no samples, to compare", "немає серверів або вимірів для порівняння"),
     (
         r"(\d+) samples since the change; the first look needs (\d+)\.",
         "Після зміни {0} вимірів; для першого порівняння треба {1}.",
     ),
     (
         r"(\d+) canaries and (\d+) controls have data before and after\.",
-        "Дані до і після мають {0} канаркових і {1} контрольних вузлів.",
+        "Дані до і після мають {0} канаркових і {1} контрольних серверів.",
     ),
     (
         r"(\d+) canaries against (\d+) controls are too few to tell at (\S+) error, whatever they show\.",
@@ -61,23 +64,23 @@ _FORMS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"The canaries changed by (\S+) against the controls \((.+)\): more than (\S+)\.",
-        "Канаркові вузли змінилися на {0} проти контрольних ({1:span}): більше ніж {2}.",
+        "Канаркові сервери змінилися на {0} проти контрольних ({1:span}): більше ніж {2}.",
     ),
     (
         r"The canaries changed by (\S+) against the controls \((.+)\): no more than (\S+)\.",
-        "Канаркові вузли змінилися на {0} проти контрольних ({1:span}): не більше ніж {2}.",
+        "Канаркові сервери змінилися на {0} проти контрольних ({1:span}): не більше ніж {2}.",
     ),
     (
         r"The canaries changed by (\S+) against the controls \((.+)\): (\S+) is neither shown nor excluded\.",
-        "Канаркові вузли змінилися на {0} проти контрольних ({1:span}): {2} не доведено й не виключено.",
+        "Канаркові сервери змінилися на {0} проти контрольних ({1:span}): {2} не доведено й не виключено.",
     ),
     (
         r"(\d+) of (\d+) canaries failed: more than (\S+) of hosts would\.",
-        "Відмовили {0} з {1} канаркових: відмовило б понад {2} вузлів.",
+        "Відмовили {0} з {1} канаркових: відмовило б понад {2} серверів.",
     ),
     (
         r"(\d+) of (\d+) canaries failed: fewer than (\S+) of hosts would\.",
-        "Відмовили {0} з {1} канаркових: відмовило б менше ніж {2} вузлів.",
+        "Відмовили {0} з {1} канаркових: відмовило б менше ніж {2} серверів.",
     ),
     (
         r"(\d+) of (\d+) canaries failed: too few to tell\.",

@@ -94,7 +94,7 @@ _UK = {
     "more_changes": "І ще {changes}.",
     "failed_ratio": "Невдалих змін: {now}{before}.",
     "lead_time": "Від коміту до доставки: {now} (медіана{before}).",
-    "hosts_calm": "Вузлів без інцидентів: {calm} із {total}.",
+    "hosts_calm": "Серверів без інцидентів: {calm} із {total}.",
     "data_complete": "Дані повні на всіх: {hosts} (найменше {least}).",
     "no_critical": "Критичних інцидентів не було.",
     "no_way_back": "Жодну не довелося повертати: {changes}.",
@@ -114,7 +114,7 @@ _UK = {
     "response_time": "Від виявлення до прийняття: {now} (медіана{trend}).",
     "recovery_time": "Від початку до кінця: {now} (медіана{trend}).",
     "nobody_took": "Ніхто не прийняв: {incidents}.",
-    "predictability": "Навантаження йде за власним минулим на {median} (медіана за вузлами).",
+    "predictability": "Навантаження йде за власним минулим на {median} (медіана за серверами).",
     "unpredictable": "{place}: {resource} не передбачити ({value}).",
     "more_unpredictable": "Ще не передбачити: {loads}.",
     "planned": "«{title}»: {state}{by_owner}.",
@@ -142,7 +142,7 @@ _NOUNS: dict[str, dict[str, tuple[str, ...]]] = {
     "uk": {
         "changes": ("зміна", "зміни", "змін"),
         "incidents": ("інцидент", "інциденти", "інцидентів"),
-        "hosts": ("вузол", "вузли", "вузлів"),
+        "hosts": ("сервер", "сервери", "серверів"),
         "checklists": ("контрольний список", "контрольні списки", "контрольних списків"),
         "rounds": ("обхід", "обходи", "обходів"),
         "loads": ("навантаження", "навантаження", "навантажень"),
@@ -185,7 +185,7 @@ _TERMS = {
     },
 }
 # What delivery says of an end in a fixed sentence; a gate's own words stay as they were said.
-_REASONS_UK = {ALL_BACK: "усі наявні вузли працюють на тому, що мали до цього"}
+_REASONS_UK = {ALL_BACK: "усі наявні сервери працюють на тому, що мали до цього"}
 _UNITS = {"en": ("s", "min", "h", "d"), "uk": ("с", "хв", "год", "д")}
 _JOINS = {
     "en": {

@@ -196,14 +196,14 @@ def where(hosts: Sequence[str], language: str, place: Place) -> str:
 
 
 def count_hosts(n: int, language: str) -> str:
-    """`1,000 hosts`, `1 000 вузлів`."""
+    """`1,000 hosts`, `1 000 серверів`."""
     if language == "uk":
         tail = n % 100
-        word = "вузлів"
+        word = "серверів"
         if n % 10 == 1 and tail != 11:
-            word = "вузол"
+            word = "сервер"
         elif n % 10 in (2, 3, 4) and tail not in (12, 13, 14):
-            word = "вузли"
+            word = "сервери"
         return f"{n:,} {word}".replace(",", "\u00a0")
     return f"{n:,} host{'s' if n != 1 else ''}"
 

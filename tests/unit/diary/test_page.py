@@ -167,7 +167,7 @@ def test_a_share_never_claims_more_than_there_is(ratio: float) -> None:
 @pytest.mark.parametrize(
     ("count", "noun", "said"),
     [(1, "changes", "1 зміна"), (3, "changes", "3 зміни"), (11, "changes", "11 змін"),
-     (22, "hosts", "22 вузли"), (1_005, "hosts", "1 005 вузлів")],
+     (22, "hosts", "22 сервери"), (1_005, "hosts", "1 005 серверів")],
 )  # fmt: skip
 def test_ukrainian_counts(count: int, noun: str, said: str) -> None:
     assert counted(count, noun, "uk").replace("\u00a0", " ") == said

@@ -162,7 +162,7 @@ def test_the_title_names_the_root_and_counts_what_is_behind_it() -> None:
     words = words_of([*behind, root], "en", Place())
     assert words.title == "gw: silent, 3 hosts behind it"
     assert "3 hosts cannot be reached or seen without it: k-0, k-1, k-2." in words.summary
-    assert words_of([*behind, root], "uk", Place()).title == "gw: silent, за ним 3 вузли"
+    assert words_of([*behind, root], "uk", Place()).title == "gw: silent, за ним 3 сервери"
 
 
 @pytest.mark.parametrize(

@@ -140,12 +140,12 @@ PLACE = Place(
         (
             [member("HostSilent", f"k-{i}", vezha_title="silent", vezha_title_uk="мовчить") for i in range(1200)],
             "1,200 hosts (site kyiv): silent",
-            "1\u00a0200 вузлів (site kyiv): мовчить",
+            "1\u00a0200 серверів (site kyiv): мовчить",
         ),
         (
             [member("HostSilent", h, vezha_title="silent") for h in ("k-1", "k-2", "k-3", "l-0")],
             "4 hosts: silent",
-            "4 вузли: silent",
+            "4 сервери: silent",
         ),
         ([member(host="", vezha_title="queue stuck")], "queue stuck", "queue stuck"),
         ([member(), member("B", at_ms=1), member("C", at_ms=1)], "db-1: Disk full and 2 more", "db-1: Disk full і ще 2"),
@@ -181,7 +181,7 @@ def test_a_host_is_not_said_to_be_like_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    ("n", "wanted"), [(1, "1 вузол"), (2, "2 вузли"), (5, "5 вузлів"), (11, "11 вузлів"), (21, "21 вузол"), (112, "112 вузлів")]
+    ("n", "wanted"), [(1, "1 сервер"), (2, "2 сервери"), (5, "5 серверів"), (11, "11 серверів"), (21, "21 сервер"), (112, "112 серверів")]
 )  # fmt: skip
 def test_ukrainian_counts(n: int, wanted: str) -> None:
     assert count_hosts(n, "uk") == wanted
