@@ -307,7 +307,7 @@ function Audit(): JSX.Element {
                 <tr key={row.id} class={row.outcome === 'done' || row.outcome === 'ok' ? '' : 'odd'}>
                   <td>{row.at === null ? '—' : `${day(row.at)}, ${clock(row.at, true)}`}</td>
                   <td>{row.actor}</td>
-                  <td class="mono">{row.action}</td>
+                  <td title={row.action}>{known(`act.${row.action}`) ? t(`act.${row.action}`) : <span class="mono">{row.action}</span>}</td>
                   <td>{row.target}</td>
                   <td>{known(`outcome.${row.outcome}`) ? t(`outcome.${row.outcome}`) : row.outcome}</td>
                   <td class="muted">{row.address}</td>

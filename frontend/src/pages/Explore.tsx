@@ -6,7 +6,7 @@ import { get, serverNow } from '../api/client'
 import { formatSpan, lengthOf, limit, parseSpan, stepFor } from '../draw/span'
 import { clock, number, t } from '../i18n'
 import type { Matrix } from '../parts/evidence'
-import { faultAt, seriesName } from '../parts/promql'
+import { faultAt, figure, seriesName } from '../parts/promql'
 import { QueryChart } from '../parts/QueryChart'
 import { QueryField } from '../parts/QueryField'
 import { RangeMenu } from '../parts/RangeMenu'
@@ -179,7 +179,7 @@ function Rows({ found }: { found: Found }): JSX.Element {
               <td class="wrap">
                 <code>{row.name}</code>
               </td>
-              <td>{row.value}</td>
+              <td title={row.value}>{figure(row.value)}</td>
             </tr>
           ))}
         </tbody>

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { faultAt, hints, seriesName, shortNames, typed } from './promql'
+import { faultAt, figure, hints, seriesName, shortNames, typed } from './promql'
 import { evaluated, standing, type RuleRow } from './rulestate'
 
 const at = (text: string): ReturnType<typeof typed> => typed(text.replace('|', ''), text.indexOf('|'))
@@ -53,6 +53,19 @@ describe('series', () => {
     expect(shortNames([{ __name__: 'up', i: 'a' }, { __name__: 'up', i: 'b' }])).toEqual(['a', 'b'])
     expect(shortNames([{ i: 'a' }])).toEqual(['{i="a"}'])
   })
+})
+
+describe('a value in the table', () => {
+  it.each([
+    ['0.08905172413656626', '0.0890517'],
+    ['1234.567890123', '1,234.57'],
+    ['-0.0000123456789', '-0.0000123457'],
+    ['1795814838', '1795814838'],
+    ['0.5', '0.5'],
+    ['NaN', 'NaN'],
+    ['+Inf', '+Inf'],
+    ['1e-300', '1e-300'],
+  ])('%s is read as %s', (value, wanted) => expect(figure(value)).toBe(wanted))
 })
 
 describe('a rule', () => {

@@ -1,4 +1,5 @@
-/** What a person is typing, where a query is wrong, and how series are called. Pure. */
+/** What a person is typing, where a query is wrong, how series are called and values read. Pure. */
+import { number } from '../i18n'
 
 export interface Typed {
   kind: 'metric' | 'label' | 'value'
@@ -64,4 +65,14 @@ export function shortNames(metrics: readonly Record<string, string>[]): string[]
   const names = [...new Set(metrics.flatMap((m) => Object.keys(m)))]
   const differ = names.filter((n) => metrics.some((m) => m[n] !== metrics[0][n]))
   return metrics.map((m) => (metrics.length === 1 ? seriesName(m) : differ.map((n) => m[n] ?? '').filter(Boolean).join(' · ') || seriesName(m)))
+}
+
+const SIGNIFICANT = 6
+
+/** A sample's value as it is read: a long fraction to six digits that count (the cell's title has all). */
+export function figure(value: string): string {
+  const size = Math.abs(Number(value))
+  if (!Number.isFinite(size) || Number.isInteger(size) || value.length <= SIGNIFICANT + 1) return value
+  const digits = SIGNIFICANT - 1 - Math.floor(Math.log10(size))
+  return digits > 20 ? value : number(Number(value), Math.max(0, digits))
 }

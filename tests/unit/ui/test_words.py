@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from vezha.access import ACTIONS
 from vezha.access.subject import Role
 from vezha.api.host_charts import CHARTS
 from vezha.incidents.state import TABLE
 from vezha.model.severity import Severity
 
 FRONTEND = Path(__file__).parents[3] / "frontend"
+SOURCE = Path(__file__).parents[3] / "src" / "vezha"
 
 
 def words(language: str) -> dict[str, Any]:
@@ -37,6 +39,18 @@ def test_the_servers_keys_have_words(language: str) -> None:
     wanted |= {f"incident.state.{row.to.value}" for row in TABLE}
     wanted |= {f"event.{row.event}" for row in TABLE}
     assert wanted - known.keys() == set()
+
+
+@pytest.mark.parametrize("language", ["en", "uk"])
+def test_what_stands_in_the_audit_has_words(language: str) -> None:
+    wanted = {rule.action.value for rule in ACTIONS.values() if rule.changes}
+    for path in SOURCE.rglob("*.py"):
+        written = re.findall(
+            r'(?:\baction=|_audit\(connection, )"(\w+\.\w+)"', path.read_text("utf-8")
+        )
+        wanted |= set(written)
+    assert len(wanted) > 50
+    assert {f"act.{action}" for action in wanted} - words(language).keys() == set()
 
 
 def test_the_lock_file_names_no_address() -> None:
