@@ -190,7 +190,7 @@ function Gates({ one, wave }: { one: RolloutDetailView; wave: number }): JSX.Ele
 /** The failed gate of the wave that is held, in the reader's words; else what the server says. */
 function because(one: RolloutDetailView): string {
   const failed = one.state === 'held' && one.reason_code.startsWith('gate') ? one.verdicts.find((v) => v.wave === one.wave && v.result === 'fail' && !v.shadow && v.measured !== null) : undefined
-  return failed ? t('rollout.gateFails', { gate: failed.gate, measured: number(failed.measured!, 3), rule: gateWords(failed, one) }) : one.reason
+  return failed ? t('rollout.gateFails', { gate: failed.gate, measured: number(failed.measured!, 3), rule: gateWords(failed, one) }) : mine(one.reason, one.reason_uk)
 }
 
 /** What a gate allows, and where it is not so. */
@@ -396,7 +396,7 @@ function Timeline({ change }: { change: ChangeDetailView }): JSX.Element {
         <li key={i} data-kind={e.kind}>
           <time>{e.at === null ? '' : clock(e.at, true)}</time>
           <i />
-          <p>{[known(`change.event.${e.kind}`) ? t(`change.event.${e.kind}`, { text: e.text }) : e.text || e.kind, e.actor === 'vezha' ? '' : e.actor].filter(Boolean).join(' · ')}</p>
+          <p>{[known(`change.event.${e.kind}`) ? t(`change.event.${e.kind}`, { text: mine(e.text, e.text_uk) }) : mine(e.text, e.text_uk) || e.kind, e.actor === 'vezha' ? '' : e.actor].filter(Boolean).join(' · ')}</p>
         </li>
       ))}
     </ol>

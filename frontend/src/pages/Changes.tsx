@@ -2,7 +2,7 @@
 import type { JSX } from 'preact'
 import type { ChangesView, ChangeView, Figures, RolloutsView, RolloutView } from '../api/schema'
 import { duration, moment, number, t, unit } from '../i18n'
-import { Show, useAsked, useTitle, Verdict } from '../parts/asked'
+import { mine, Show, useAsked, useTitle, Verdict } from '../parts/asked'
 import { Drift } from '../parts/Drift'
 import { useNow } from '../parts/now'
 import { Sections } from '../parts/Sections'
@@ -93,7 +93,7 @@ function RolloutRow({ one }: { one: RolloutView }): JSX.Element {
           <a class="stretch" href={changePath(one.change_id)}>{one.title}</a> <span class="muted">{one.target}</span>
         </p>
         <p class="muted num">
-          {[one.reason || t(`rollout.state.${one.state}`), t('rollout.proven', { n: done, total: one.hosts_count, count: done }), one.phase_since === null ? '' : duration(now - one.phase_since)].filter(Boolean).join(' · ')}
+          {[mine(one.reason, one.reason_uk) || t(`rollout.state.${one.state}`), t('rollout.proven', { n: done, total: one.hosts_count, count: done }), one.phase_since === null ? '' : duration(now - one.phase_since)].filter(Boolean).join(' · ')}
         </p>
       </div>
       <WaveBar counts={one.counts} />
@@ -114,7 +114,7 @@ function Group({ title, list, over = false }: { title: string; list: readonly Ch
                 <a class="stretch" href={changePath(c.id)}>{c.title || c.target}</a> <span class="muted">{t(`change.kind.${c.kind}`)}</span>
               </p>
               <p class="muted num">
-                {[t('change.number', { id: c.id }), c.owner, c.began_at === null ? (c.created_at === null ? '' : moment(c.created_at)) : moment(c.began_at), c.hosts_count > 0 ? t('incident.hosts', { n: c.hosts_count }) : '', c.reason].filter(Boolean).join(' · ')}
+                {[t('change.number', { id: c.id }), c.owner, c.began_at === null ? (c.created_at === null ? '' : moment(c.created_at)) : moment(c.began_at), c.hosts_count > 0 ? t('incident.hosts', { n: c.hosts_count }) : '', mine(c.reason, c.reason_uk)].filter(Boolean).join(' · ')}
               </p>
             </div>
             <div class="item-side">

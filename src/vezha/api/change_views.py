@@ -26,6 +26,7 @@ class ChangeView(msgspec.Struct):
     risk: str
     selector: str
     reason: str
+    reason_uk: str
     mends: int | None
     source: str
     external_key: str | None
@@ -63,6 +64,7 @@ class RolloutView(msgspec.Struct):
     phase: str
     phase_since: float | None
     reason: str
+    reason_uk: str
     reason_code: str
     wish: str
     wish_by: str
@@ -94,6 +96,7 @@ class TimelineView(msgspec.Struct):
     kind: str
     actor: str
     text: str
+    text_uk: str
     data: dict[str, Any]
 
 

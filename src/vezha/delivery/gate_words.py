@@ -102,10 +102,15 @@ def gate_said(sentence: str, language: str) -> str:
     """A verdict's sentence in *language*: `en` as it is, `uk` where its form is known."""
     if language != "uk":
         return sentence
-    return _in(_FORMS, sentence)
+    return in_forms(_FORMS, sentence)
 
 
-def _in(forms: tuple[tuple[str, str], ...], sentence: str) -> str:
+def in_forms(forms: tuple[tuple[str, str], ...], sentence: str) -> str:
+    """The words of the first form (a regular expression) that *sentence* has; else as it is.
+
+    `{0}` stands for what its first group matched, `{0:word}` for that with the word before it where it
+    matched anything, or in the way that `span`, `resource`, `on`, `gate` say.
+    """
     for form, said in forms:
         if found := re.fullmatch(form, sentence):
             return _HOLE.sub(_filler(found), said)
@@ -118,7 +123,9 @@ def _filler(found: re.Match[str]) -> Callable[[re.Match[str]], str]:
         if part is None:
             return ""
         if before == "span":
-            return _in(_SPANS, part)
+            return in_forms(_SPANS, part)
+        if before == "gate":
+            return in_forms(_FORMS, part)
         if before == "resource":
             return _RESOURCES.get(part, part)
         if before == "on":

@@ -13,6 +13,7 @@ from vezha.delivery.errors import NoSuchChange
 from vezha.delivery.freeze import Window
 from vezha.delivery.gate_words import gate_said
 from vezha.delivery.plan import rehearsal_lacking
+from vezha.delivery.rollout_words import rollout_said
 from vezha.delivery.rows import read_change, read_plan, read_rollout
 from vezha.ledger import AnyRow
 from vezha.ledger.tables import (
@@ -46,7 +47,8 @@ def change_view(row: AnyRow) -> dict[str, Any]:
         "id": row.id, "kind": row.kind, "state": row.state, "title": row.title,
         "target": row.target, "sha256": row.sha256, "why": row.why, "owner": row.owner,
         "checklist": row.checklist, "risk": row.risk, "selector": row.selector,
-        "reason": row.reason, "mends": row.mends, "source": row.source,
+        "reason": row.reason, "reason_uk": rollout_said(row.reason or "", "uk"), "mends": row.mends,
+        "source": row.source,
         "external_key": row.external_key, "links": list(row.links), "labels": dict(row.labels),
         "hosts": hosts[:_HOSTS_SHOWN_MAX], "hosts_count": len(hosts), "outcome": row.outcome,
         "ready_at": seconds(row.ready_ms), "began_at": seconds(row.began_ms),
@@ -103,7 +105,7 @@ def get_change(connection: Connection, id_: int) -> dict[str, Any]:
         "params": dict(row.params), "lacks": missing,
         "timeline": [
             {"at": seconds(e.at_ms), "kind": e.kind, "actor": e.actor, "text": e.text,
-             "data": e.data}
+             "text_uk": rollout_said(e.text, "uk"), "data": e.data}
             for e in reversed(events)
         ],
         "plans": [
@@ -128,7 +130,8 @@ def rollout_view(row: AnyRow, change_row: AnyRow) -> dict[str, Any]:
         "id": row.id, "change_id": row.change_id, "kind": change_row.kind,
         "title": change_row.title, "target": change_row.target, "state": row.state,
         "wave": row.wave, "phase": row.phase, "phase_since": seconds(row.phase_since_ms),
-        "reason": row.reason, "reason_code": row.reason_code, "wish": row.wish,
+        "reason": row.reason, "reason_uk": rollout_said(row.reason or "", "uk"),
+        "reason_code": row.reason_code, "wish": row.wish,
         "wish_by": row.wish_by, "break_glass_until": seconds(row.break_glass_until_ms),
         "break_glass_by": row.break_glass_by, "break_glass_why": row.break_glass_why,
         "pace": row.pace, "forced": row.forced, "generation": row.generation, "counts": counts,

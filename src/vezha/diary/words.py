@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vezha.delivery.decide import ALL_BACK
+from vezha.delivery.rollout_words import rollout_said
 from vezha.diary.entry import Entry
 
 LANGUAGES = ("en", "uk")
@@ -184,8 +184,6 @@ _TERMS = {
         "network": "the network's traffic",
     },
 }
-# What delivery says of an end in a fixed sentence; a gate's own words stay as they were said.
-_REASONS_UK = {ALL_BACK: "усі наявні сервери працюють на тому, що мали до цього"}
 _UNITS = {"en": ("s", "min", "h", "d"), "uk": ("с", "хв", "год", "д")}
 _JOINS = {
     "en": {
@@ -262,7 +260,7 @@ def _shown(entry: Entry, language: str) -> dict[str, str]:
         value = given.get(name, "")
         text = str(value).rstrip(".")
         if language == "uk":
-            text = _REASONS_UK.get(text, text)
+            text = rollout_said(text, language)
         shown[join] = joins[join].format(**{name: text}) if value else ""
     blamed = given.get("incidents")
     ids = ", ".join(str(one) for one in blamed) if isinstance(blamed, list) else ""
