@@ -48,6 +48,9 @@ _FORMS: tuple[tuple[str, str], ...] = (
         "зовнішня перевірка не сказала pass, fail або no_evidence",
     ),
     (r"the outside says (\w+)", "зовнішня перевірка каже {0}"),
+    (r"(.+): the outside has not answered yet", "{0}: зовнішня перевірка ще не відповіла"),
+    (r"(.+): the outside takes too long to answer", "{0}: зовнішня перевірка відповідає задовго"),
+    (r"(.+): the outside answered (\d+)", "{0}: зовнішня перевірка відповіла {1}"),
     # canary
     (r"there are no hosts, or no samples, to compare", "немає серверів або вимірів для порівняння"),
     (

@@ -241,11 +241,15 @@ def _rolled(ledger: Ledger, outsider: Outsider, result: str, end: str) -> tuple[
     gates = [{"kind": "proof"}, {"kind": "webhook", "name": "shop", "url": outsider.url}]
     id_ = start(field, field.publish("2.0"), gates=gates)
     loop = field.loop(outside=webhooks)
+
+    def is_there() -> bool:
+        # it may be held before the first answer has come
+        answered = end == "done" or "the shop says so" in rollout_of(field, id_).reason
+        return state_of(field, id_) == end and answered
+
     try:
         # the field's hours pass in no time, the outside's answer takes real milliseconds
-        field.run(
-            loop, 600, until=lambda: state_of(field, id_) == end, each=lambda: time.sleep(0.002)
-        )
+        field.run(loop, 600, until=is_there, each=lambda: time.sleep(0.002))
     finally:
         webhooks.close()
     return field, id_

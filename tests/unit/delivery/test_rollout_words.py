@@ -35,6 +35,7 @@ SENTENCES = [
     "told again to go back: web-1, web-2 and 4 more",
     "gate failed-calls: 0.0299728 is not < 0.02 for app-kyiv-03",
     "gate proof: 2 of 5 hosts did not prove it: web-1 (crashed), web-2 (cpu)",
+    "gate shop: shop: the outside has not answered yet",
     "taken back by olena",
     "taken back",
     "paused by olena",
