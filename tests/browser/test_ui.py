@@ -364,7 +364,7 @@ def test_this_browser_asks_for_messages_gets_one_and_ends_it(
     person.enter(admin, PASSWORD)
     page = person.open("/settings/browser")
     row = page.locator(".push")
-    expect(row).to_contain_text("No receiver of the type webpush")
+    expect(row).to_contain_text("No receiver of the type web push")
     receivers = server.state / "notify.toml"
     service = Server()
     with service.served() as where:

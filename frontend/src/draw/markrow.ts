@@ -6,7 +6,8 @@ import type { Window } from './chart'
 import { clusters, type ChartMark, type Cluster } from './marks'
 import type { ColumnBox } from './ruler'
 
-const APART_PX = 10
+/** A mark can be pressed within so many pixels (`.mark-link`): nearer ones are one, or would hide each other. */
+const APART_PX = 24
 const NAMED = 4
 const DAY_S = 86_400
 
