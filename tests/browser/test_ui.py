@@ -340,7 +340,7 @@ def test_people_and_tokens_are_managed(at_work: Visit) -> None:
     expect(page.locator(".item").filter(has_text="grafana")).to_have_count(0)
 
     page = person.open("/audit")
-    expect(page.locator(".audit")).to_contain_text("token.revoke")
+    expect(page.locator(".audit")).to_contain_text("revoked an API token")
 
     # As others see it: a viewer is told that people are an administrator's business.
     page = person.open("/access")
@@ -353,7 +353,7 @@ def test_people_and_tokens_are_managed(at_work: Visit) -> None:
     eyes.get_by_role("button", name="Back to my own").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("People")
     page = person.open("/audit")
-    expect(page.locator(".audit")).to_contain_text("session.see_as")
+    expect(page.locator(".audit")).to_contain_text("saw the pages as somebody else")
     person.complaints[:] = [c for c in person.complaints if "403" not in c]
 
 

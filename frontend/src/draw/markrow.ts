@@ -71,11 +71,12 @@ export class MarkRow {
     label.className = 'mark-label'
     const lines = cluster.marks.slice(-NAMED).map((m) => `${span > DAY_S ? `${day(m.at)}, ` : ''}${clock(m.at, span < DAY_S)} · ${markWords(m)}`)
     if (cluster.marks.length > NAMED) lines.unshift(t('chart.more', { n: cluster.marks.length - NAMED }))
-    for (const text of lines) {
+    // What is seen and what is heard are the same text, to the semicolon.
+    lines.forEach((text, i) => {
       const line = document.createElement('span')
-      line.textContent = text
-      label.append(line)
-    }
+      line.textContent = i < lines.length - 1 ? `${text};` : text
+      label.append(...(i > 0 ? [' '] : []), line)
+    })
     // The label is not there for anybody until it is pointed at; its words are.
     node.setAttribute('aria-label', lines.join('; '))
     if (!link) node.setAttribute('role', 'img')
