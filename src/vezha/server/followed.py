@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -52,8 +51,8 @@ async def follow(
 async def _end(task: asyncio.Task[None] | None) -> None:
     if task is not None:
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        # whether it was cancelled or broke just then: what follows it must begin
+        await asyncio.wait([task])
 
 
 def _read(file: Path, log: structlog.stdlib.BoundLogger) -> str:

@@ -76,3 +76,32 @@ def test_work_follows_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         asyncio.run(story())
     told = [entry["event"] for entry in logs]
     assert (told.count("file_refused"), told.count("file_work_broke")) == (1, 1)
+
+
+def test_work_that_breaks_as_its_file_changes_does_not_keep_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "it.yml"
+    file.write_text("one")
+    running: set[str] = set()
+
+    async def work(text: str) -> None:
+        running.add(text)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            running.discard(text)
+            if text == "one":
+                raise RuntimeError("at its end")
+
+    async def story() -> None:
+        task = asyncio.create_task(follow(file, work, ValueError, structlog.get_logger("it")))
+        await until(lambda: running == {"one"})
+        file.write_text("two")
+        await until(lambda: running == {"two"})
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with quick(monkeypatch):
+        asyncio.run(story())
