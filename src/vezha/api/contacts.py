@@ -13,9 +13,10 @@ from sqlalchemy import Connection
 
 from vezha.access import Action, Role
 from vezha.access.subject import SubjectKind
+from vezha.api.duty_rows import change
 from vezha.api.errors import ApiError, ConflictError, InvalidError, NotFoundError
 from vezha.api.incident_views import sentence
-from vezha.api.oncall import DutyWindowBody, change
+from vezha.api.oncall import DutyWindowBody
 from vezha.api.receiver_views import TestView
 from vezha.api.receivers import plan_in_force
 from vezha.api.route import Call, Route

@@ -15,7 +15,8 @@ from sqlalchemy import Connection
 
 from vezha.access import Action
 from vezha.alerting.durations import parse_duration
-from vezha.api.oncall import everyone_now, override_view, page_view, span_view
+from vezha.api.handovers import page_view
+from vezha.api.oncall import everyone_now, override_view, span_view
 from vezha.cli.opened import (
     JsonOption,
     StateOption,

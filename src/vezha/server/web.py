@@ -29,6 +29,7 @@ from vezha.alerting.book import RuleBook
 from vezha.api import (
     alertmanager,
     alertmanager_silences,
+    calendars,
     causes,
     changes,
     checklist_runs,
@@ -39,7 +40,9 @@ from vezha.api import (
     described,
     diary,
     drift,
+    escalation_policies,
     freezes,
+    handovers,
     heartbeats,
     incidents,
     load,
@@ -55,6 +58,7 @@ from vezha.api import (
     rules_rehearsal,
     scenarios,
     signals,
+    teams,
     unusual,
 )
 from vezha.api.app import OWN_ROUTES, make_app
@@ -105,6 +109,10 @@ ROUTES: tuple[Route, ...] = (
     *receivers.ROUTES,
     *outbox.ROUTES,
     *oncall.ROUTES,
+    *escalation_policies.ROUTES,
+    *teams.ROUTES,
+    *handovers.ROUTES,
+    *calendars.ROUTES,
     *contacts.ROUTES,
     *heartbeats.ROUTES,
     *checks.ROUTES,

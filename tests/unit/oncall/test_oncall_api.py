@@ -15,7 +15,18 @@ from typer.testing import CliRunner
 from vezha.access import SYSTEM, Role, Subject, SubjectKind
 from vezha.access.token import create_token
 from vezha.access.user import add_user
-from vezha.api import contacts, incidents, oncall, outbox, receivers, session
+from vezha.api import (
+    calendars,
+    contacts,
+    escalation_policies,
+    handovers,
+    incidents,
+    oncall,
+    outbox,
+    receivers,
+    session,
+    teams,
+)
 from vezha.api.app import make_app
 from vezha.api.services import Services
 from vezha.cli import contact as contact_command
@@ -26,7 +37,10 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from starlette.testclient import TestClient
 
-ROUTES = (*oncall.ROUTES, *contacts.ROUTES, *incidents.ROUTES, *receivers.ROUTES, *outbox.ROUTES)
+ROUTES = (
+    *oncall.ROUTES, *escalation_policies.ROUTES, *teams.ROUTES, *handovers.ROUTES,
+    *calendars.ROUTES, *contacts.ROUTES, *incidents.ROUTES, *receivers.ROUTES, *outbox.ROUTES,
+)  # fmt: skip
 ONCALL = "/api/v1/oncall"
 
 
