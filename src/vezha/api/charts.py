@@ -17,7 +17,7 @@ from vezha.api import host_charts, limits
 from vezha.api.dispatch import run_in_thread
 from vezha.api.errors import InvalidError, NotFoundError, UnavailableError
 from vezha.api.host_charts import CHARTS, LEGENDS_PER_SERIES_MAX, PRESENCE_EXPR
-from vezha.api.packing import Packed, accepts_gzip, pack
+from vezha.api.packing import Packed, coding_for, pack
 from vezha.api.route import Call, Route
 from vezha.model.columns import Values
 from vezha.model.labels import Labels
@@ -93,7 +93,7 @@ async def history(call: Call) -> Response:
     if await run_in_thread(call.services, find_host, call.services.ledger, name) is None:
         raise NotFoundError(f"There is no host {name!r}.")
     start_ms, step_ms, count = _span(query, call.services.now_ms())
-    gzip = accepts_gzip(call.request)
+    coding = coding_for(call.request)
 
     def work(cancelled: Callable[[], bool]) -> Packed:
         series = evaluate(querying.engine, name, start_ms, step_ms, count, cancelled)
@@ -101,7 +101,7 @@ async def history(call: Call) -> Response:
             {"start": start_ms / 1000, "step": step_ms / 1000, "count": count, "series": series},
             option=orjson.OPT_SERIALIZE_NUMPY,
         )
-        return pack(data, gzip, level=6)
+        return pack(data, coding, level=6)
 
     packed = await querying.run(work, f"charts of {name}", gone=lambda: wait_gone(call))
     return packed.response()

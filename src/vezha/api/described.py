@@ -16,7 +16,7 @@ from vezha.access import Action
 from vezha.api import limits
 from vezha.api.charts import wait_gone
 from vezha.api.errors import ApiError
-from vezha.api.packing import accepts_gzip, pack
+from vezha.api.packing import coding_for, pack
 from vezha.api.prometheus_times import MS_MAX, bad_parameter, parse_time_ms
 from vezha.api.question import Listing
 from vezha.api.route import Call, Route
@@ -67,7 +67,7 @@ async def metadata(call: Call) -> Response:
         for name in names
     }
     body = orjson.dumps({"status": "success", "data": data})
-    return pack(body, accepts_gzip(call.request)).response()
+    return pack(body, coding_for(call.request)).response()
 
 
 async def _names(call: Call, metric: str) -> list[str]:

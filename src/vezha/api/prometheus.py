@@ -19,7 +19,7 @@ from vezha.access import Action
 from vezha.api import limits
 from vezha.api.charts import wait_gone
 from vezha.api.errors import ApiError
-from vezha.api.packing import accepts_gzip
+from vezha.api.packing import coding_for
 from vezha.api.prometheus_times import (
     MS_MAX,
     bad_parameter,
@@ -211,7 +211,7 @@ async def _answer(
     question = Question(
         wish.query, start_ms, end_ms, step_ms, _lookback_ms(wish.lookback_delta), wish.limit,
         "all" if wish.stats == "all" else ("1" if wish.stats else ""),
-        _is_on(wish.explain), accepts_gzip(call.request),
+        _is_on(wish.explain), coding_for(call.request),
     )  # fmt: skip
     try:
         found = await querying.answer(question, timeout_s=timeout_s, gone=lambda: wait_gone(call))
@@ -230,8 +230,8 @@ async def _listed(
     name: str = "",
 ) -> Response:
     start_ms, end_ms = _span(wish)
-    gzip = accepts_gzip(call.request)
-    listing = Listing(what, tuple(selectors), start_ms, end_ms, name, wish.limit, gzip)
+    coding = coding_for(call.request)
+    listing = Listing(what, tuple(selectors), start_ms, end_ms, name, wish.limit, coding)
     return (await _querying(call).names(listing, gone=lambda: wait_gone(call))).response()
 
 

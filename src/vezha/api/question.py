@@ -32,7 +32,7 @@ class Question:
     limit: int = 0
     stats: str = ""
     explain: bool = False
-    gzip: bool = False
+    coding: str = ""
 
     @property
     def shape(self) -> tuple[str, int, int]:
@@ -56,7 +56,7 @@ class Listing:
     end_ms: int
     name: str = ""
     limit: int = 0
-    gzip: bool = False
+    coding: str = ""
 
 
 def answer(
@@ -68,7 +68,7 @@ def answer(
 ) -> Packed:
     """The whole answer as JSON, see `evaluate`."""
     result = evaluate(engine, question, cancelled, limits, remembered)
-    return pack(encode_result(result, question.stats, question.explain), question.gzip)
+    return pack(encode_result(result, question.stats, question.explain), question.coding)
 
 
 def evaluate(
@@ -121,7 +121,7 @@ def listed(source: SampleSource, listing: Listing) -> Packed:
     if listing.limit and len(found) > listing.limit:
         shown["data"] = found[: listing.limit]
         shown["warnings"] = [TRUNCATED]
-    return pack(orjson.dumps(shown), listing.gzip)
+    return pack(orjson.dumps(shown), listing.coding)
 
 
 def _found(source: SampleSource, listing: Listing) -> list[Any]:

@@ -18,14 +18,16 @@ from starlette.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from vezha.api import limits
+from vezha.api.packing import headers_of
 
 _log = structlog.get_logger("vezha.api.streaming")
 
 
 class Pieces(Protocol):
-    """An answer that comes in pieces; both methods block. `gzip` says whether it is compressed."""
+    """An answer that comes in pieces; both methods block. `coding` says how it is
+    compressed."""
 
-    gzip: bool
+    coding: str
 
     def next(self) -> bytes | None:
         """The next piece; None: that was all. Raises `QueryError`."""
@@ -40,9 +42,7 @@ class PiecesResponse(StreamingResponse):
     """*pieces* as an answer; *threads* are where one waits for them."""
 
     def __init__(self, pieces: Pieces, threads: Executor) -> None:
-        headers = {"Vary": "Accept-Encoding"}
-        if pieces.gzip:
-            headers["Content-Encoding"] = "gzip"
+        headers = headers_of(pieces.coding)
         super().__init__(self._each(), media_type="application/json", headers=headers)
         self._pieces = pieces
         self._threads = threads

@@ -4,8 +4,8 @@ It shares no interpreter with the contour that serves, so that a query of minute
 else there. Messages are pickled tuples over a socket that only the two hold:
 
     to the worker     ("ask", number, Question | Listing) · ("cancel", number)
-    from the worker   ("packed", number, data, gzip) · ("error", number, kind, text)
-                      · ("pieces", number, gzip), then ("piece", number, data) … ("end", number)
+    from the worker   ("packed", number, data, coding) · ("error", number, kind, text)
+                      · ("pieces", number, coding), then ("piece", number, data) … ("end", number)
 
 It ends when the contour does, even in the middle of a query. What takes longer than
 `WORKER_PATIENCE_S` goes on with a lower priority, so that it delays neither ingest nor the queries
@@ -93,7 +93,7 @@ def _answered(
     try:
         if isinstance(wish, Listing):
             packed = listed(engine.source, wish)
-            yield ("packed", number, packed.data, packed.gzip)
+            yield ("packed", number, packed.data, packed.coding)
             return
         result = evaluate(engine, wish, cancelled, remembered=remembered)
         pieces = encode_chunks(result, wish.stats, wish.explain)
@@ -104,11 +104,11 @@ def _answered(
             if size >= limits.STREAM_FROM_BYTES:
                 break
         else:
-            packed = pack(b"".join(begin), wish.gzip)
-            yield ("packed", number, packed.data, packed.gzip)
+            packed = pack(b"".join(begin), wish.coding)
+            yield ("packed", number, packed.data, packed.coding)
             return
-        yield ("pieces", number, wish.gzip)
-        for piece in pack_pieces(itertools.chain(begin, pieces), wish.gzip):
+        yield ("pieces", number, wish.coding)
+        for piece in pack_pieces(itertools.chain(begin, pieces), wish.coding):
             if cancelled():
                 break
             yield ("piece", number, piece)

@@ -157,8 +157,8 @@ def _failure(kind: str, text: str) -> Exception:
 class FromWorker:
     """`streaming.Pieces` that a worker prints. It is busy until the end, or `close`."""
 
-    def __init__(self, workers: Workers, worker: _Worker, clock: Clock, gzip: bool) -> None:
-        self.gzip = gzip
+    def __init__(self, workers: Workers, worker: _Worker, clock: Clock, coding: str) -> None:
+        self.coding = coding
         self._workers = workers
         self._worker: _Worker | None = worker
         self._clock = clock

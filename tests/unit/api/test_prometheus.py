@@ -191,13 +191,28 @@ def test_large_answers_are_compressed_where_that_is_wanted(
 ) -> None:
     for i in range(200):
         put("many", [1.0], instance=f"host-{i}")
-    packed = grafana.get("/api/v1/query", params={"query": "many"})
-    assert packed.headers["content-encoding"] == "gzip"
-    plain = grafana.get(
-        "/api/v1/query", params={"query": "many"}, headers={"Accept-Encoding": "identity"}
-    )
+    at = time.time()
+
+    def ask(accepted: str) -> Any:
+        return grafana.get(
+            "/api/v1/query",
+            params={"query": "many", "time": at},
+            headers={"Accept-Encoding": accepted},
+        )
+
+    plain = ask("identity")
     assert "content-encoding" not in plain.headers
-    assert len(data(packed)["result"]) == len(data(plain)["result"]) == 200
+    assert len(data(plain)["result"]) == 200
+    for accepted, coding in (
+        ("gzip, deflate", "gzip"),
+        ("gzip, deflate, br, zstd", "zstd"),
+        ("gzip;q=0.5, ZSTD;q=0", "gzip"),
+        ("br, gzip;q=0", None),
+    ):
+        packed = ask(accepted)
+        assert packed.headers.get("content-encoding") == coding
+        assert packed.headers["vary"] == "Accept-Encoding"
+        assert packed.content == plain.content
 
 
 class SlowSource(MemorySource):

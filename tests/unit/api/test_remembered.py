@@ -219,11 +219,11 @@ def test_an_answer_that_is_too_large_is_not_kept(asking: tuple[Bench, Asking]) -
     small = Answers(both.engine, both.reader, 32_000)
     question = Question("a", T0_MS, T0_MS + 1000, 1000)
     begun = small.begin(question)
-    small.keep(question, Packed(b"x" * 4_000, False), begun)
+    small.keep(question, Packed(b"x" * 4_000), begun)
     assert small.at_once(question) is None
     for i in range(20):
         question = Question("a", T0_MS, T0_MS + 1000 * i, 1000)
-        small.keep(question, Packed(b"x", False), small.begin(question))
+        small.keep(question, Packed(b"x"), small.begin(question))
     assert small.at_once(question) is not None
     assert small.bytes_used <= 32_000
     both.reader.close()
