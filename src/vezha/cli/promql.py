@@ -201,8 +201,8 @@ def _moment(text: str, now_s: float) -> float:
 
 
 def _duration(text: str) -> float:
-    from vezha.query.script.language import duration_ms
     from vezha.query.script.series_text import ScriptError
+    from vezha.query.script.start_text import duration_ms
 
     try:
         return duration_ms(text) / 1000

@@ -63,6 +63,9 @@ class SeriesData:
     `ts` is the time of the last sample. It has columns as long as `ts`: `last`, `sum`, `count`,
     `first`, `span` (ms from the first sample to the last), `lost` (what counter resets within
     took away), as far as the function asked for needs them.
+
+    `starts`, where present, is int64 ms as long as `ts`: when the counter of each sample began
+    (its start timestamp), 0 where that is not known.
     """
 
     labels: list[Labels]
@@ -72,6 +75,7 @@ class SeriesData:
     histograms: npt.NDArray[np.object_] | None = None
     notes: dict[str, Any] = field(default_factory=dict)
     rolled: dict[str, Values] | None = None
+    starts: Times | None = None
 
     @staticmethod
     def empty() -> SeriesData:

@@ -1,7 +1,7 @@
 """Binary operators between scalars and vectors.
 
-Rules: arithmetic drops the metric name, a filtering comparison keeps the left sample, `bool`
-makes 0 and 1 of it. Between vectors each series of the "one" side may match only once per step,
+Rules: arithmetic drops the metric name, trimming keeps it, a filtering comparison keeps the left
+sample, `bool` makes 0 and 1 of it. Between vectors each series of the "one" side may match only once per step,
 and a series that appears twice at one step is an error, even where a filter would drop it.
 """
 
@@ -97,6 +97,6 @@ def _with_scalar(ev: Evaluator, node: Binary, block: Block, scalar: Scalar, swap
         if block.present.any():
             ev.context.annotations.incompatible_types("float", node.op, "float", node)
         none = np.zeros(block.present.shape, np.bool_)
-        return ev.drop_names(Block(block.labels, block.values, none, hists))
+        return Block(block.labels, block.values, none, hists)
     values = ARITHMETIC[node.op](left, right)
     return ev.drop_names(Block(block.labels, values, block.present, hists))

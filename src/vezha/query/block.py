@@ -112,7 +112,7 @@ class Samples:
 
     `ts` int64 ms, `values` float64, `hists` object or None (there, a histogram sample). With
     `rolled` rows are stretches of samples, see `SeriesData`; only functions that ask for them
-    ever see them.
+    ever see them. `starts` (int64 ms, 0 unknown): when the counter of each sample began.
     """
 
     labels: LabelColumn
@@ -121,6 +121,7 @@ class Samples:
     offsets: npt.NDArray[np.int64]
     hists: Objects | None = None
     rolled: dict[str, Values] | None = None
+    starts: Times | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

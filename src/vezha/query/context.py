@@ -16,6 +16,7 @@ from vezha.query.ast import Node
 from vezha.query.errors import LimitExceeded, QueryCancelled, QueryTimeout
 from vezha.query.labelcolumn import LabelColumn
 from vezha.query.limits import QueryLimits
+from vezha.query.resets_seen import ResetsSeen
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,7 @@ class Context:
     deadline: float = 0.0
     depth: int = 0
     function: str = ""
+    resets: ResetsSeen = field(default_factory=ResetsSeen)
 
     @property
     def range_ms(self) -> int:

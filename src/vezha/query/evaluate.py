@@ -30,6 +30,7 @@ from vezha.query.block import Block, Samples, Scalar, Text, Value
 from vezha.query.context import Context, Grid, NodeStats
 from vezha.query.duration import milliseconds
 from vezha.query.errors import EvaluationError
+from vezha.query.resets_seen import without_resets
 from vezha.query.window import Windows
 
 
@@ -86,7 +87,8 @@ class Evaluator:
             self.context.function = node.name if isinstance(node, Call) else node.op
             try:
                 if isinstance(node, Call):
-                    return registry.FUNCTIONS[node.name](self, node)
+                    with self.context.resets.under(node.name):
+                        return registry.FUNCTIONS[node.name](self, node)
                 return aggregation.aggregate(self, node)
             finally:
                 self.context.function = outer
@@ -174,8 +176,11 @@ class Evaluator:
             return Windows.over(no_samples(), ends, range_ms)
         self.context.check_cells(1, count)
         inner = Evaluator(self.context, Grid(start, step_ms, count))
-        block = inner.vector(node.expr)
+        with self.context.resets.in_subquery():
+            block = inner.vector(node.expr)
         samples = samples_of(block, inner.times)
+        if samples.hists is not None:
+            samples.hists = without_resets(samples.hists)
         self.context.count_samples(samples.ts.size)
         return Windows.over(samples, ends, range_ms)
 

@@ -105,7 +105,9 @@ class LabelColumn:
             group = key(labels)
             index = seen.setdefault(group, len(seen))
             if index == len(drops):
-                drops.append(bool(keep_drop and self.drop and self.drop[row]))
+                drops.append(False)
+            if keep_drop and self.drop and self.drop[row]:
+                drops[index] = True  # one row that loses its name is enough
             of_row[row] = index
         return of_row, LabelColumn(list(seen), drops)
 

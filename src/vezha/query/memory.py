@@ -18,23 +18,31 @@ from vezha.query.regex import compile_matcher
 
 
 class _Series:
-    __slots__ = ("hists", "ts", "values")
+    __slots__ = ("hists", "starts", "ts", "values")
 
     def __init__(self) -> None:
         self.ts: list[int] = []
         self.values: list[float] = []
         self.hists: dict[int, Any] = {}
+        self.starts: dict[int, int] = {}
 
 
 class MemorySource:
-    """A small store without disk. Not for large data: lists, not columns."""
+    """A small store without disk. Not for large data: lists, not columns.
 
-    def __init__(self) -> None:
+    With *starts* it keeps when the counters of float samples began, too.
+    """
+
+    def __init__(self, starts: bool = False) -> None:
+        self._starts = starts
         self._series: dict[Labels, _Series] = {}
         self._interned: dict[Labels, Labels] = {}
 
-    def append(self, labels: Labels, ts_ms: int, value: float, histogram: Any = None) -> None:
-        """Add one sample; a native *histogram* replaces the value."""
+    def append(
+        self, labels: Labels, ts_ms: int, value: float, histogram: Any = None, start_ms: int = 0
+    ) -> None:
+        """Add one sample; a native *histogram* replaces the value. *start_ms*: when its counter
+        began, 0 if that is not known."""
         series = self._series.setdefault(labels, _Series())
         ts = series.ts
         if not ts or ts_ms > ts[-1]:
@@ -51,6 +59,10 @@ class MemorySource:
             series.hists[ts_ms] = histogram
         else:
             series.hists.pop(ts_ms, None)
+        if start_ms and histogram is None:
+            series.starts[ts_ms] = start_ms
+        else:
+            series.starts.pop(ts_ms, None)
 
     def extend(self, labels: Labels, samples: Iterable[tuple[int, float]]) -> None:
         """Add samples (ms, value) of one series."""
@@ -79,6 +91,7 @@ class MemorySource:
         values_out: list[np.ndarray[Any, np.dtype[np.float64]]] = []
         offsets = [0]
         hists: list[tuple[int, Any]] = []
+        starts: list[int] = []
         for labels in self._matching(selection.matchers):
             series = self._series[labels]
             lo = bisect.bisect_right(series.ts, selection.start_ms)
@@ -92,6 +105,8 @@ class MemorySource:
             ts_out.append(np.asarray(series.ts[lo:hi], np.int64))
             values_out.append(np.asarray(series.values[lo:hi], np.float64))
             offsets.append(base + hi - lo)
+            if self._starts:
+                starts += [series.starts.get(ts, 0) for ts in series.ts[lo:hi]]
             if series.hists:
                 for index in range(lo, hi):
                     histogram = series.hists.get(series.ts[index])
@@ -107,6 +122,7 @@ class MemorySource:
         return SeriesData(
             labels_out, np.concatenate(ts_out), np.concatenate(values_out),
             np.asarray(offsets, np.int64), column,
+            starts=np.asarray(starts, np.int64) if self._starts else None,
         )  # fmt: skip
 
     def series(

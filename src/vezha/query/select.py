@@ -17,6 +17,7 @@ from vezha.query.ast import At, Extension, MatrixSelector, VectorSelector
 from vezha.query.block import Block, Mask, Samples, not_none, only
 from vezha.query.errors import EvaluationError, LimitExceeded
 from vezha.query.limits import TIME_MS_MAX
+from vezha.query.resets_seen import with_resets
 from vezha.query.window import Windows, count_until
 
 if TYPE_CHECKING:
@@ -72,7 +73,10 @@ def fetch(
     # queries of one shape see the same series again; others may see more or fewer of them
     shape = selection.end_ms - selection.start_ms
     column = context.columns.column((node.matchers, shape, node.offset), data.labels)
-    return Samples(column, data.ts, data.values, data.offsets, data.histograms, data.rolled)
+    hists = data.histograms
+    if hists is not None and context.resets.wanted:
+        hists = with_resets(hists, data.offsets)
+    return Samples(column, data.ts, data.values, data.offsets, hists, data.rolled, data.starts)
 
 
 def stale_mask(samples: Samples) -> Mask:
@@ -94,7 +98,7 @@ def without_stale(samples: Samples) -> Samples:
     rolled = samples.rolled and {name: column[keep] for name, column in samples.rolled.items()}
     return Samples(
         samples.labels, samples.ts[keep], samples.values[keep], before[samples.offsets], hists,
-        rolled,
+        rolled, samples.starts[keep] if samples.starts is not None else None,
     )  # fmt: skip
 
 
@@ -105,16 +109,30 @@ def instant(ev: Evaluator, node: VectorSelector) -> Block:
 
 def instant_with_times(ev: Evaluator, node: VectorSelector) -> tuple[Block, Times]:
     """An instant selector and, for each cell, its sample's time int64[series, steps]."""
+    block, at, _ = _instant(ev, node)
+    return block, at
+
+
+def instant_starts(ev: Evaluator, node: VectorSelector) -> Block:
+    """When the counters of an instant selector's samples began, s; nothing where the source does
+    not keep that, 0 where it was not told."""
+    block, _, starts = _instant(ev, node)
+    if starts is None:
+        return Block.empty(ev.steps)
+    return Block(block.labels, starts / 1000.0, block.any_mask())
+
+
+def _instant(ev: Evaluator, node: VectorSelector) -> tuple[Block, Times, Times | None]:
     times = pinned_times(ev, node.at) - ev.duration_ms(node.offset)
     lookback = ev.context.options.lookback_ms
     if node.extension is Extension.SMOOTHED:
         samples = without_stale(fetch(ev, node, times, lookback, lookback, lookback))
         block = extended.smoothed_instant(samples, times, lookback)
-        return block, np.broadcast_to(times, block.values.shape)
+        return block, np.broadcast_to(times, block.values.shape), None
     one_look = bool((times == times[0]).all())
     samples = fetch(ev, node, times, lookback, 0, newest_only=one_look)
     if len(samples) == 0:
-        return Block.empty(ev.steps), np.empty((0, ev.steps), np.int64)
+        return Block.empty(ev.steps), np.empty((0, ev.steps), np.int64), None
     ev.context.check_cells(len(samples), ev.steps)
     last = count_until(samples, times) - 1
     found = last >= samples.offsets[:-1, None]
@@ -130,7 +148,8 @@ def instant_with_times(ev: Evaluator, node: VectorSelector) -> tuple[Block, Time
     stale = is_stale(values)
     if stale.any():
         found &= ~stale
-    return Block(samples.labels, values, found, hists), at
+    starts = samples.starts[last] if samples.starts is not None else None
+    return Block(samples.labels, values, found, hists), at, starts
 
 
 def matrix(ev: Evaluator, node: MatrixSelector) -> Windows:

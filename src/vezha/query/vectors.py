@@ -156,7 +156,7 @@ def _result_labels(
     """Labels of pairs; a row NOBODY stands for a filled side. Remembered in the many column."""
     matching = node.matching
     assert matching is not None
-    keeps_name = node.op in COMPARISONS
+    keeps_name = node.op not in binary.ARITHMETIC
     key = (
         "result", what, sides.one.labels, keeps_name, matching.card, matching.on, matching.labels,
         matching.include, many.tobytes() if what != "pairs" else b"",

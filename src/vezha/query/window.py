@@ -156,8 +156,9 @@ class Windows:
         samples = self.samples
         hists = samples.hists[keep] if samples.hists is not None else None
         kept = Samples(
-            samples.labels, samples.ts[keep], samples.values[keep], before[samples.offsets], hists
-        )
+            samples.labels, samples.ts[keep], samples.values[keep], before[samples.offsets], hists,
+            starts=samples.starts[keep] if samples.starts is not None else None,
+        )  # fmt: skip
         return Windows(kept, self.ends, self.range_ms, before[self.lo], before[self.hi])
 
 

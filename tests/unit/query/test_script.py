@@ -46,10 +46,27 @@ def test_commands() -> None:
     assert isinstance(clear, Clear)
 
 
-def test_start_timestamps_are_read_over() -> None:
-    (load,) = parse_script('load 5m\n  up{job="a"}@st -1mx4\n  up{job="a"} 0+1x4\n  x@st _\n  x 1')
+def test_start_timestamps() -> None:
+    (load,) = parse_script(
+        'load 5m\n  up{job="a"}@st -1m _x2 -5s-10sx2 +1ms 0\n  up{job="a"} 0+1x4\n  x@st _\n  x 1'
+    )
     assert isinstance(load, Load)
     assert [len(series.points) for series in load.series] == [5, 1]
+    assert list(load.starts.values()) == [
+        [-60_000, None, None, -5_000, -15_000, -25_000, 1, 0],
+        [None],
+    ]
+
+
+@pytest.mark.parametrize("starts", ["x", "-1m-1m", "1y2", "-1mx", "{{}}"])
+def test_start_timestamps_that_cannot_be_read(starts: str) -> None:
+    with pytest.raises(ScriptError, match="line 1"):
+        parse_script(f"load 1m\n  up@st {starts}\n  up 1")
+
+
+def test_start_timestamps_of_no_series() -> None:
+    with pytest.raises(ScriptError, match="of no series"):
+        parse_script("load 1m\n  down@st -1m\n  up 1")
 
 
 def test_points() -> None:

@@ -1,4 +1,4 @@
-"""Functions of labels and of order: label_replace, label_join, sort*, absent*, timestamp."""
+"""Functions of labels and of order: label_replace, label_join, sort*, absent*, timestamp*."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from vezha.model.columns import Matcher, MatchOp
 from vezha.model.labels import METRIC_NAME, Labels, get_label, labels_of, with_labels
 from vezha.query import select
-from vezha.query.ast import Call, MatrixSelector, Node, VectorSelector, unwrap
+from vezha.query.ast import Call, Extension, MatrixSelector, Node, VectorSelector, unwrap
 from vezha.query.block import Block, Value, merge_rows
 from vezha.query.check import valid_utf8_name
 from vezha.query.errors import EvaluationError
@@ -199,6 +199,13 @@ def _timestamp(ev: Evaluator, call: Call) -> Value:
     return ev.drop_names(Block(block.labels, times, block.any_mask()))
 
 
+def _start_timestamp(ev: Evaluator, call: Call) -> Value:
+    node = unwrap(call.args[0])
+    if not isinstance(node, VectorSelector) or node.extension is not Extension.NONE:
+        return Block.empty(ev.steps)
+    return ev.drop_names(select.instant_starts(ev, node))
+
+
 def check_label_name(name: str) -> None:
     """Raise EvaluationError unless *name* may name a label."""
     if not valid_utf8_name(name):
@@ -214,5 +221,6 @@ FUNCTIONS: dict[str, Function] = {
     "sort_by_label": _sort_by_label(descending=False),
     "sort_by_label_desc": _sort_by_label(descending=True),
     "sort_desc": _sort(descending=True),
+    "start_timestamp": _start_timestamp,
     "timestamp": _timestamp,
 }

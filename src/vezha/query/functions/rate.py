@@ -13,7 +13,7 @@ from vezha.model.labels import METRIC_NAME, get_label
 from vezha.query import extended
 from vezha.query.ast import Call, MatrixSelector, Node, Subquery, unwrap
 from vezha.query.block import Block, Mask, Samples, Value
-from vezha.query.functions import histogram_range
+from vezha.query.functions import histogram_range, started
 from vezha.query.functions.elementwise import Function
 from vezha.query.window import Indexes, Windows, reduce_ranges
 
@@ -39,6 +39,12 @@ def drops(samples: Samples) -> Mask:
     return fell
 
 
+def resets(samples: Samples) -> Mask:
+    """Counter resets: what fell, and what says that it began anew."""
+    fell, restarted = drops(samples), started.restarts(samples)
+    return fell if restarted is None else fell | restarted
+
+
 def running(flags: Mask) -> Indexes:
     """Exclusive running count: running[i] = how many of flags[:i]."""
     out = np.zeros(flags.size + 1, np.int64)
@@ -48,7 +54,7 @@ def running(flags: Mask) -> Indexes:
 
 def resets_added(windows: Windows) -> Values | None:
     """What counter resets inside each window add to its increase; None where there are none."""
-    fell = drops(windows.samples)
+    fell = resets(windows.samples)
     if not fell.any():
         return None
     counts = running(fell)
@@ -77,7 +83,14 @@ def extrapolated(windows: Windows, counter: bool, per_second: bool) -> tuple[Val
             added = resets_added(windows)
             if added is not None:
                 result = result + added
-        result = result * edge_factor(windows, result, first, count, counter, per_second)
+        factor = edge_factor(windows, result, first, count, counter, per_second)
+        began = started.inside(windows) if counter else None
+        if began is not None:
+            here, since = began
+            result = np.where(here, result + first, result)
+            factor = np.where(here, started.edge_factor(windows, since, per_second), factor)
+            present = present | here
+        result = result * factor
     return result, present
 
 
@@ -190,7 +203,11 @@ def last_two(windows: Windows, counter: bool, per_second: bool) -> tuple[Values,
     with np.errstate(all="ignore"):
         result = last - previous
         if counter:
-            result = np.where(last < previous, last, result)
+            fell = last < previous
+            restarted = started.restarts(samples)
+            if restarted is not None:
+                fell = fell | restarted[at]
+            result = np.where(fell, last, result)
         if per_second:
             interval = samples.ts[at] - samples.ts[before]
             present = present & (interval != 0)
@@ -228,7 +245,7 @@ def changed(samples: Samples) -> Mask:
 
 def _resets(ev: Evaluator, call: Call) -> Value:
     windows = ev.windows(call.args[0])
-    flags = drops(windows.samples)
+    flags = resets(windows.samples)
     if windows.samples.hists is not None:
         flags = histogram_range.reset_flags(windows.samples, flags)
     return windows_block(ev, windows, counted(windows, flags), windows.count > 0)

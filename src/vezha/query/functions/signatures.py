@@ -77,6 +77,7 @@ def _table() -> dict[str, Signature]:
         Signature("scalar", (V,), S),
         Signature("sort_by_label", (V, T), V, variadic=-1, experimental=True),
         Signature("sort_by_label_desc", (V, T), V, variadic=-1, experimental=True),
+        Signature("start_timestamp", (V,), V, experimental=True),
         Signature("time", (), S),
         Signature("vector", (S,), V),
     ]
@@ -96,6 +97,6 @@ EXPERIMENTAL_AGGREGATIONS = frozenset({"limitk", "limit_ratio"})
 
 AT_UNSAFE = frozenset({
     "days_in_month", "day_of_month", "day_of_week", "day_of_year", "hour", "minute", "month",
-    "year", "predict_linear", "time", "timestamp", "info",
+    "year", "predict_linear", "time", "timestamp", "start_timestamp", "info",
 })  # fmt: skip
 """Functions whose answer depends on the step even where their selectors do not."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from vezha.model.labels import Labels
+from vezha.model.labels import Labels, format_labels
 from vezha.query.errors import ParseError
 from vezha.query.lexer import Kind, tokenize
 from vezha.query.script.series_text import Point, ScriptError, SeriesText, parse_series
+from vezha.query.script.start_text import Starts, duration_ms, is_starts, parse_starts
 
 _LOAD = re.compile(r"(load|load_with_nhcb)\s+(\S+)(?:\s+@(\S+))?\s*\Z")
 _INSTANT = re.compile(
@@ -27,8 +28,6 @@ _EXPECT_STRING = re.compile(r"expect\s+string\s+(.+)\Z")
 _EXPECT_RANGE = re.compile(
     r"expect\s+range\s+vector\s+from\s+(\S+)\s+to\s+(\S+)\s+step\s+(\S+)\s*\Z"
 )
-_START_LINE = re.compile(r"(?:[^{\s]+|[^{]*\{.*\})@st(?:\s|\Z)")
-"""Start timestamps of the next line's samples: read over, for nothing here keeps them."""
 _OLD_FAIL = re.compile(r"expected_fail_(message|regexp)\s+(.+)\Z")
 
 
@@ -41,6 +40,8 @@ class Load:
     series: tuple[SeriesText, ...]
     nhcb: bool
     start_ms: int = 0
+    starts: dict[Labels, Starts] = field(default_factory=dict)
+    """When the counters of a series' samples began (lines `series@st …`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +144,15 @@ def _command(number: int, line: str, body: list[tuple[int, str]]) -> Command:
         match = _LOAD.match(line)
         if not match:
             raise ScriptError(f"bad load: {line!r}")
-        series = tuple(parse_series(text) for _, text in body if not _START_LINE.match(text))
+        series = tuple(parse_series(text) for _, text in body if not is_starts(text))
+        starts = dict(parse_starts(text) for _, text in body if is_starts(text))
+        known = {item.labels for item in series}
+        for labels in starts:
+            if labels not in known:
+                raise ScriptError(f"start timestamps of no series: {format_labels(labels)}")
         return Load(
             number, duration_ms(match.group(2)), series, word == "load_with_nhcb",
-            duration_ms(match.group(3)) if match.group(3) else 0,
+            duration_ms(match.group(3)) if match.group(3) else 0, starts,
         )  # fmt: skip
     instant = _INSTANT.match(line)
     if instant:
@@ -231,18 +237,3 @@ def _unquoted(text: str) -> str:
     if tokens[0].kind is not Kind.STRING or len(tokens) != 2:
         raise ScriptError(f"bad string {text}")
     return tokens[0].value
-
-
-def duration_ms(text: str) -> int:
-    """`5m`, `1h30m`, `10`, `-5m` in milliseconds. Raises ScriptError."""
-    sign = 1
-    if text[:1] in "+-" and text:
-        sign = -1 if text[0] == "-" else 1
-        text = text[1:]
-    try:
-        tokens = tokenize(text)
-    except ParseError:
-        raise ScriptError(f"bad duration {text!r}") from None
-    if len(tokens) != 2 or tokens[0].kind not in (Kind.NUMBER, Kind.DURATION):
-        raise ScriptError(f"bad duration {text!r}")
-    return sign * round(tokens[0].number * 1000)

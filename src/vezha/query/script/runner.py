@@ -75,7 +75,7 @@ class Runner:
 
     def __init__(self, name: str, options: EngineOptions | None = None) -> None:
         self.report = Report(name)
-        self._source = MemorySource()
+        self._source = MemorySource(starts=True)
         self._options = options or EngineOptions()
         self._engine = Engine(self._source, options=self._options)
 
@@ -98,6 +98,7 @@ class Runner:
             series += native_series(load.series)
         for item in series:
             previous: Histogram | None = None
+            starts = load.starts.get(item.labels, [])
             for index, point in enumerate(item.points):
                 if point is None:
                     continue
@@ -107,7 +108,9 @@ class Runner:
                     self._source.append(item.labels, ts, math.nan, point)
                     previous = point
                 else:
-                    self._source.append(item.labels, ts, point)
+                    began = starts[index] if index < len(starts) else None
+                    start_ms = 0 if began is None else ts + began
+                    self._source.append(item.labels, ts, point, start_ms=start_ms)
                     previous = None
 
     # Asking.
@@ -206,15 +209,14 @@ def _fail_fits(text: Text, error: QueryError) -> bool:
 
 
 def stored(histogram: Histogram, previous: Histogram | None) -> Histogram:
-    """The hint with which a store gives a histogram back."""
+    """The hint with which a store gives a histogram back: never that it was reset, for the sample
+    before it may be gone by then."""
     if histogram.hint is Hint.GAUGE:
         return histogram
-    if histogram.hint is Hint.RESET:
-        return histogram
-    if previous is None or previous.hint is Hint.GAUGE:
+    if histogram.hint is Hint.RESET or previous is None or previous.hint is Hint.GAUGE:
         return histogram.with_hint(Hint.UNKNOWN)
     fell = histogram.fell_below(previous)
-    return histogram.with_hint(Hint.RESET if fell else Hint.NOT_RESET)
+    return histogram.with_hint(Hint.UNKNOWN if fell else Hint.NOT_RESET)
 
 
 def _grid_durations(root: Node) -> bool:
