@@ -14,7 +14,7 @@ import { complain, tell } from '../shell/notice'
 import { Page } from '../shell/Shell'
 import { runPath } from '../state/paths'
 import { go } from '../state/route'
-import { mayOperate } from '../state/session'
+import { mayChangeOf, mayOperate } from '../state/session'
 import '../styles/pages.css'
 import '../styles/steps.css'
 
@@ -99,7 +99,7 @@ function Row({ one }: { one: ChecklistView }): JSX.Element {
         <p>
           <a class="stretch" href={`/checklists/${encodeURIComponent(one.name)}`}>{mine(one.title, one.title_uk)}</a>
         </p>
-        <p class="muted">{[t('checklist.steps', { n: one.steps_count }), one.applies_to.join(', '), one.own ? t('checklist.own') : ''].filter(Boolean).join(' · ')}</p>
+        <p class="muted">{[t('checklist.steps', { n: one.steps_count }), one.applies_to.join(', '), one.own ? t('checklist.own') : '', one.team && t('ofTeam', { name: one.team })].filter(Boolean).join(' · ')}</p>
       </div>
     </li>
   )
@@ -173,8 +173,8 @@ function One({ name }: { name: string }): JSX.Element {
             <Verdict title={mine(one.title, one.title_uk)} lead={mine(one.intro, one.intro_uk)}>
               {mayOperate.value && (
                 <>
-                  {one.own && <Sure text={t('scenario.remove')} what={t('checklist.removeSure')} onSure={forget} />}
-                  <button class="btn" aria-expanded={editing.value} onClick={() => (editing.value = !editing.value)}>{t('edit')}</button>
+                  {one.own && mayChangeOf(one.team) && <Sure text={t('scenario.remove')} what={t('checklist.removeSure')} onSure={forget} />}
+                  {mayChangeOf(one.team) && <button class="btn" aria-expanded={editing.value} onClick={() => (editing.value = !editing.value)}>{t('edit')}</button>}
                   <button class="btn strong" onClick={() => void begin()}>{t('checklist.begin')}</button>
                 </>
               )}

@@ -16,7 +16,7 @@ import { WindowForm } from '../parts/WindowForm'
 import { Icon } from '../shell/icons'
 import { complain, reason, tell } from '../shell/notice'
 import { Page } from '../shell/Shell'
-import { mayOperate } from '../state/session'
+import { mayChangeOf, mayOperate } from '../state/session'
 import '../styles/pages.css'
 
 const EVERY_MS = 10_000
@@ -177,6 +177,7 @@ function Row({ silence, edit, end }: { silence: Silence; edit?: (s: Silence) => 
       <div class="item-main">
         <p>
           <b>{silence.comment || t('silence.noReason')}</b>
+          {silence.team !== '' && <span class="muted"> · {t('ofTeam', { name: silence.team })}</span>}
         </p>
         <p class="matchers">
           {silence.matchers.map((m) => (
@@ -185,7 +186,7 @@ function Row({ silence, edit, end }: { silence: Silence; edit?: (s: Silence) => 
         </p>
         <p class="muted num">{[...times, silence.author, over && silence.ended_by ? t('silence.endedBy', { name: silence.ended_by }) : ''].filter(Boolean).join(' · ')}</p>
       </div>
-      {edit && end && mayOperate.value && (
+      {edit && end && mayChangeOf(silence.team) && (
         <div class="act-row flush">
           <button class="btn" aria-label={`${t('edit')}: ${silence.comment || silence.id}`} onClick={() => edit(silence)}>{t('edit')}</button>
           <button class="btn" aria-label={`${t('silence.end')}: ${silence.comment || silence.id}`} onClick={() => void end(silence)}>

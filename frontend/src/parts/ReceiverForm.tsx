@@ -6,6 +6,7 @@ import type { OptionValue, OptionView, ReceiverTypesView, SavedReceiverView } fr
 import { known, language, t } from '../i18n'
 import { Dialog } from '../shell/Dialog'
 import { tell } from '../shell/notice'
+import { mayAdminister, ownTeams } from '../state/session'
 import { Field, Foot, FormBox, Tick, useForm, type Control, type Form } from './form'
 import { FormHead } from './FormHead'
 import { ownZone } from './windowspan'
@@ -63,6 +64,7 @@ export function ReceiverForm({ one, types, onClose, onKept }: Props): JSX.Elemen
             </Field>
           )}
         </FormHead>
+        {!one && !mayAdminister.value && <p class="muted">{t('receivers.ownName', { name: ownTeams.value[0] ?? '' })}</p>}
         {known(`receiver.about.${type.value}`) && <p class="muted">{t(`receiver.about.${type.value}`)}</p>}
         <div class="row-fields receiver-options">
           {options.filter((o) => !o.made).map((o) => (

@@ -6,7 +6,7 @@ import type { NotifyRoutesView, Receiver, Receivers as ReceiverList, ReceiverTyp
 import { moment, t } from '../i18n'
 import { Icon } from '../shell/icons'
 import { complain, tell } from '../shell/notice'
-import { mayAdminister, mayOperate } from '../state/session'
+import { mayAdminister, mayChange, mayMake, mayOperate } from '../state/session'
 import { Show, useAsked, Verdict } from './asked'
 import { Sure } from './form'
 import { ReceiverForm, typeName } from './ReceiverForm'
@@ -17,7 +17,7 @@ import '../styles/steps.css'
 /** After a change the list is looked at again when the notifier has taken it up. */
 export function Receivers(): JSX.Element {
   const list = useAsked<ReceiverList>('/receivers', 10_000)
-  const types = useAsked<ReceiverTypesView>(mayAdminister.value ? '/receiver-types' : null)
+  const types = useAsked<ReceiverTypesView>(mayMake.value ? '/receiver-types' : null)
   const edited = useSignal<SavedReceiverView | 'new' | null>(null)
   const routes = useSignal<NotifyRoutesView | null>(null)
   const busy = useSignal('')
@@ -51,7 +51,7 @@ export function Receivers(): JSX.Element {
             title={data.receivers.length === 0 ? t('receivers.nobody') : t('receivers.count', { n: data.receivers.length })}
             lead={data.receivers.length === 0 ? t('receivers.nobodyLead') : t('receivers.lead')}
           >
-            {mayAdminister.value && types.data !== null && (
+            {mayMake.value && types.data !== null && (
               <button class="btn strong" onClick={() => (edited.value = 'new')}>
                 <Icon name="plus" size={14} />
                 {t('receivers.new')}
@@ -67,7 +67,7 @@ export function Receivers(): JSX.Element {
                   {mayOperate.value && r.problem === '' && (
                     <button class="btn" aria-label={`${t('receivers.test')}: ${r.name}`} disabled={busy.value === r.name} onClick={() => void test(r.name)}>{t('receivers.test')}</button>
                   )}
-                  {mayAdminister.value && r.saved && (
+                  {types.data !== null && mayChange(r.name) && r.saved && (
                     <>
                       <button class="btn" aria-label={`${t('edit')}: ${r.name}`} onClick={() => edit(r.name)}>{t('edit')}</button>
                       <Sure text={t('receivers.remove')} what={t('receivers.removeSure')} label={`${t('receivers.remove')}: ${r.name}`} onSure={() => drop(r.name)} />

@@ -13,11 +13,17 @@ const RANK: Record<Role, number> = { viewer: 0, operator: 1, admin: 2 }
 
 export const mayOperate = computed(() => RANK[user.value?.role ?? 'viewer'] >= RANK.operator)
 export const mayAdminister = computed(() => user.value?.role === 'admin')
-/** Whether a schedule, policy or rule file of that name may be changed: by an admin, or as the own team's. */
-export const mayChange = (name: string): boolean =>
-  mayAdminister.value || (mayOperate.value && (user.value?.teams ?? []).some((team) => name === team || (name.startsWith(team) && '-._'.includes(name.charAt(team.length)))))
+/** The teams that one is in. */
+export const ownTeams = computed(() => user.value?.teams ?? [])
+const isOf = (team: string, name: string): boolean => name === team || (name.startsWith(team) && '-._'.includes(name.charAt(team.length)))
+/** Whether a schedule, policy, receiver or rule file of that name may be changed: by an admin, or as the own team's. */
+export const mayChange = (name: string): boolean => mayAdminister.value || (mayOperate.value && ownTeams.value.some((team) => isOf(team, name)))
 /** Whether there is any name that one may give to something new. */
-export const mayMake = computed(() => mayAdminister.value || (mayOperate.value && (user.value?.teams ?? []).length > 0))
+export const mayMake = computed(() => mayAdminister.value || (mayOperate.value && ownTeams.value.length > 0))
+/** Whether what is *team*'s (empty: nobody's) may be changed: by an admin, a member, or where it is nobody's. */
+export const mayChangeOf = (team: string): boolean => mayAdminister.value || (mayOperate.value && (team === '' || ownTeams.value.includes(team)))
+/** The team whose own a thing of that name is: of several that fit, the longest name. Empty: nobody's. */
+export const ownerOf = (name: string, teams: readonly string[]): string => teams.filter((team) => isOf(team, name)).sort((a, b) => b.length - a.length)[0] ?? ''
 
 export async function loadSession(): Promise<void> {
   try {

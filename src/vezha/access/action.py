@@ -74,6 +74,7 @@ class Action(Enum):
     SCENARIO_CHANGE = "scenario.change"
 
     RECEIVER_READ = "receiver.read"
+    RECEIVER_OPTIONS = "receiver.options"
     RECEIVER_TEST = "receiver.test"
     RECEIVER_CHANGE = "receiver.change"
     OUTBOX_READ = "outbox.read"
@@ -98,7 +99,6 @@ class Action(Enum):
     TOKEN_READ = "token.read"  # noqa: S105 - the name of an action
     TOKEN_CHANGE = "token.change"  # noqa: S105 - the name of an action
     AUDIT_READ = "audit.read"
-    SETTING_READ = "setting.read"
     SETTING_CHANGE = "setting.change"
     OWN_METRICS_READ = "own_metrics.read"
 
@@ -202,6 +202,12 @@ def _rules() -> tuple[ActionRule, ...]:
         rule(a.SCENARIO_RUN, operator, "walk and sign a round", changes=True),
         rule(a.SCENARIO_CHANGE, operator, "write or delete a scenario", changes=True),
         rule(a.RECEIVER_READ, viewer, "see receivers, without their secrets"),
+        rule(
+            a.RECEIVER_OPTIONS,
+            admin,
+            "see how a receiver is set, without its secrets",
+            own_role=operator,
+        ),
         rule(a.RECEIVER_TEST, operator, "send a test message", changes=True),
         rule(
             a.RECEIVER_CHANGE,
@@ -229,7 +235,6 @@ def _rules() -> tuple[ActionRule, ...]:
         rule(a.TOKEN_READ, admin, "see API tokens, without their secrets"),
         rule(a.TOKEN_CHANGE, admin, "make or revoke API tokens", changes=True),
         rule(a.AUDIT_READ, admin, "read the audit"),
-        rule(a.SETTING_READ, admin, "see settings, without their secrets"),
         rule(a.SETTING_CHANGE, admin, "change settings", changes=True),
         rule(a.OWN_METRICS_READ, viewer, "read the server's own metrics"),
     )

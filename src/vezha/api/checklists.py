@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import msgspec
 
 from vezha.access import Action
+from vezha.access.ownership import owner_of
 from vezha.api.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
 from vezha.api.route import Call, Route
 from vezha.incidents.checklists.book import ChecklistBook
@@ -16,6 +18,7 @@ from vezha.incidents.checklists.figures import ChecklistFigures, read_figures
 from vezha.incidents.checklists.parse import is_name, parse_checklist
 from vezha.incidents.errors import ChecklistError, NoSuchChecklist, NoSuchIncident
 from vezha.incidents.limits import CHECKLIST_CHARS_MAX, TIMES_DAYS_MAX
+from vezha.incidents.oncall.rows import read_teams
 from vezha.incidents.views import get_incident, get_members
 
 BOOK = "checklist_book"
@@ -45,7 +48,8 @@ class ChecklistStepView(msgspec.Struct):
 
 
 class ChecklistView(msgspec.Struct):
-    """A checklist in a list. `hash` changes with its text; `own` ones are the operator's."""
+    """A checklist in a list. `hash` changes with its text; `own` ones are the operator's; `team` is whose it is
+    by its name, empty: nobody's."""
 
     name: str
     title: str
@@ -56,6 +60,7 @@ class ChecklistView(msgspec.Struct):
     applies_to: list[str]
     sign_off: int
     steps_count: int
+    team: str = ""
 
 
 class ChecklistsView(msgspec.Struct):
@@ -122,8 +127,8 @@ def book_of(call: Call) -> ChecklistBook:
     return book
 
 
-def checklist_view(one: Checklist) -> dict[str, Any]:
-    """A checklist as lists show it."""
+def checklist_view(one: Checklist, teams: Iterable[str] = ()) -> dict[str, Any]:
+    """A checklist as lists show it; *teams* are the names of all that there are."""
     return {
         "name": one.name,
         "title": one.title,
@@ -134,6 +139,7 @@ def checklist_view(one: Checklist) -> dict[str, Any]:
         "applies_to": list(one.applies_to),
         "sign_off": one.sign_off,
         "steps_count": len(one.steps),
+        "team": owner_of(one.name, teams),
     }
 
 
@@ -159,10 +165,10 @@ def step_view(step: Step) -> dict[str, Any]:
     }
 
 
-def checklist_detail(one: Checklist) -> dict[str, Any]:
-    """A checklist with everything in it."""
+def checklist_detail(one: Checklist, teams: Iterable[str] = ()) -> dict[str, Any]:
+    """A checklist with everything in it; *teams* are the names of all that there are."""
     return {
-        **checklist_view(one),
+        **checklist_view(one, teams),
         "intro": one.intro,
         "intro_uk": one.intro_uk,
         "steps": [step_view(s) for s in one.steps],
@@ -186,15 +192,21 @@ def list_all(call: Call) -> dict[str, Any]:
         found = book.for_alert(query.alert, {})
     else:
         found = sorted(loaded.checklists.values(), key=lambda c: c.name)
-    return {"checklists": [checklist_view(c) for c in found], "problems": loaded.problems}
+    teams = _teams(call)
+    return {"checklists": [checklist_view(c, teams) for c in found], "problems": loaded.problems}
 
 
 def read(call: Call) -> dict[str, Any]:
     """One checklist."""
     try:
-        return checklist_detail(book_of(call).get(call.path["name"]))
+        return checklist_detail(book_of(call).get(call.path["name"]), _teams(call))
     except NoSuchChecklist as fault:
         raise NotFoundError(sentence(fault)) from None
+
+
+def _teams(call: Call) -> list[str]:
+    with call.services.ledger.read() as connection:
+        return [team.name for team in read_teams(connection)]
 
 
 def lint(call: Call) -> dict[str, Any]:

@@ -248,7 +248,7 @@ ROUTES = (
           "Send a test message.", result=TestView, status=202),
     Route("GET", "/api/v1/receiver-types", Action.RECEIVER_READ, types,
           "Ways to reach people, and what each asks for.", result=ReceiverTypesView),
-    Route("GET", _ONE, Action.SETTING_READ, read,
+    Route("GET", _ONE, Action.RECEIVER_OPTIONS, read,
           "One saved receiver, without its secrets.", result=SavedReceiverView),
     Route("PUT", _ONE, Action.RECEIVER_CHANGE, save,
           "Add or change a receiver.", body=ReceiverBody, result=SavedReceiverView),

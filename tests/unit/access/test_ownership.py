@@ -40,7 +40,12 @@ def test_a_thing_is_whose_name_it_begins_with(name: str, owner: str) -> None:
 
 
 def test_these_may_be_a_teams_own() -> None:
-    assert set(OWNED) == {Action.RULE_CHANGE, Action.ONCALL_CHANGE, Action.RECEIVER_CHANGE}
+    assert set(OWNED) == {
+        Action.RULE_CHANGE,
+        Action.ONCALL_CHANGE,
+        Action.RECEIVER_CHANGE,
+        Action.RECEIVER_OPTIONS,
+    }
     assert GUARDED == [Action.CHECKLIST_CHANGE]
     assert ACTIONS[Action.TEAM_CHANGE].own_role is None  # or one could join any team
 
