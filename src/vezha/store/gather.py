@@ -4,7 +4,8 @@ Pieces are added oldest first (in the order in which their samples came in), eac
 series, sorted by time. Where runs overlap or repeat a time, the first piece's sample wins.
 Pieces are kept as they came, in blocks; only their places are noted: which series, where in the
 block, how many. So nothing here loops over series but where runs are long, and then each is one
-copy.
+copy. Series of one host share their times: they come in sheets, a column for each time, and where
+all sheets have the same series, one after another in time, the answer is these side by side.
 """
 
 from __future__ import annotations
@@ -43,12 +44,33 @@ class _Block:
     size: I64
 
 
+@dataclass(slots=True)
+class _Sheet:
+    """Runs of several series with equal times: `values` [len(positions), len(ts)]."""
+
+    positions: I64
+    ts: Times
+    values: Values
+
+    def block(self, columns: tuple[Values, ...]) -> _Block:
+        """The same as a block; *columns* are the values, flat, by plane."""
+        rows, length = self.values.shape
+        return _Block(
+            self.positions,
+            self.ts,
+            columns,
+            np.zeros(rows, np.int64),
+            np.arange(rows, dtype=np.int64) * length,
+            np.full(rows, length, np.int64),
+        )
+
+
 class Gathering:
     """Pieces by the position of their series."""
 
     def __init__(self, samples_max: int, planes: tuple[int, ...] = ()) -> None:
         """With *planes* every row has these of a roll-up; a sample is a stretch of itself."""
-        self._blocks: list[_Block] = []
+        self._pieces: list[_Block | _Sheet] = []
         self._planes = planes
         self._samples_max = samples_max
         self.samples = 0
@@ -68,7 +90,7 @@ class Gathering:
             block.positions, block.size = block.positions[some], block.size[some]
             block.ts_at, block.at = block.ts_at[some], block.at[some]
         if len(block.size):
-            self._blocks.append(block)
+            self._pieces.append(block)
 
     def _flat(self, values: Values) -> tuple[Values, ...]:
         flat = np.ascontiguousarray(values).reshape(-1)
@@ -86,17 +108,9 @@ class Gathering:
 
     def add_rows(self, positions: I64, ts: Times, values: Values) -> None:
         """Runs of several series with equal times; `values` [len(positions), len(ts)]."""
-        rows, length = values.shape
-        self._add(
-            _Block(
-                positions,
-                ts,
-                self._flat(values),
-                np.zeros(rows, np.int64),
-                np.arange(rows, dtype=np.int64) * length,
-                np.full(rows, length, np.int64),
-            )
-        )
+        if values.size:
+            self._count(values.size)
+            self._pieces.append(_Sheet(positions, ts, values))
 
     def add_table(
         self,
@@ -142,10 +156,12 @@ class Gathering:
 
     def present(self) -> list[int]:
         """Positions that have samples, ascending."""
-        if not self._blocks:
+        if not self._pieces:
             return []
-        found = np.concatenate([b.positions for b in self._blocks])
-        present: list[int] = np.unique(found).tolist()
+        found = self._pieces[0].positions
+        if len(self._pieces) > 1:
+            found = np.concatenate([piece.positions for piece in self._pieces])
+        present: list[int] = sorted(set(found.tolist()))
         return present
 
     def result(self, present: list[int], labels: list[Labels]) -> SeriesData:
@@ -154,21 +170,28 @@ class Gathering:
             return SeriesData.empty()
         rank = np.full(max(present) + 1, -1, np.int64)
         rank[present] = np.arange(len(present))
-        positions = np.concatenate([b.positions for b in self._blocks])
-        size = np.concatenate([b.size for b in self._blocks])
+        aligned = self._aligned(rank, len(present), labels)
+        if aligned is not None:
+            return aligned
+        blocks = [
+            piece if isinstance(piece, _Block) else piece.block(self._flat(piece.values))
+            for piece in self._pieces
+        ]
+        positions = np.concatenate([b.positions for b in blocks])
+        size = np.concatenate([b.size for b in blocks])
         series = rank[positions]
         offsets = np.zeros(len(present) + 1, np.int64)
         np.cumsum(np.bincount(series, size, len(present)).astype(np.int64), out=offsets[1:])
         # pieces by their first times; where they do not overlap, whichever came first is all one
-        firsts = np.concatenate([b.ts[b.ts_at] for b in self._blocks])
-        ts, columns = self._assembled(np.lexsort((firsts, series)), size, int(offsets[-1]))
+        firsts = np.concatenate([b.ts[b.ts_at] for b in blocks])
+        ts, columns = _assembled(blocks, np.lexsort((firsts, series)), size, int(offsets[-1]))
         wrong = _wrong_places(ts, offsets)
         woven = _woven(ts, offsets) if len(wrong) else None
         if woven is not None:
             ts, columns = ts[woven], [column[woven] for column in columns]
         elif len(wrong):
             order = np.argsort(series, kind="stable")
-            ts, columns = self._assembled(order, size, int(offsets[-1]))
+            ts, columns = _assembled(blocks, order, size, int(offsets[-1]))
             ts, columns, offsets = _ordered(ts, columns, offsets)
         data = SeriesData(labels, ts, columns[0], offsets)
         if self._planes:
@@ -177,45 +200,77 @@ class Gathering:
             }
         return data
 
-    def _assembled(self, order: I64, size: I64, total: int) -> tuple[Times, list[Values]]:
-        """The pieces one after another."""
-        if total >= LONG_RUN_SAMPLES * len(order):
-            return self._copied(order)
-        return self._taken(order, size, total)
-
-    def _copied(self, order: I64) -> tuple[Times, list[Values]]:
-        ts: list[Times] = []
-        columns: list[list[Values]] = [[] for _ in self._blocks[0].columns]
-        for block in self._blocks:
-            ends = (block.at + block.size).tolist()
-            runs = [slice(a, b) for a, b in zip(block.at.tolist(), ends, strict=True)]
-            for pieces, column in zip(columns, block.columns, strict=True):
-                pieces += [column[run] for run in runs]
-            ends = (block.ts_at + block.size).tolist()
-            ts += [block.ts[a:b] for a, b in zip(block.ts_at.tolist(), ends, strict=True)]
-        wanted = order.tolist()
-        return (
-            np.concatenate([ts[i] for i in wanted]),
-            [np.concatenate([pieces[i] for i in wanted]) for pieces in columns],
+    def _aligned(self, rank: I64, count: int, labels: list[Labels]) -> SeriesData | None:
+        """The answer where every piece has every series, and no two pieces meet in time; None:
+        it is not that simple. *rank* is the row of each position."""
+        if self._planes:
+            return None
+        sheets: list[_Sheet] = []
+        for piece in self._pieces:
+            if not isinstance(piece, _Sheet) or len(piece.positions) != count:
+                return None
+            sheets.append(piece)
+        sheets.sort(key=lambda sheet: int(sheet.ts[0]))
+        parts: list[Values] = []
+        for sheet in sheets:
+            rows = np.full(count, -1, np.int64)
+            rows[rank[sheet.positions]] = np.arange(count)
+            if count > 1 and int(rows.min()) < 0:
+                return None  # one series twice
+            parts.append(sheet.values if count == 1 else sheet.values[rows])
+        times = sheets[0].ts if len(sheets) == 1 else np.concatenate([s.ts for s in sheets])
+        if not bool((times[1:] > times[:-1]).all()):
+            return None
+        values = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        offsets = np.arange(count + 1, dtype=np.int64) * len(times)
+        return SeriesData(
+            labels, np.tile(times, count), np.ascontiguousarray(values).reshape(-1), offsets
         )
 
-    def _taken(self, order: I64, size: I64, total: int) -> tuple[Times, list[Values]]:
-        ts_at, at, ts_base, base = [], [], 0, 0
-        for block in self._blocks:
-            ts_at.append(block.ts_at + ts_base)
-            at.append(block.at + base)
-            ts_base += len(block.ts)
-            base += len(block.columns[0])
-        size = size[order]
-        starts = np.cumsum(size) - size
-        inside = np.arange(total, dtype=np.int64)
-        from_ = np.repeat(np.concatenate(ts_at)[order] - starts, size)
-        from_ += inside
-        ts = np.concatenate([b.ts for b in self._blocks])[from_]
-        from_ = np.repeat(np.concatenate(at)[order] - starts, size)
-        from_ += inside
-        columns = zip(*(b.columns for b in self._blocks), strict=True)
-        return ts, [np.concatenate(parts)[from_] for parts in columns]
+
+def _assembled(
+    blocks: list[_Block], order: I64, size: I64, total: int
+) -> tuple[Times, list[Values]]:
+    """The pieces one after another."""
+    if total >= LONG_RUN_SAMPLES * len(order):
+        return _copied(blocks, order)
+    return _taken(blocks, order, size, total)
+
+
+def _copied(blocks: list[_Block], order: I64) -> tuple[Times, list[Values]]:
+    ts: list[Times] = []
+    columns: list[list[Values]] = [[] for _ in blocks[0].columns]
+    for block in blocks:
+        ends = (block.at + block.size).tolist()
+        runs = [slice(a, b) for a, b in zip(block.at.tolist(), ends, strict=True)]
+        for pieces, column in zip(columns, block.columns, strict=True):
+            pieces += [column[run] for run in runs]
+        ends = (block.ts_at + block.size).tolist()
+        ts += [block.ts[a:b] for a, b in zip(block.ts_at.tolist(), ends, strict=True)]
+    wanted = order.tolist()
+    return (
+        np.concatenate([ts[i] for i in wanted]),
+        [np.concatenate([pieces[i] for i in wanted]) for pieces in columns],
+    )
+
+
+def _taken(blocks: list[_Block], order: I64, size: I64, total: int) -> tuple[Times, list[Values]]:
+    ts_at, at, ts_base, base = [], [], 0, 0
+    for block in blocks:
+        ts_at.append(block.ts_at + ts_base)
+        at.append(block.at + base)
+        ts_base += len(block.ts)
+        base += len(block.columns[0])
+    size = size[order]
+    starts = np.cumsum(size) - size
+    inside = np.arange(total, dtype=np.int64)
+    from_ = np.repeat(np.concatenate(ts_at)[order] - starts, size)
+    from_ += inside
+    ts = np.concatenate([b.ts for b in blocks])[from_]
+    from_ = np.repeat(np.concatenate(at)[order] - starts, size)
+    from_ += inside
+    columns = zip(*(b.columns for b in blocks), strict=True)
+    return ts, [np.concatenate(parts)[from_] for parts in columns]
 
 
 def _wrong_places(ts: Times, offsets: I64) -> I64:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from vezha.model.columns import Refs
+from vezha.model.columns import Refs, Values
 from vezha.store.gather import Gathering
-from vezha.store.limits import THIN_CELLS_MIN
+from vezha.store.limits import SHEET_SAMPLES_MAX, THIN_CELLS_MIN
 from vezha.store.thinning import Thinning
-from vezha.store.tile import Tile
+from vezha.store.tile import Fit, GroupTimes, Tile
 
 I64 = npt.NDArray[np.int64]
 _TABLE_FROM = 20_000
@@ -38,6 +39,70 @@ class Wanted:
         return np.where(mine[at] == refs, at, -1)
 
 
+class Sheets:
+    """Small parts of tiles that share their times, put side by side before they are gathered: a
+    host's series lie in many tiles, of each a row or four."""
+
+    def __init__(self, gathering: Gathering, start: int, end: int) -> None:
+        """For samples in (start, end]."""
+        self._gathering = gathering
+        self._edges = np.array([start, end])
+        self._bounds: dict[int, tuple[GroupTimes, list[list[int]]]] = {}
+        self._open: dict[tuple[int, int], list[tuple[I64, Values]]] = {}
+        self._cells: set[int] = set()
+        self._samples = 0
+
+    def add(self, cell: int, tile: Tile, fit: Fit) -> None:
+        """Take what is wanted of a tile. Of two tiles of a *cell* the first is gathered first."""
+        if cell in self._cells or self._samples > SHEET_SAMPLES_MAX:
+            self.gather()
+        self._cells.add(cell)
+        clock = tile.clock
+        known = self._bounds.get(id(clock))
+        if known is None:  # kept, so that nothing else gets its number
+            known = self._bounds[id(clock)] = (clock, clock.until(self._edges).tolist())
+        low, high = known[1][fit.group]
+        if low < high:
+            values = tile.values(fit.rows, high, low)
+            self._samples += values.size
+            self._open.setdefault((id(clock), fit.group), []).append((fit.positions, values))
+
+    def gather(self) -> None:
+        """Gather what was taken."""
+        for (number, group), parts in self._open.items():
+            clock, bounds = self._bounds[number]
+            low, high = bounds[group]
+            positions, values = parts[0]
+            if len(parts) > 1:
+                positions = np.concatenate([part[0] for part in parts])
+                values = np.concatenate([part[1] for part in parts])
+            self._gathering.add_rows(positions, clock.each[group][low:high], values)
+        self._open.clear()
+        self._cells.clear()
+        self._samples = 0
+
+
+def gather_tiles(
+    wanted: Wanted,
+    tiles: Iterable[tuple[int, Tile]],
+    start: int,
+    end: int,
+    gathering: Gathering,
+    thinning: Thinning | None,
+) -> None:
+    """Several tiles, each with its cell, in the order in which their samples came in."""
+    sheets = Sheets(gathering, start, end)
+    for cell, tile in tiles:
+        fit = tile.rows_of(wanted.refs, wanted.positions)
+        small = len(fit.rows) * tile.columns <= THIN_CELLS_MIN
+        if small and fit.group >= 0:
+            sheets.add(cell, tile, fit)
+        elif len(fit.rows):
+            sheets.gather()  # what came before it stays before it
+            gather_tile(wanted, tile, start, end, gathering, thinning)
+    sheets.gather()
+
+
 def gather_tile(
     wanted: Wanted,
     tile: Tile,
@@ -46,7 +111,7 @@ def gather_tile(
     gathering: Gathering,
     thinning: Thinning | None,
 ) -> None:
-    rows, positions = tile.rows_of(wanted.refs, wanted.positions)
+    rows, positions, _ = tile.rows_of(wanted.refs, wanted.positions)
     if not len(rows):
         return
     clock, groups = tile.clock, tile.groups[rows]
@@ -106,14 +171,14 @@ def gather_planes(
     """Several planes of a chunk of roll-ups, row by row; False where not every plane has all the
     wanted series, and nothing was taken then."""
     found = [tile.rows_of(wanted.refs, wanted.positions) for tile in tiles]
-    orders = [np.argsort(positions) for _, positions in found]
-    positions = found[0][1][orders[0]]
-    for (_, others), order in zip(found[1:], orders[1:], strict=True):
+    orders = [np.argsort(fit.positions) for fit in found]
+    positions = found[0].positions[orders[0]]
+    for (_, others, _), order in zip(found[1:], orders[1:], strict=True):
         if not np.array_equal(positions, others[order]):
             return False
     if not len(positions):
         return True
-    tile, rows = tiles[0], found[0][0][orders[0]]
+    tile, rows = tiles[0], found[0].rows[orders[0]]
     bounds = tile.clock.until(np.array([start, end]))
     low, size = bounds[:, 0], bounds[:, 1] - bounds[:, 0]
     # other series of the strip may have longer rows, in some of the planes only
@@ -121,7 +186,7 @@ def gather_planes(
     if until and size.any():
         tables = tuple(
             one.values(mine[order], until)
-            for one, (mine, _), order in zip(tiles, found, orders, strict=True)
+            for one, (mine, _, _), order in zip(tiles, found, orders, strict=True)
         )
         gathering.add_table(positions, tile.groups[rows], tile.table(until), size, tables, low)
     return True

@@ -106,6 +106,8 @@ THIN_STEP_MS_MIN = 5_000
 """Shorter steps are not worth looking for samples to leave out."""
 THIN_CELLS_MIN = 512
 """Nor are tiles with so few wanted values."""
+SHEET_SAMPLES_MAX = 1 << 20
+"""Samples of such tiles that are put side by side at a time."""
 REGEX_CACHE_ENTRIES = 1_024
 REGEX_CHARS_MAX = 10_000
 SQL_VALUES_MAX = 500

@@ -23,7 +23,7 @@ from vezha.store.damage import Damage
 from vezha.store.days import CELL, FLUSH, MAX_TS, MIN_TS, DayFile, Directory, day_name, day_of
 from vezha.store.errors import StoreCorrupt
 from vezha.store.gather import Gathering
-from vezha.store.gather_tile import Wanted, gather_tile
+from vezha.store.gather_tile import Wanted, gather_tile, gather_tiles
 from vezha.store.index import Match, SeriesIndex
 from vezha.store.limits import (
     DAY_MS,
@@ -319,8 +319,14 @@ class Reading:
     ) -> None:
         """Samples of the hours that roll-ups do not cover."""
         start, end, begin = looking.start, looking.end, file.day * DAY_MS
-        for tile, hours in self._tiles(plan, file, start, end, strips, covered, looking):
-            looking.tiles += 1
+        tiles = self._tiles(plan, file, start, end, strips, covered, looking)
+        looking.tiles += len(tiles)
+        if all(hours is None for _, hours in tiles):
+            cell_of = self._index.cell_of
+            named = [(int(cell_of[tile.refs[0]]), tile) for tile, _ in tiles]
+            gather_tiles(plan.wanted, named, start, end, gathering, looking.thinning)
+            return
+        for tile, hours in tiles:
             for first, last in [(0, 0)] if hours is None else runs(hours):
                 low, high = start, end
                 if hours is not None:

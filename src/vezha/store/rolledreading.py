@@ -178,6 +178,6 @@ class RolledReading:
             rows = file.directory()
             rows = rows[(rows[:, PLANE] == LAST) & (rows[:, SIZE] > 0)]
             for tile in self._open(file, rows[:, ID].tolist()).values():
-                found, positions = tile.rows_of(wanted.refs, wanted.positions)
+                found, positions, _ = tile.rows_of(wanted.refs, wanted.positions)
                 reach = (tile.clock.firsts <= end) & (tile.clock.lasts >= start)
                 seen[positions[reach[tile.groups[found]]]] = True

@@ -23,6 +23,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -309,6 +310,15 @@ def _planes(zigzags: U64, widths: U8) -> list[bytes]:
     ]
 
 
+class Fit(NamedTuple):
+    """The wanted series of a tile: its rows, their positions, and the group of all of them, -1
+    where they are of several."""
+
+    rows: I64
+    positions: I64
+    group: int
+
+
 @dataclass(slots=True)
 class Tile:
     """An opened tile: everything but the values is unpacked.
@@ -332,7 +342,7 @@ class Tile:
     _planes_at: int
     _rank: I64
     _counts: list[int]
-    _fits: list[tuple[Refs, I64, I64]] = field(default_factory=list)
+    _fits: list[tuple[Refs, Fit]] = field(default_factory=list)
     _used: bool = False
     _unpacked: Values | None = None
     _marks: I64 | None = None
@@ -346,18 +356,20 @@ class Tile:
         """The first *columns* times of each group, int64[G, columns]; padded by anything."""
         return self.clock.table(columns)
 
-    def rows_of(self, wanted: Refs, positions_of: Callable[[Refs], I64]) -> tuple[I64, I64]:
-        """(rows, positions) of the series *wanted* that are in here, in the order in which rows
-        unpack best; remembered for the selections that were here last."""
-        for known, rows, positions in self._fits:
+    def rows_of(self, wanted: Refs, positions_of: Callable[[Refs], I64]) -> Fit:
+        """The series *wanted* that are in here, in the order in which rows unpack best;
+        remembered for the selections that were here last."""
+        for known, fit in self._fits:
             if known is wanted:
-                return rows, positions
+                return fit
         positions = positions_of(self.refs)
         rows = np.flatnonzero(positions >= 0)
         rows = rows[np.argsort(self._rank[rows], kind="stable")]
-        positions = positions[rows]
-        self._fits = [(wanted, rows, positions), *self._fits[: _FITS_KEPT - 1]]
-        return rows, positions
+        groups = self.groups[rows]
+        one = len(rows) > 0 and bool((groups == groups[0]).all())
+        fit = Fit(rows, positions[rows], int(groups[0]) if one else -1)
+        self._fits = [(wanted, fit), *self._fits[: _FITS_KEPT - 1]]
+        return fit
 
     def values(self, rows: I64, until: int | None = None, since: int = 0) -> Values:
         """Values of *rows* (indices), float64[len(rows), columns], padded as they were given;

@@ -94,7 +94,7 @@ def test_the_end_of_a_tile_is_read_without_its_beginning(
         patch.setattr(tile, "MARKED_CELLS_MAX", data.draw(st.sampled_from([1, 30, 1_000])))
         patch.setattr(tile, "KEPT_CELLS_MAX", 0)
         opened = tile.decode(blob)
-        _, some = opened.rows_of(np.array(refs, np.int64), lambda refs: np.arange(len(refs)))
+        _, some, _ = opened.rows_of(np.array(refs, np.int64), lambda refs: np.arange(len(refs)))
         for _ in range(3):
             since = data.draw(st.integers(0, values.shape[1] - 1))
             until = data.draw(st.integers(since + 1, values.shape[1]))
