@@ -5,20 +5,26 @@ one after another, with values and times blanked (`write_request.blank`), and th
 of each. A new request that is laid out as a stretch of them is compared with it in one go; where
 its layout differs (a value became zero, a series went or came) stretches of it are. Only equal
 bytes make a series known, so other requests cost time, never a wrong sample.
+
+These bytes are all that is kept of a series' labels: a hash leads to the series' number, the
+number to the place of its bytes, and there it shows whether they are the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from vezha.legacy.limits import LABEL_MEMORY_BYTES_MAX
+from vezha.legacy.numbers import NumbersByHash
 from vezha.legacy.write_request import (
     I64,
     U8,
+    VALUE_TAIL,
+    ZERO_TAIL,
     Cut,
     Flags,
     blank,
@@ -29,10 +35,13 @@ from vezha.legacy.write_request import (
     words_of,
 )
 from vezha.model.columns import Times, Values
+from vezha.store.remote_encode import varint
 
 Numbers = npt.NDArray[np.uint32]
+I32 = npt.NDArray[np.int32]
 T = TypeVar("T", bound=np.generic)
 _STRETCH_MIN, _STRETCH_GROWTH = 64, 8
+_ZERO_SAMPLE = b"\x12\x07\x10" + bytes(6)
 _ODD_SHARE = 8
 """With more than one of so many series out of place, a request is remembered as it is now."""
 
@@ -46,32 +55,80 @@ class LabelMemory:
 
     def clear(self) -> None:
         """Forget everything."""
-        self._image: U8 = np.empty(1 << 16, np.uint8)
+        self._image: U8 = np.empty(0, np.uint8)
         self._bytes = 0
         self._series = 0
         self._samples = 0
-        self._start: I64 = np.zeros(1 << 10, np.int64)
-        self._label_bytes: I64 = np.zeros(1 << 10, np.int64)
-        self._first: I64 = np.zeros(1 << 10, np.int64)
-        self._numbers: Numbers = np.zeros(1 << 10, np.uint32)
-        self._ends: I64 = np.zeros(1 << 10, np.int64)
-        self._zero: Flags = np.zeros(1 << 10, np.bool_)
-        self._place: I64 = np.full(1 << 10, -1, np.int64)
+        self._start: I32 = np.zeros(1, np.int32)
+        self._label_bytes: I32 = np.zeros(0, np.int32)
+        self._first: I32 = np.zeros(1, np.int32)
+        self._numbers: Numbers = np.zeros(0, np.uint32)
+        self._ends: I32 = np.zeros(0, np.int32)
+        self._zero: Flags = np.zeros(0, np.bool_)
+        self._place: I32 = np.zeros(0, np.int32)
+        self._by_hash = NumbersByHash()
+
+    def __len__(self) -> int:
+        """How many labels have a number."""
+        return len(self._by_hash)
 
     def place(self, number: int) -> int:
         """Where a series was learned last, or -1."""
         return int(self._place[number]) if number < len(self._place) else -1
+
+    def number(self, labels: bytes) -> int:
+        """The number of the series with these labels' bytes, or -1."""
+        number = self._by_hash.get(hash(labels))
+        return number if number >= 0 and self._has(number, labels) else -1
+
+    def all_numbers(self, labels: list[bytes]) -> I64:
+        """The same for many, int64."""
+        numbers = self._by_hash.find(np.array(list(map(hash, labels)), np.int64))
+        sizes = np.array(list(map(len, labels)), np.int64)
+        may = np.flatnonzero((numbers >= 0) & (numbers < len(self._place)))
+        place = self._place[numbers[may]]
+        may, place = may[place >= 0], place[place >= 0]
+        same = self._label_bytes[place] == sizes[may]
+        may, end = may[same], self._labels_end(place[same])
+        known = np.full(len(labels), -1, np.int64)
+        image = self._image.data
+        for i, first, last in zip(
+            may.tolist(), (end - sizes[may]).tolist(), end.tolist(), strict=True
+        ):
+            if image[first:last] == labels[i]:
+                known[i] = numbers[i]
+        return known
+
+    def _labels_end(self, places: npt.NDArray[np.integer[Any]]) -> I64:
+        """Where in the image the labels of series end: at the tail of their first sample."""
+        first = self._first[places]
+        tails = np.where(self._zero[first], ZERO_TAIL, VALUE_TAIL)
+        ends: I64 = self._ends[first] - tails
+        return ends
+
+    def _has(self, number: int, labels: bytes) -> bool:
+        """Whether a series was learned last with just these bytes."""
+        place = self.place(number)
+        if place < 0 or self._label_bytes[place] != len(labels):
+            return False
+        end = int(self._labels_end(np.array([place]))[0])
+        return self._image[end - len(labels) : end].tobytes() == labels
+
+    def name(self, labels: bytes, number: int) -> None:
+        """The number of labels that are about to be learned."""
+        self._by_hash.put(hash(labels), number)
 
     def whole(self, data: U8, place: int) -> tuple[Numbers, Times, Values] | None:
         """The samples of a request that is laid out as the series from *place* on, and is equal
         to them; None if it is not. Leaves *data* as it was then."""
         start = self._start[: self._series + 1]
         begin = int(start[place])
-        stop = int(np.searchsorted(start, begin + len(data)))
+        # of the array's own type, or it would be copied
+        stop = int(start.searchsorted(np.int32(begin + len(data))))
         if stop > self._series or start[stop] != begin + len(data):
             return None
         low, high = int(self._first[place]), int(self._first[stop])
-        ends = self._ends[low:high] - begin
+        ends: I64 = np.subtract(self._ends[low:high], begin, dtype=np.int64)
         zero = self._zero[low:high]
         words = words_of(data)
         last = words[ends - 8]
@@ -160,8 +217,11 @@ class LabelMemory:
             if len(data) > self._bytes_max:
                 return
         series, samples = len(found.start), len(found.ends)
-        image = _grown(self._image, self._bytes + len(data))
-        image[self._bytes : self._bytes + len(data)] = data
+        if not len(self._image):
+            # room for all at once, of which only what is written takes memory: nothing to copy
+            # while it grows, and no older half to free
+            self._image = np.empty(self._bytes_max, np.uint8)
+        self._image[self._bytes : self._bytes + len(data)] = data
         top = self._series + series
         start = _grown(self._start, top + 1)
         start[self._series : top] = found.start + self._bytes
@@ -178,13 +238,23 @@ class LabelMemory:
         self._zero[self._samples : self._samples + samples] = found.zero
         highest = int(numbers.max()) + 1
         if highest > len(self._place):
-            fresh = np.full(max(highest, 2 * len(self._place)), -1, np.int64)
+            fresh = np.full(max(highest, 2 * len(self._place)), -1, np.int32)
             fresh[: len(self._place)] = self._place
             self._place = fresh
         self._place[numbers] = np.arange(self._series, top)
-        self._image, self._start, self._first = image, start, first
+        self._start, self._first = start, first
         self._bytes += len(data)
         self._series, self._samples = top, self._samples + samples
+
+    def learn_one(self, labels: bytes, number: int) -> None:
+        """Remember a series by its labels' bytes, as if a request with a zero of it had come."""
+        header = b"\x0a" + varint(len(labels) + ZERO_TAIL)
+        data = np.frombuffer(header + labels + _ZERO_SAMPLE, np.uint8)
+        size = len(header) + len(labels)
+        start, at, end, last = (np.array([n], np.int64) for n in (0, len(header), size, len(data)))
+        found = Cut(start, at, end, np.array([0, 1], np.int64), last, np.ones(1, np.bool_))
+        self.learn(data, found, np.array([number], np.int64))
+        self.name(labels, number)
 
 
 def _labels(data: U8, found: Cut, at: int) -> bytes:

@@ -2,10 +2,9 @@
 
 The fast path of 1.0 has three steps, each falling back to the next. A request that repeats an
 earlier one is known by one comparison (`label_memory`). One that repeats it in parts is cut
-without parsing (`write_request`), and known in stretches, or series by series through a
-dictionary from the labels' bytes to the series' number. Any other is parsed. Bytes get into the
-dictionary only through a parse that proved them to be labels and nothing else, so a body of any
-other shape costs time and never a wrong sample.
+without parsing (`write_request`), and known in stretches, or series by series by their labels'
+bytes. Any other is parsed. Bytes get into the memory only through a parse that proved them to be
+labels and nothing else, so a body of any other shape costs time and never a wrong sample.
 
 Sources: the specifications "Prometheus Remote-Write 1.0" and "2.0" (prometheus.io/docs/specs).
 """
@@ -31,9 +30,11 @@ from vezha.legacy.protobuf import RawWrite, Request2, TimeSeries
 from vezha.legacy.series import SeriesTable, sorted_labels
 from vezha.legacy.templates import Templates
 from vezha.legacy.write_request import (
+    I64,
     U8,
     VALUE_TAIL,
     ZERO_TAIL,
+    Cut,
     blank,
     cut,
     restore,
@@ -113,7 +114,6 @@ class RemoteWrite:
 
     def __init__(self, table: SeriesTable) -> None:
         self._table = table
-        self._by_prefix: dict[bytes, int] = {}
         self._memory = LabelMemory()
         self._native = NativeRows(table)
         self._symbols: tuple[list[str], dict[tuple[int, ...], tuple[int, Labels]]] = ([], {})
@@ -124,8 +124,7 @@ class RemoteWrite:
 
     def decode(self, data: U8) -> SampleBatch:
         """A 1.0 request, uint8[n], which is written over. Raises BadBody."""
-        if self._generation != self._table.generation or len(self._by_prefix) > SERIES_KNOWN_MAX:
-            self._by_prefix.clear()
+        if self._generation != self._table.generation or len(self._memory) > SERIES_KNOWN_MAX:
             self._memory.clear()
             self._generation = self._table.generation
         place = self._place_of_first(data)
@@ -144,6 +143,8 @@ class RemoteWrite:
         unknown = np.flatnonzero(numbers < 0).tolist()
         if worth and not unknown:
             self._memory.learn(data, found, numbers)
+        elif unknown:
+            self._learn_others(data, found, numbers)
         of_samples = np.repeat(numbers, np.diff(found.first))
         batch = SampleBatch(of_samples.astype(np.uint32), times_of(last), values)
         if not unknown:
@@ -165,16 +166,16 @@ class RemoteWrite:
             size |= (head[at] & 0x7F) << (7 * (at - 1))
             at += 1
         blob = data[at : at + size].tobytes()
-        number = self._by_prefix.get(blob[:-VALUE_TAIL])
-        if number is None:
-            number = self._by_prefix.get(blob[:-ZERO_TAIL])
-        return -1 if number is None else self._memory.place(number)
+        number = self._memory.number(blob[:-VALUE_TAIL])
+        if number < 0:
+            number = self._memory.number(blob[:-ZERO_TAIL])
+        return -1 if number < 0 else self._memory.place(number)
 
     def _number_of(self, labels: bytes) -> int | None:
         """The number of a series by its labels' bytes; None if they are not labels and nothing
         else. Raises BadBody."""
-        number = self._by_prefix.get(labels)
-        if number is None:
+        number = self._memory.number(labels)
+        if number < 0:
             series = TimeSeries()
             try:
                 series.ParseFromString(labels)
@@ -183,8 +184,16 @@ class RemoteWrite:
             if series.samples or series.histograms or series.exemplars:
                 return None
             pairs = [(label.name, label.value) for label in series.labels]
-            number = self._by_prefix[labels] = self._table.number(sorted_labels(pairs))
+            number = self._table.number(sorted_labels(pairs))
+            self._memory.name(labels, number)
         return number
+
+    def _learn_others(self, data: U8, found: Cut, numbers: I64) -> None:
+        """Remember the known series of a request that is not learned as a whole."""
+        for r in np.flatnonzero(numbers >= 0).tolist():
+            labels = data[found.labels_at[r] : found.labels_end[r]].tobytes()
+            if self._memory.number(labels) < 0:
+                self._memory.learn_one(labels, int(numbers[r]))
 
     def _by_blobs(self, unpacked: bytes) -> SampleBatch:
         """The way of requests that cannot be cut."""
@@ -194,9 +203,9 @@ class RemoteWrite:
         except DecodeError:
             raise BadBody("not a prometheus.WriteRequest") from None
         blobs: list[bytes] = list(request.timeseries)
-        find = self._by_prefix.get
-        found = list(map(find, [blob[:-VALUE_TAIL] for blob in blobs]))
-        fast = [i for i, number in enumerate(found) if number is not None]
+        find = self._memory.all_numbers
+        found = find([blob[:-VALUE_TAIL] for blob in blobs]).tolist()
+        fast = [i for i, number in enumerate(found) if number >= 0]
         batches = []
         rest: list[bytes] = []
         if fast:
@@ -210,9 +219,9 @@ class RemoteWrite:
             batches.append(batch)
             rest += [chosen[i] for i in np.flatnonzero(~good).tolist()]
         if len(fast) < len(blobs):
-            missed = [blobs[i] for i, number in enumerate(found) if number is None]
-            zero = list(map(find, [blob[:-ZERO_TAIL] for blob in missed]))
-            known = [i for i, number in enumerate(zero) if number is not None]
+            missed = [blobs[i] for i, number in enumerate(found) if number < 0]
+            zero = find([blob[:-ZERO_TAIL] for blob in missed]).tolist()
+            known = [i for i, number in enumerate(zero) if number >= 0]
             if known:
                 tails = np.frombuffer(b"".join([missed[i][-ZERO_TAIL:] for i in known]), np.uint8)
                 batch, good = _zeros(
@@ -220,7 +229,7 @@ class RemoteWrite:
                 )
                 batches.append(batch)
                 rest += [missed[known[i]] for i in np.flatnonzero(~good).tolist()]
-            rest += [missed[i] for i, number in enumerate(zero) if number is None]
+            rest += [missed[i] for i, number in enumerate(zero) if number < 0]
         if rest:
             batches.append(self._parse(rest))
         batch = joined(batches)
@@ -273,7 +282,7 @@ class RemoteWrite:
             except DecodeError:
                 continue
             if not labels.samples and not labels.histograms and not labels.exemplars:
-                self._by_prefix[blob[: -len(tail)]] = number
+                self._memory.learn_one(blob[: -len(tail)], number)
                 return
 
     def decode_2(self, data: U8) -> SampleBatch:

@@ -2,54 +2,77 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 
 from vezha.legacy.errors import BadBody
 from vezha.legacy.limits import LABEL_CHARS_MAX, LABELS_PER_SERIES_MAX, SERIES_KNOWN_MAX
+from vezha.legacy.numbers import NumbersByHash
 from vezha.model.labels import METRIC_NAME, Labels
 
 
 class SeriesTable:
     """Numbers of label sets. `generation` grows when the memory is begun anew; numbers of an
-    older generation mean nothing then, so caches that hold them must go too."""
+    older generation mean nothing then, so caches that hold them must go too.
+
+    Series are many, their labels are few: each pair is kept once, and a series is the numbers of
+    its pairs, 4 bytes each, one series after the other.
+    """
 
     def __init__(self, series_max: int = SERIES_KNOWN_MAX) -> None:
         self.generation = 0
         self._max = series_max
-        self._numbers: dict[Labels, int] = {}
-        self._series: list[Labels] = []
-        self._pairs: dict[tuple[str, str], tuple[str, str]] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pair_numbers: dict[tuple[str, str], int] = {}
+        self._pairs: list[tuple[str, str]] = []
+        self._of_series = array("I")
+        self._starts = array("Q", [0])
+        self._by_hash = NumbersByHash()
+        self._twins: dict[Labels, int] = {}
+        """Series whose hash another one has."""
 
     def number(self, labels: Labels) -> int:
         """The number of a label set, a new one if need be. Raises BadBody if it is malformed."""
-        found = self._numbers.get(labels)
-        if found is not None:
-            return found
+        key = hash(labels)
+        found = self._by_hash.get(key)
+        if found >= 0:
+            if self.labels(found) == labels:
+                return found
+            twin = self._twins.get(labels)
+            if twin is not None:
+                return twin
         check_series(labels)
-        number = len(self._series)
-        # series are many, their labels are few: each pair is kept once
-        pairs = self._pairs
-        labels = tuple(pairs.setdefault(pair, pair) for pair in labels)
-        self._numbers[labels] = number
-        self._series.append(labels)
+        number = len(self)
+        places, pairs, of_series = self._pair_numbers, self._pairs, self._of_series
+        for pair in labels:
+            place = places.setdefault(pair, len(pairs))
+            if place == len(pairs):
+                pairs.append(pair)
+            of_series.append(place)
+        self._starts.append(len(self._of_series))
+        if found < 0:
+            self._by_hash.put(key, number)
+        else:
+            self._twins[labels] = number
         return number
 
     def labels(self, number: int) -> Labels:
         """The label set of a number."""
-        return self._series[number]
+        places = self._of_series[self._starts[number] : self._starts[number + 1]]
+        return tuple(map(self._pairs.__getitem__, places))
 
     def make_room(self) -> bool:
         """Begin anew if the table is full; between requests only. True if it did."""
-        if len(self._series) < self._max:
+        if len(self) < self._max:
             return False
         self.generation += 1
-        self._numbers.clear()
-        self._series.clear()
-        self._pairs.clear()
+        self._begin()
         return True
 
     def __len__(self) -> int:
-        return len(self._series)
+        return len(self._starts) - 1
 
 
 def check_series(labels: Labels) -> None:

@@ -101,7 +101,7 @@ def test_what_repeats_is_neither_parsed_nor_looked_up() -> None:
     table = SeriesTable()
     writer = RemoteWrite(table)
     writer.decode(array_of(request_of(rows_of(300, 0))))
-    assert len(writer._by_prefix) == 300
+    assert len(writer._memory) == 300
     writer._parse = None  # type: ignore[assignment,method-assign]  # must not be called
     writer._by_blobs = None  # type: ignore[assignment,method-assign]
     asked: list[bytes] = []
@@ -385,3 +385,40 @@ def test_what_is_refused() -> None:
     series.samples.add(value=1, timestamp=1)
     with pytest.raises(BadBody, match="no name"):
         RemoteWrite(SeriesTable()).decode(array_of(bytes(unsorted.SerializeToString())))
+
+
+def test_what_is_known_one_by_one_stays_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests that can neither be learned as a whole nor be cut teach their series all the same."""
+    table = SeriesTable()
+    writer = RemoteWrite(table)
+    rows = rows_of(60, 1)
+    odd = array_of(request_of([*rows, (99, [(1.0, 5)])]))  # a time of one byte
+    for _ in range(2):
+        assert decoded(writer.decode(odd.copy()), table) == plain([*rows, (99, [(1.0, 5)])])
+    parsed: list[bytes] = []
+    parse = writer._parse
+
+    def parse_seen(blobs: list[bytes]) -> SampleBatch:
+        parsed.extend(blobs)
+        return parse(blobs)
+
+    monkeypatch.setattr(writer, "_parse", parse_seen)
+    assert decoded(writer.decode(odd.copy()), table) == plain([*rows, (99, [(1.0, 5)])])
+    assert len(parsed) == 1
+
+
+def test_hashes_that_are_equal_are_no_series_that_are_equal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from vezha.legacy import label_memory, series
+
+    monkeypatch.setattr(label_memory, "hash", lambda _: 7, raising=False)
+    monkeypatch.setattr(series, "hash", lambda _: 7, raising=False)
+    table = SeriesTable()
+    writer = RemoteWrite(table)
+    for at in range(4):
+        rows = rows_of(90, at)[at:]
+        assert decoded(writer.decode(array_of(request_of(rows))), table) == plain(rows)
+        by_blobs = writer._by_blobs(request_of(rows))
+        assert decoded(by_blobs, table) == plain(rows)
+    assert len(table) == 90
