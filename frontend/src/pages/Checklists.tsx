@@ -117,7 +117,7 @@ export function Runs({ title, list }: { title: string; list: readonly RunListVie
             <li class={`item ${over ? 'over' : ''}`} key={run.id}>
               <div class="item-main">
                 <p>
-                  <a class="stretch" href={runPath(run.id)}>{run.title}</a>
+                  <a class="stretch" href={runPath(run.id)}>{mine(run.title, run.title_uk)}</a>
                 </p>
                 <p class="muted num">
                   {[t('run.byAt', { name: run.started_by, time: run.started_at === null ? '' : moment(run.started_at) }), run.incident === null ? '' : t('incident.number', { id: run.incident })].filter(Boolean).join(' · ')}
@@ -227,9 +227,9 @@ function Figures(): JSX.Element {
           <Verdict title={checklists.length === 0 ? t('figures.none') : t('figures.title', { n: checklists.length })} lead={t('figures.lead')} />
           {checklists.map((one) => (
             <section class="block" key={one.checklist}>
-              <h2>{one.title}</h2>
+              <h2>{mine(one.title, one.title_uk)}</h2>
               <p class="muted num">{[t('figures.runs', { n: one.runs }), one.median_s === null ? '' : t('figures.median', { time: duration(one.median_s) })].filter(Boolean).join(' · ')}</p>
-              <div class="scroll-x" tabIndex={0} role="region" aria-label={one.title}>
+              <div class="scroll-x" tabIndex={0} role="region" aria-label={mine(one.title, one.title_uk)}>
                 <table class="audit num">
                   <thead>
                     <tr>
@@ -242,7 +242,7 @@ function Figures(): JSX.Element {
                   <tbody>
                     {one.steps.map((s) => (
                       <tr key={s.number}>
-                        <td class="wrap">{s.number}. {s.text}</td>
+                        <td class="wrap">{s.number}. {mine(s.text, s.text_uk)}</td>
                         <td>{number(s.answered)}</td>
                         <td>{number(s.skipped)}</td>
                         <td>{s.median_s === null ? '—' : duration(s.median_s)}</td>

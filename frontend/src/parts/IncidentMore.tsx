@@ -98,7 +98,7 @@ export function IncidentChecklists({ incident }: { incident: IncidentDetail }): 
       )}
       {list.filter((r) => r !== open).map((r) => (
         <p class="muted" key={r.id}>
-          <a class="link" href={runPath(r.id)}>{r.title}</a> · {t(`run.state.${r.state}`)}
+          <a class="link" href={runPath(r.id)}>{mine(r.title, r.title_uk)}</a> · {t(`run.state.${r.state}`)}
         </p>
       ))}
     </section>
@@ -117,7 +117,7 @@ function OpenRun({ id }: { id: number }): JSX.Element | null {
         </h2>
         <span class="muted num">{run.steps - run.steps_open}/{run.steps}</span>
       </div>
-      {run.stopped_because && <p class="warning-text">{t('run.stopped', { why: run.stopped_because })}</p>}
+      {run.stopped_because && <p class="warning-text">{t('run.stopped', { why: mine(run.stopped_because, run.stopped_because_uk) })}</p>}
       <RunSteps run={run} onRun={asked.set} />
     </>
   )

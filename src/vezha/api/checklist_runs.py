@@ -54,6 +54,7 @@ class RunListView(msgspec.Struct):
     checklist: str
     version: str
     title: str
+    title_uk: str
     incident: int | None
     change: int | None
     state: str
@@ -81,7 +82,6 @@ class RunDetailView(RunListView):
     its script (`change`, `rollout`, `state`, `reason`, `hosts` with exit codes and output).
     """
 
-    title_uk: str = ""
     intro: str = ""
     intro_uk: str = ""
     sign_off: int = 1
@@ -180,6 +180,7 @@ def run_view(view: RunView) -> dict[str, Any]:
         "checklist": view.checklist,
         "version": view.version,
         "title": view.title,
+        "title_uk": view.title_uk,
         "incident": view.incident_id,
         "change": view.change_id,
         "state": view.state,

@@ -227,3 +227,20 @@ def test_a_checklist_is_written_changed_and_removed(tmp_path: Path) -> None:
     with web.ledger.read() as connection:
         done = connection.execute(select(audit.c.action, audit.c.target)).all()
     assert [t for a, t in done if a == "checklist.change"].count("night-watch") == 3
+
+
+def test_runs_and_figures_have_the_ukrainian_words_of_the_text_they_began_with(web: Web) -> None:
+    client = web.client(Role.OPERATOR)
+    client.post("/api/v1/checklist-runs", json={"checklist": "own-disk"})
+    begun = client.post("/api/v1/checklist-runs", json={"checklist": "disk-full"}).json()
+    written = client.get("/api/v1/checklists/disk-full").json()
+    assert begun["title_uk"] == written["title_uk"] != ""
+    runs = client.get("/api/v1/checklist-runs").json()["runs"]
+    assert [(r["title"], r["title_uk"]) for r in runs] == [
+        (written["title"], written["title_uk"]),
+        ("Own disk list", ""),
+    ]
+    shown = client.get("/api/v1/checklist-figures").json()["checklists"]
+    by_name = {one["checklist"]: one for one in shown}
+    assert by_name["disk-full"]["title_uk"] == written["title_uk"]
+    assert by_name["disk-full"]["steps"][0]["text_uk"] == written["steps"][0]["text_uk"] != ""

@@ -33,6 +33,7 @@ class StepFigures:
     stopped: int
     median_s: float | None
     p95_s: float | None
+    text_uk: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class ChecklistFigures:
     abandoned: int
     median_s: float | None
     steps: list[StepFigures]
+    title_uk: str = ""
 
 
 @dataclass(slots=True)
@@ -128,9 +130,11 @@ def read_figures(connection: Connection, since_ms: int) -> list[ChecklistFigures
                         c.stopped,
                         _at(c.seconds, 50),
                         _at(c.seconds, 95),
+                        s.text_uk,
                     )
                     for s in newest[name].steps
                 ],
+                newest[name].title_uk,
             )
         )
     return out

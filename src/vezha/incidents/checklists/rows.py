@@ -7,7 +7,8 @@ transaction as the new events: who comes second finds the revision moved on and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
@@ -27,7 +28,7 @@ VARIABLE_CHARS_MAX = 512
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A run as a row of a list. Times in ms."""
+    """A run as a row of a list. Times in ms. `title_uk` is that of the text that it began with."""
 
     id: int
     checklist: str
@@ -44,6 +45,7 @@ class RunView:
     started_by: str
     updated_ms: int
     finished_ms: int | None
+    title_uk: str = ""
 
 
 @dataclass(slots=True)
@@ -55,7 +57,9 @@ class ReadRun:
     events: list[RunEvent]
 
 
-_COLUMNS = [checklist_run.c[name] for name in RunView.__dataclass_fields__]
+_COLUMNS = [checklist_run.c[name] for name in RunView.__dataclass_fields__ if name != "title_uk"]
+_VERSIONS_KEPT = 256
+"""Texts whose Ukrainian title is remembered, by their hash."""
 
 
 def begin_run(
@@ -190,7 +194,22 @@ def list_runs(
         query = query.where(checklist_run.c.state.in_(("running", "stopped")))
     limit = max(1, min(limit, CHECKLIST_RUNS_LISTED_MAX))
     rows = connection.execute(query.order_by(checklist_run.c.id.desc()).limit(limit))
-    return [RunView(**row._mapping) for row in rows]
+    views = [RunView(**row._mapping) for row in rows]
+    text = checklist_version.c.text
+    written = {
+        row.hash: _title_uk(row.hash, row.name, row.text)
+        for row in connection.execute(
+            select(checklist_version.c.hash, checklist_version.c.name, text).where(
+                checklist_version.c.hash.in_({view.version for view in views})
+            )
+        )
+    }
+    return [replace(view, title_uk=written.get(view.version, "")) for view in views]
+
+
+@lru_cache(_VERSIONS_KEPT)
+def _title_uk(_hash: str, name: str, text: str) -> str:
+    return parse_checklist(text, name).title_uk
 
 
 def _keep_version(connection: Connection, checklist: Checklist, now_ms: int) -> None:
