@@ -111,6 +111,8 @@ def truncate(result: Result, limit: int) -> None:
     result.values, result.present = result.values[:limit], result.present[:limit]
     if result.hists is not None:
         result.hists = result.hists[:limit]
+    if result.texts is not None:
+        result.texts = result.texts[:limit]
     result.warnings = [*result.warnings, TRUNCATED]
 
 

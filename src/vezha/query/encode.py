@@ -1,86 +1,33 @@
-"""Results as the JSON of Prometheus's HTTP API, fast.
-
-Numbers are strings, shortest round trip, in Go's spelling: plain from 1e-6 up to 1e21, beyond
-that with an exponent of at least two digits; `NaN`, `+Inf`, `-Inf`. Times are seconds, with
-three decimals where they are not whole. A row of a matrix is printed by orjson at once, split,
-and joined with time prefixes that are made once for all rows.
-"""
+"""Results as the JSON of Prometheus's HTTP API, fast: how numbers and times are spelled is in
+`numbertext`, how a matrix's samples are printed in `rowtexts`."""
 
 from __future__ import annotations
 
+import itertools
 import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import orjson
 
-from vezha.model.columns import Times, Values
 from vezha.model.labels import Labels
-from vezha.query.block import Mask
+from vezha.query.block import Objects
 from vezha.query.explain import explain_tree
 from vezha.query.histogram import Histogram
-from vezha.query.limits import (
-    METRIC_TEXT_ANSWERS,
-    METRIC_TEXT_SERIES,
-    STAMPED_GRIDS,
-    STAMPED_STEPS_MAX,
-)
+from vezha.query.limits import BATCH_CELLS, METRIC_TEXT_ANSWERS, METRIC_TEXT_SERIES
+from vezha.query.numbertext import api_float, float_texts, time_text
 from vezha.query.result import Result, ResultKind
-from vezha.query.text import go_float
+from vezha.query.rowtexts import row_texts
 
 CHUNK_BYTES = 262_144
 """About how much `encode_chunks` gives at a time."""
 
-BATCH_CELLS = 8_192
-"""Values printed at once: enough to be fast, few enough to stream."""
 METRICS_KEPT_MIN = 64
 """From so many series on it is worth looking whether their label sets are kept as JSON."""
 
-_PLAIN_MIN, _PLAIN_MAX = 1e-6, 1e21
-_NUMPY = orjson.OPT_SERIALIZE_NUMPY
 _SURROGATES = re.compile("[\ud800-\udfff]")
-
-
-def api_float(value: float) -> str:
-    """One number as the API prints it."""
-    size = abs(value)
-    if size == 0 or _PLAIN_MIN <= size < _PLAIN_MAX:
-        return go_float(value, "f")
-    return go_float(value)  # beyond those it has an exponent, or is not finite
-
-
-def float_texts(values: Values) -> list[bytes]:
-    """float64[n] as the API prints them."""
-    if values.size == 0:
-        return []
-    size = np.abs(values)
-    with np.errstate(invalid="ignore"):
-        odd = ~(((size >= _PLAIN_MIN) & (size < 1e15)) | (size == 0))
-    if odd.any():
-        texts = float_texts(np.where(odd, 0.0, values))
-        for at in np.flatnonzero(odd).tolist():
-            texts[at] = api_float(float(values[at])).encode()
-        return texts
-    raw = orjson.dumps(np.ascontiguousarray(values), option=_NUMPY)[1:-1] + b","
-    raw = raw.replace(b".0,", b",")
-    texts = raw.split(b",")
-    texts.pop()
-    if b"e" in raw:
-        for at, text in enumerate(texts):
-            if b"e" in text:
-                texts[at] = api_float(float(text)).encode()
-    return texts
-
-
-def time_text(ts_ms: int) -> str:
-    """Milliseconds as the API prints seconds."""
-    sign = "-" if ts_ms < 0 else ""
-    whole, part = divmod(abs(ts_ms), 1000)
-    return f"{sign}{whole}.{part:03d}" if part else f"{sign}{whole}"
 
 
 def encode_result(result: Result, stats: str = "", explain: bool = False) -> bytes:
@@ -221,89 +168,40 @@ def _vector(result: Result) -> Iterator[bytes]:
         comma = b","
 
 
-def _stamps(times: Times) -> tuple[list[bytes], list[bytes]]:
-    """Times as they are printed, and with what comes before and after them in a row."""
-    stamps = [time_text(ts).encode() for ts in times.tolist()]
-    return stamps, [b'"],[%b,"' % stamp for stamp in stamps]
-
-
-@lru_cache(STAMPED_GRIDS)
-def _kept_stamps(times: bytes) -> tuple[list[bytes], list[bytes]]:
-    """The same of int64 as bytes: all charts of a page ask for the same steps. Not to be changed."""
-    return _stamps(np.frombuffer(times, np.int64))
-
-
 def _matrix(result: Result) -> Iterator[bytes]:
-    few = len(result.times) <= STAMPED_STEPS_MAX
-    stamps, prefixes = _kept_stamps(result.times.tobytes()) if few else _stamps(result.times)
-    whole = np.logical_and.reduce(result.present, axis=1)
-    if result.hists is not None:
-        whole[:] = False
     metrics = _METRICS.texts(result.labels)
-    comma = b""
-    batch = max(1, BATCH_CELLS // max(1, len(stamps)))
-    for lo, hi in _runs(whole, batch):
-        if whole[lo]:
-            rows = _whole_rows(prefixes, metrics[lo:hi], result.values[lo:hi])
-        else:
-            rows = _row(result, lo, stamps, prefixes, metrics[lo])
-        if rows:
-            yield comma + rows
+    if result.hists is not None:
+        yield from _with_histograms(result, result.hists, metrics)
+        return
+    texts = result.texts
+    pieces = row_texts(result.times, result.values, result.present) if texts is None else [texts]
+    comma, row = b"", 0
+    for rows in pieces:
+        named = zip(metrics[row : row + len(rows)], rows, strict=True)
+        shown = [b'{"metric":%b,"values":[%b]}' % pair for pair in named if pair[1]]
+        row += len(rows)
+        if shown:
+            yield comma + b",".join(shown)
             comma = b","
 
 
-def _runs(whole: Mask, longest: int) -> Iterator[tuple[int, int]]:
-    """Ranges of rows: whole ones together, others alone."""
-    flags: list[bool] = whole.tolist()
-    lo = 0
-    while lo < len(flags):
-        hi = lo + 1
-        while flags[lo] and hi < len(flags) and flags[hi] and hi - lo < longest:
-            hi += 1
-        yield lo, hi
-        lo = hi
-
-
-def _whole_rows(prefixes: Sequence[bytes], metrics: Sequence[bytes], values: Values) -> bytes:
-    """Rows that have a float at every step, printed, split and joined all at once."""
-    if not prefixes:
-        return b""
-    first = prefixes[0][3:]
-    before = list(prefixes) * len(metrics)
-    before[0 :: len(prefixes)] = [
-        b'"]]},{"metric":%b,"values":[%b' % (metric, first) for metric in metrics
-    ]
-    flat = [b""] * (2 * len(before))
-    flat[0::2] = before
-    flat[1::2] = float_texts(values.ravel())
-    return b"".join(flat)[5:] + b'"]]}'
-
-
-def _row(
-    result: Result, row: int, stamps: Sequence[bytes], prefixes: Sequence[bytes], metric: bytes
-) -> bytes:
-    """A row with gaps or histograms; nothing where it is empty."""
-    parts: list[bytes] = []
-    at = np.flatnonzero(result.present[row])
-    if at.size:
-        texts = float_texts(result.values[row, at])
-        parts.append(_joined([prefixes[i] for i in at.tolist()], texts))
-    if result.hists is not None:
+def _with_histograms(result: Result, hists: Objects, metrics: Sequence[bytes]) -> Iterator[bytes]:
+    """Rows of which some cells are histograms, one by one; an empty one is left out."""
+    stamps = [time_text(ts).encode() for ts in result.times.tolist()]
+    floats = itertools.chain(*row_texts(result.times, result.values, result.present))
+    comma = b""
+    for metric, hist_row, text in zip(metrics, hists, floats, strict=True):
+        parts = [b'"values":[%b]' % text] if text else []
         cells = [
-            b"[%b,%b]" % (stamps[step], _histogram(hist))
-            for step, hist in enumerate(result.hists[row])
+            b"[%b,%b]" % (stamp, _histogram(hist))
+            for stamp, hist in zip(stamps, hist_row, strict=True)
             if hist is not None
         ]
         if cells:
             parts.append(b'"histograms":[' + b",".join(cells) + b"]")
-    return b'{"metric":%b,%b}' % (metric, b",".join(parts)) if parts else b""
-
-
-def _joined(prefixes: Sequence[bytes], texts: Sequence[bytes]) -> bytes:
-    flat: list[bytes] = [b""] * (2 * len(texts))
-    flat[0::2] = prefixes
-    flat[1::2] = texts
-    return b'"values":[' + b"".join(flat)[3:] + b'"]]'
+        if parts:
+            yield b'%b{"metric":%b,%b}' % (comma, metric, b",".join(parts))
+            comma = b","
 
 
 def _raw(result: Result) -> Iterator[bytes]:
@@ -320,8 +218,8 @@ def _raw(result: Result) -> Iterator[bytes]:
         parts: list[bytes] = []
         floats = [i for i in range(hi - lo) if hists[i] is None]
         if floats:
-            prefixes = [b'"],[%b,"' % stamps[i] for i in floats]
-            parts.append(_joined(prefixes, [texts[i] for i in floats]))
+            cells = [b'[%b,"%b"]' % (stamps[i], texts[i]) for i in floats]
+            parts.append(b'"values":[%b]' % b",".join(cells))
         natives = [
             b"[%b,%b]" % (stamps[i], _histogram(hists[i]))
             for i in range(hi - lo)

@@ -35,6 +35,8 @@ STEP_SAMPLES_MAX = 4
 """Up to so many samples for each step of each series are counted one by one instead of searched."""
 WINDOW_CELLS_MAX = 4_000_000
 """Samples that order statistics unfold at once (8 bytes each, a few copies)."""
+BATCH_CELLS = 8_192
+"""Values printed at once: enough to be fast, few enough to stream."""
 STAMPED_GRIDS = 8
 STAMPED_STEPS_MAX = 2_000
 """Grids of at most so many steps of which the times are kept as JSON, 0.2 KB a step."""
@@ -44,6 +46,9 @@ METRIC_TEXT_SERIES = 50_000
 """Label sets in all of them: about 150 bytes each."""
 REMEMBERED_PART_MAX = 8
 """Answers larger than one part in so many of the memory for answers are not remembered."""
+CELL_TEXT_BYTES = 32
+"""About what a sample takes as JSON; answers of which the text would be larger than such a part are
+remembered without it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 The value of a query at one time depends on the samples of a span around it and on nothing else
 (`reach_of` tells how far, and of which queries that is not so). So the steps of an earlier answer
 are still right for as long as no sample of their spans changed; the source knows that (`Marks`).
-What is new is evaluated, what is kept is put before it. A late sample, a deletion or an expiry
-takes away the steps that it may have touched, whatever the series, and these are found anew.
+What is new is evaluated, what is kept is put before it, printed as it was. A late sample, a deletion
+or an expiry takes away the steps that it may have touched, whatever the series, and these are found
+anew.
 
 Not remembered: queries with `@`, or whose meaning hangs on the range that is asked (`step()`,
 `range()`, `start()`, `end()`); answers with warnings or native histograms; and who asks for
@@ -16,16 +17,14 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-import numpy as np
-
-from vezha.model.labels import Labels
 from vezha.query.ast import Call, Extension, MatrixSelector, Node, Subquery, VectorSelector
 from vezha.query.engine import Engine
-from vezha.query.limits import REMEMBERED_PART_MAX, QueryLimits
+from vezha.query.limits import CELL_TEXT_BYTES, REMEMBERED_PART_MAX, QueryLimits
 from vezha.query.result import Result, ResultKind
+from vezha.query.rows import Rows
 
 _OF_THE_RANGE = frozenset(("start", "end", "range", "step", "info"))
 """Functions whose value hangs on more than the step: `info` also looks at series of its own."""
@@ -102,17 +101,15 @@ def _fixed_ms(duration: object) -> int | None:
 class _Kept:
     """Steps of a query and what they were made of."""
 
+    rows: Rows
     start_ms: int
     end_ms: int
-    labels: list[Labels]
-    values: np.ndarray[tuple[int, int], np.dtype[np.float64]]
-    present: np.ndarray[tuple[int, int], np.dtype[np.bool_]]
     mark: Any
 
     @property
     def size_bytes(self) -> int:
         """About what it takes."""
-        return int(self.values.nbytes + self.present.nbytes + 64 * len(self.labels) + 1_024)
+        return self.rows.size_bytes + 1_024
 
 
 class Remembered:
@@ -122,6 +119,7 @@ class Remembered:
         self._engine = engine
         self.marks = marks
         self.bytes_max = bytes_max
+        self._part_max = bytes_max // REMEMBERED_PART_MAX
         self._kept: OrderedDict[tuple[str, int, int], _Kept] = OrderedDict()
         self._lock = threading.Lock()
         self.bytes_used = 0
@@ -166,13 +164,12 @@ class Remembered:
             until = (good_ms - kept.start_ms) // step_ms + 1
             tail = None if good_ms == last_ms else ask(good_ms + step_ms)
             if tail is None or _plain(tail):
-                result = _joined(kept, first, until, tail, start_ms, step_ms)
+                result = _moved(kept.rows, first, until, tail, self._part_max)
                 self.steps_reused += until - first
         if result is None:
             result = ask(start_ms)
         if _plain(result):
-            fresh = _Kept(start_ms, last_ms, result.labels, result.values, result.present, mark)
-            self._keep(key, fresh)
+            self._keep(key, _Kept(_rows(result), start_ms, last_ms, mark))
         return result
 
     def _keep(self, key: tuple[str, int, int], fresh: _Kept) -> None:
@@ -180,7 +177,9 @@ class Remembered:
             old = self._kept.pop(key, None)
             if old is not None:
                 self.bytes_used -= old.size_bytes
-            if fresh.size_bytes > self.bytes_max // REMEMBERED_PART_MAX:
+            if fresh.size_bytes > self._part_max:
+                fresh = replace(fresh, rows=replace(fresh.rows, texts=None))
+            if fresh.size_bytes > self._part_max:
                 return
             self._kept[key] = fresh
             self.bytes_used += fresh.size_bytes
@@ -199,33 +198,24 @@ def _plain(result: Result) -> bool:
     )
 
 
-def _joined(
-    kept: _Kept, first: int, until: int, tail: Result | None, start_ms: int, step_ms: int
-) -> Result:
-    """Steps [first, until) of what is kept, and the tail after them."""
-    values, present = kept.values[:, first:until], kept.present[:, first:until]
-    labels = kept.labels
-    if tail is not None and tail.labels == labels:
-        values = np.concatenate([values, tail.values], axis=1)
-        present = np.concatenate([present, tail.present], axis=1)
-    elif tail is not None:
-        labels = sorted({*labels, *tail.labels})
-        place = {one: row for row, one in enumerate(labels)}
-        steps = until - first
-        shape = (len(labels), steps + len(tail.times))
-        before = np.array([place[one] for one in kept.labels], np.int64)
-        after = np.array([place[one] for one in tail.labels], np.int64)
-        whole, there = np.zeros(shape), np.zeros(shape, np.bool_)
-        whole[before, :steps], there[before, :steps] = values, present
-        whole[after, steps:], there[after, steps:] = tail.values, tail.present
-        values, present = whole, there
-    some = present.any(axis=1)
-    if not some.all():
-        rows = np.flatnonzero(some)
-        labels = [labels[row] for row in rows.tolist()]
-        values, present = values[rows], present[rows]
-    times = start_ms + step_ms * np.arange(values.shape[1], dtype=np.int64)
-    result = Result(ResultKind.MATRIX, times, labels, values, present)
+def _rows(result: Result) -> Rows:
+    return Rows(result.labels, result.times, result.values, result.present, result.texts)
+
+
+def _moved(kept: Rows, first: int, until: int, tail: Result | None, text_max: int) -> Result:
+    """Steps [first, until) of what is kept, and the tail after them. What is asked again is worth
+    printing for good, if that takes no more than *text_max* bytes."""
+    rows, after = kept, None if tail is None else _rows(tail)
+    cells = rows.values.size + (0 if after is None else after.values.size)
+    if cells * CELL_TEXT_BYTES <= text_max:
+        rows, after = rows.printed(), None if after is None else after.printed()
+    rows = rows.cut(first, until)
+    if after is not None:
+        rows = rows.then(after)
+    rows = rows.without_empty()
+    result = Result(
+        ResultKind.MATRIX, rows.times, rows.labels, rows.values, rows.present, texts=rows.texts
+    )
     if tail is not None:
         result.stats = tail.stats
     return result

@@ -32,7 +32,8 @@ class Result:
     samples, `hists` (object, same shape, or None) native histograms. A scalar has one row and
     no labels. `raw` holds the samples of an instant query for a range vector (`up[5m]`), whose
     times differ by series; `text` the string of a string query. `warnings` and `infos` carry
-    their positions.
+    their positions. `texts` are the samples of a matrix's rows as they are printed (`rowtexts`),
+    where these are known.
     """
 
     kind: ResultKind
@@ -43,6 +44,7 @@ class Result:
     hists: Objects | None = None
     text: str = ""
     raw: Samples | None = None
+    texts: list[bytes] | None = None
     warnings: list[str] = field(default_factory=list)
     infos: list[str] = field(default_factory=list)
     stats: QueryStats = field(default_factory=QueryStats)

@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import orjson
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -18,7 +17,7 @@ from tests.unit.store.conftest import T0_MS, Bench, schema_of
 from vezha.api.answers import Answers
 from vezha.api.packing import Packed
 from vezha.api.question import Question, answer
-from vezha.model.columns import Matcher, MatchOp
+from vezha.model.columns import STALE_NAN, Matcher, MatchOp
 from vezha.model.labels import Labels, with_labels
 from vezha.query import Engine
 from vezha.query.parser import parse
@@ -34,7 +33,11 @@ QUERIES = (
     "max_over_time(a[20s] offset 10s)",
     "a - a offset -15s",
     "avg_over_time(sum(b)[60s:10s])",
+    "max_over_time(a[45s:10s] offset 20s)",
     "topk(1, a) or b",
+    '{instance="h0"}',
+    "a > 8",
+    f"b @ {T0_MS // 1000 + 20}",
     'count({kind=~".+"})',
     "last_over_time(a[5s] @ end())",
 )
@@ -72,7 +75,7 @@ class Asking:
         return answer(self.engine, question, never).data
 
     def check(self, question: Question) -> None:
-        assert orjson.loads(self.ask(question)) == orjson.loads(self.anew(question)), question
+        assert self.ask(question) == self.anew(question), question
 
 
 class RememberedMachine(RuleBasedStateMachine):
@@ -123,6 +126,14 @@ class RememberedMachine(RuleBasedStateMachine):
         self.value += 1
         self.bench.store.write(refs, ts, np.full(len(samples), self.value))
 
+    @rule(host=st.integers(0, 2), name=st.integers(0, 2))
+    def one_goes_stale(self, host: int, name: int) -> None:
+        values = [self.value % 17, self.value / 4, self.value]
+        values[name] = STALE_NAN
+        self.now_ms += 1_000
+        self.bench.frame(1, self.seq, self.now_ms + host, values, f"h{host}/1", HOSTS[host])
+        self.seq += 1
+
     @rule()
     def commit(self) -> None:
         self.bench.commit()
@@ -161,6 +172,22 @@ class RememberedMachine(RuleBasedStateMachine):
         self.asked.append(question)
         self.asking.check(question)
         self.asking.check(question)
+
+    @rule(
+        query=st.sampled_from(QUERIES),
+        span=st.integers(3, 40),
+        step=st.sampled_from([1_000, 5_000]),
+        late=st.lists(st.none() | st.integers(1, 90), min_size=3, max_size=6),
+    )
+    def a_dashboard_refreshes(
+        self, query: str, span: int, step: int, late: list[int | None]
+    ) -> None:
+        for age in late:
+            self.a_live_fleet(step // 1000, {0, 1})
+            if age is not None:
+                self.a_backlog(0, age, 1)
+            end_ms = self.now_ms // step * step
+            self.asking.check(Question(query, end_ms - span * step, end_ms, step))
 
     @rule(at=st.integers(0, 9), on=st.integers(0, 3))
     def ask_again_and_further(self, at: int, on: int) -> None:

@@ -14,16 +14,9 @@ from tests.unit.query.sources import counters, everything
 
 from vezha.model.labels import metric
 from vezha.query import Engine, Result, ResultKind
-from vezha.query.encode import (
-    BATCH_CELLS,
-    CHUNK_BYTES,
-    MetricTexts,
-    api_float,
-    encode_chunks,
-    encode_result,
-    float_texts,
-    time_text,
-)
+from vezha.query.encode import CHUNK_BYTES, MetricTexts, encode_chunks, encode_result
+from vezha.query.limits import BATCH_CELLS
+from vezha.query.numbertext import api_float, float_texts, time_text
 from vezha.query.text import go_float, go_quote, openmetrics_float
 
 
