@@ -13,6 +13,7 @@ from vezha.server.contour import CONTOURS, StopSignal, load_contour
 from vezha.server.logs import configure_logs
 from vezha.server.settings import load_settings
 from vezha.server.state import StateFolder
+from vezha.server.trimming import keep_trimmed
 from vezha.world import World
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
@@ -59,6 +60,7 @@ def run_contour(contour: str, state: str, assignments: list[str]) -> int:
         folder.make()
         settings = load_settings(folder, os.environ, assignments)
         configure_logs(settings.log, contour)
+        keep_trimmed(stop)
         return load_contour(contour).run(settings, held.ready if held else _nothing, stop)
     except Exception as error:
         if not is_for_operator(error):

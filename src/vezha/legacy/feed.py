@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +13,16 @@ import structlog
 
 from vezha.legacy.batch import Numbers, SampleBatch
 from vezha.legacy.errors import NotNow
-from vezha.legacy.limits import FEED_IN_FLIGHT_SAMPLES_MAX, FEED_TIMEOUT_S
+from vezha.legacy.limits import (
+    ANNOUNCED_SERIES,
+    ANNOUNCED_SERIES_MAX,
+    FEED_IN_FLIGHT_SAMPLES_MAX,
+    FEED_TIMEOUT_S,
+)
 from vezha.legacy.series import SeriesTable
 from vezha.model.columns import Matcher
+from vezha.model.labels import Labels
+from vezha.store.index import split_labels
 from vezha.wire import feed
 from vezha.wire.errors import ProtocolError
 
@@ -124,9 +131,8 @@ class FeedClient:
             grown[: len(self._announced)] = self._announced
             self._announced = grown
         new = np.unique(numbers[~self._announced[numbers]]).tolist()
-        for at in range(0, len(new), 20_000):
-            part = new[at : at + 20_000]
-            transport.write(feed.pack_series([(n, self._table.labels(n)) for n in part]))
+        for part in _by_sources((n, self._table.labels(n)) for n in new):
+            transport.write(feed.pack_series(part))
         self._announced[new] = True
 
     async def _connected(self) -> asyncio.Transport:
@@ -169,6 +175,22 @@ class FeedClient:
         """Hang up."""
         if self._transport is not None:
             self._transport.close()
+
+
+def _by_sources(series: Iterable[tuple[int, Labels]]) -> Iterator[list[tuple[int, Labels]]]:
+    """Series in small parts, since each becomes many objects on the other side for a moment; cut
+    between sources, where it can be: the store looks at what a source's first ones have in common."""
+    part: list[tuple[int, Labels]] = []
+    last: Labels = ()
+    for number, labels in series:
+        source = split_labels(labels)[1]
+        if len(part) >= (ANNOUNCED_SERIES if source != last else ANNOUNCED_SERIES_MAX):
+            yield part
+            part = []
+        part.append((number, labels))
+        last = source
+    if part:
+        yield part
 
 
 class _Lists:

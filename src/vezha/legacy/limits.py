@@ -19,6 +19,8 @@ LABELS_PER_SERIES_MAX = 64
 LABEL_CHARS_MAX = 4_096
 FEED_TIMEOUT_S = 20.0
 """How long a batch may wait to become durable before the sender is told to come again."""
+ANNOUNCED_SERIES, ANNOUNCED_SERIES_MAX = 1_000, 20_000
+"""New series that are told to the store at once: so many and what is left of their source, and at most."""
 FEED_IN_FLIGHT_SAMPLES_MAX = 4_000_000
 """Samples handed over and not yet durable; beyond it senders get 503."""
 EXPOSITION_COMMENTS_MAX = 20_000

@@ -105,3 +105,5 @@ DESK_SERIES_RATES_H = 24.0
 """Hours that the series of alarm rates look back over."""
 DIARY_LINES_MAX = 60
 """Lines of a diary's page in a message; the rest stands on the page."""
+TRIM_EVERY_S = 20.0
+"""How often a contour gives free memory back; each takes some milliseconds of the allocator."""

@@ -256,7 +256,7 @@ class Catalog:
                         (len(sets.sets),),
                     )
                     for number, data in rows:
-                        if sets.add(_decode_labels(data)) != number:
+                        if sets.append(_decode_labels(data)) != number:
                             raise StoreCorrupt(f"{self.path}: {table} {number} is out of order")
                 rows = query(
                     "SELECT first_ref, columns, hosts FROM series "

@@ -5,8 +5,8 @@ series of the source have in common (a rack, a region, a pod: see `sources`); th
 others. A fleet of 1,000 hosts with 100 series each has 100 columns and 1,000 hosts, so the
 labels of 100,000 series take as much memory as those of 1,100, and a matcher is asked 1,100
 times at most. Pairs are numbered as they come: that number is the series' reference. From
-references to pairs lead two int32 arrays; back, two sorted arrays and a small dictionary of the
-newest.
+references to pairs lead two int32 arrays; back, for the one that adds series, two sorted arrays and
+a small dictionary of the newest, which nobody else pays for.
 
 A third array names the cell of each series: whose samples lie together in a tile. That is a block
 of columns x a block of hosts, but for the series that brought its column: the first of it, and of
@@ -22,6 +22,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -40,9 +41,10 @@ from vezha.store.matching import ValueTest, value_test
 HOST_LABELS = frozenset(("instance", "job"))
 WIDE = 1 << 30
 """Blocks of columns from here on are those of series that brought their columns."""
-_TAIL_MIN = 4_096
+_TAIL_MIN, _TAIL_SHARE = 4_096, 32
 Mask = npt.NDArray[np.bool_]
 I32 = npt.NDArray[np.int32]
+T = TypeVar("T", bound=np.generic)
 
 
 def split_labels(labels: Labels) -> tuple[Labels, Labels]:
@@ -58,19 +60,28 @@ class LabelSets:
 
     def __init__(self) -> None:
         self.sets: list[Labels] = []
-        self.ids: dict[Labels, int] = {}
+        self._ids: dict[Labels, int] = {}
         self._postings: dict[str, dict[str, list[int]]] = {}
+
+    @property
+    def ids(self) -> dict[Labels, int]:
+        """Numbers by set; made when somebody asks, which readers do not."""
+        known = self._ids
+        for number in range(len(known), len(self.sets)):
+            known[self.sets[number]] = number
+        return known
 
     def add(self, labels: Labels) -> int:
         """The number of *labels*, made if new."""
         known = self.ids.get(labels)
-        if known is not None:
-            return known
+        return self.append(labels) if known is None else known
+
+    def append(self, labels: Labels) -> int:
+        """The number of *labels*, which are known to be new."""
         number = len(self.sets)
         self.sets.append(labels)
         for name, value in labels:
             self._postings.setdefault(name, {}).setdefault(value, []).append(number)
-        self.ids[labels] = number
         return number
 
     def has_label(self, name: str) -> bool:
@@ -137,7 +148,7 @@ class _Grouped:
     """References by column (or by host): a sorted part and the tail of newest to scan."""
 
     def __init__(self) -> None:
-        self._order: Refs = np.empty(0, np.int64)
+        self._order: I32 = np.empty(0, np.int32)
         self._starts: npt.NDArray[np.int64] = np.zeros(1, np.int64)
         self._settled = 0
 
@@ -147,13 +158,20 @@ class _Grouped:
             order = np.argsort(keys, kind="stable")
             groups = int(keys.max()) + 1
             self._starts = np.searchsorted(keys[order], np.arange(groups + 1))
-            self._order, self._settled = order, count
+            self._order, self._settled = order.astype(np.int32), count
         numbers = np.flatnonzero(wanted)
         numbers = numbers[numbers < len(self._starts) - 1]
         pieces = [self._order[self._starts[n] : self._starts[n + 1]] for n in numbers.tolist()]
         tail = keys[self._settled : count]
         newest = np.flatnonzero(wanted[tail]) + self._settled
-        return np.concatenate([*pieces, newest]) if pieces else newest
+        return np.concatenate([*pieces, newest], dtype=np.int64) if pieces else newest
+
+
+def _grown(array: npt.NDArray[T], size: int) -> npt.NDArray[T]:
+    """*array* with room for *size*; what is not written to yet takes no memory."""
+    fresh = np.empty(size, array.dtype)
+    fresh[: len(array)] = array
+    return fresh
 
 
 def _both(one: Mask, other: Mask) -> Mask:
@@ -246,7 +264,7 @@ class SeriesIndex:
         self._by_column = _Grouped()
         self._by_host = _Grouped()
         self._keys: npt.NDArray[np.int64] = np.empty(0, np.int64)
-        self._key_refs: Refs = np.empty(0, np.int64)
+        self._key_refs: I32 = np.empty(0, np.int32)
         self._newest: dict[int, int] = {}
         self._matches: OrderedDict[tuple[Matcher, ...], Match] = OrderedDict()
         self._lock = threading.Lock()
@@ -281,17 +299,13 @@ class SeriesIndex:
         first, count = self.count, len(columns)
         if first + count > len(self._column):
             room = max(first + count, 2 * len(self._column))
-            self._column = np.resize(self._column, room)
-            self._host = np.resize(self._host, room)
-            self._cell = np.resize(self._cell, room)
+            self._column = _grown(self._column, room)
+            self._host = _grown(self._host, room)
+            self._cell = _grown(self._cell, room)
         self._column[first : first + count] = columns
         self._host[first : first + count] = hosts
         self._cell[first : first + count] = self._cells(columns, hosts)
         self.count = first + count
-        keys = (columns.astype(np.int64) << 32) | hosts
-        self._newest.update(zip(keys.tolist(), range(first, first + count), strict=True))
-        if len(self._newest) > max(16 * _TAIL_MIN, len(self._keys) // 4):
-            self._settle()
         return first
 
     def _cells(self, columns: I32, hosts: I32) -> Refs:
@@ -308,14 +322,25 @@ class SeriesIndex:
         cells[brought] = (WIDE + tile // strip << 32) | tile % strip
         return cells
 
-    def _settle(self) -> None:
-        keys = (self.column_of.astype(np.int64) << 32) | self.host_of
-        order = np.argsort(keys)
-        self._keys, self._key_refs = keys[order], order
-        self._newest = {}
+    def _key_newest(self) -> None:
+        """Sort in what came since `find` was asked last, once it is more than a few."""
+        settled, known = len(self._keys), len(self._keys) + len(self._newest)
+        if known == self.count:
+            return
+        few = self.count - settled <= max(_TAIL_MIN, settled // _TAIL_SHARE)
+        first = known if few else settled
+        keys = (self.column_of[first:].astype(np.int64) << 32) | self.host_of[first:]
+        if few:
+            self._newest.update(zip(keys.tolist(), range(first, self.count), strict=True))
+            return
+        keys = np.append(self._keys, keys)
+        refs = np.append(self._key_refs, np.arange(first, self.count, dtype=np.int32))
+        order = np.argsort(keys, kind="stable")
+        self._keys, self._key_refs, self._newest = keys[order], refs[order], {}
 
     def find(self, columns: npt.NDArray[np.int64], hosts: npt.NDArray[np.int64]) -> Refs:
-        """References of pairs, -1 where there is none."""
+        """References of pairs, -1 where there is none. Only for the thread that adds series."""
+        self._key_newest()
         keys = (columns << 32) | hosts
         refs = np.full(len(keys), -1, np.int64)
         if len(self._keys):

@@ -11,9 +11,9 @@ from vezha.gateway.feed import Feed
 from vezha.gateway.intake import Intake
 from vezha.legacy.batch import batch_of
 from vezha.legacy.errors import NotNow
-from vezha.legacy.feed import FeedClient
+from vezha.legacy.feed import FeedClient, _by_sources
 from vezha.legacy.series import SeriesTable
-from vezha.model.labels import metric
+from vezha.model.labels import Labels, metric
 from vezha.testing.sink import MemorySink
 from vezha.wire.feed import BatchDurable
 
@@ -118,3 +118,22 @@ async def _stopped(tmp_path: Path) -> None:
     client.close()
     receiver.stop()
     await intake.finish()
+
+
+def test_new_series_are_told_in_parts_that_end_with_a_source() -> None:
+    def series(sizes: list[int]) -> list[tuple[int, Labels]]:
+        flat = [(s, i) for s, size in enumerate(sizes) for i in range(size)]
+        return [
+            (n, metric("m", n=str(i), instance=f"h{s}", job="j")) for n, (s, i) in enumerate(flat)
+        ]
+
+    for sizes, expected in (
+        ([], []),
+        ([1], [1]),
+        ([700, 600, 500], [1_300, 500]),
+        ([999, 1, 5], [1_000, 5]),
+        ([45_000], [20_000, 20_000, 5_000]),
+    ):
+        parts = list(_by_sources(series(sizes)))
+        assert [len(part) for part in parts] == expected
+        assert [one for part in parts for one in part] == series(sizes)
