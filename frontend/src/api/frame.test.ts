@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { apply, CELLS, decode } from './frame'
+import { apply, CELLS, decode, follow } from './frame'
 
 function fleet(full: boolean, revision: number, rows: [number, number[]][]): ArrayBuffer {
   const size = full ? CELLS : CELLS + 4
@@ -68,6 +68,42 @@ describe('host frames', () => {
     if (frame?.kind !== 'host') throw new Error('not a host frame')
     expect(frame.revision).toBe(65535)
     expect([...frame.values]).toEqual([1.5, NaN, -2])
+  })
+})
+
+describe('what changed of a host', () => {
+  const changes = (revision: number, count: number, changed: [number, number][]): ArrayBuffer => {
+    const mask = Math.ceil(count / 8)
+    const view = new DataView(new ArrayBuffer(16 + mask + 4 * changed.length))
+    view.setUint8(0, 3)
+    view.setUint16(2, revision, true)
+    view.setFloat64(4, 6, true)
+    view.setUint32(12, count, true)
+    changed.forEach(([i, v], k) => {
+      view.setUint8(16 + (i >> 3), view.getUint8(16 + (i >> 3)) | (1 << (i & 7)))
+      view.setFloat32(16 + mask + 4 * k, v, true)
+    })
+    return view.buffer as ArrayBuffer
+  }
+  const first = { kind: 'host' as const, revision: 4, time: 5, values: new Float32Array([1, NaN, 3, 4, 5, 6, 7, 8, 9]) }
+  const read = (buffer: ArrayBuffer) => {
+    const frame = decode(buffer)
+    if (frame?.kind !== 'changes') throw new Error('not what changed')
+    return frame
+  }
+
+  it('leaves all else as it was', () => {
+    const next = follow(first, read(changes(4, 9, [[1, 2.5], [8, NaN]])))
+    expect([...(next?.values ?? [])]).toEqual([1, 2.5, 3, 4, 5, 6, 7, 8, NaN])
+    expect(next?.time).toBe(6)
+    expect(first.values[1]).toBeNaN()
+  })
+
+  it('is not believed where it follows something else', () => {
+    expect(follow(null, read(changes(4, 9, [])))).toBeNull()
+    expect(follow(first, read(changes(5, 9, [])))).toBeNull()
+    expect(follow(first, read(changes(4, 8, [])))).toBeNull()
+    expect(decode(changes(4, 9, [[1, 2]]).slice(0, 20))).toBeNull()
   })
 })
 

@@ -7,6 +7,7 @@ export const STATES = ['normal', 'warning', 'critical', 'silent', 'unknown'] as 
 
 const FLEET = 1
 const HOST = 2
+const HOST_CHANGES = 3
 const HEAD_BYTES = 16
 
 export interface FleetFrame {
@@ -27,8 +28,18 @@ export interface HostFrame {
   values: Float32Array
 }
 
+/** What changed of a host since the frame before. */
+export interface HostChanges {
+  kind: 'changes'
+  revision: number
+  time: number
+  /** Lines of the host, changed or not. */
+  count: number
+  view: DataView
+}
+
 /** Reads one message; `null` when it is none that we know (a newer server may send more kinds). */
-export function decode(buffer: ArrayBuffer): FleetFrame | HostFrame | null {
+export function decode(buffer: ArrayBuffer): FleetFrame | HostFrame | HostChanges | null {
   if (buffer.byteLength < HEAD_BYTES) return null
   const view = new DataView(buffer)
   const kind = view.getUint8(0)
@@ -45,7 +56,31 @@ export function decode(buffer: ArrayBuffer): FleetFrame | HostFrame | null {
     if (buffer.byteLength !== HEAD_BYTES + count * 4) return null
     return { kind: 'host', revision, time, values: new Float32Array(buffer, HEAD_BYTES, count) }
   }
+  if (kind === HOST_CHANGES) {
+    const mask = Math.ceil(count / 8)
+    if (buffer.byteLength < HEAD_BYTES + mask) return null
+    let changed = 0
+    for (let i = 0; i < count; i++) changed += bit(view, i)
+    if (buffer.byteLength !== HEAD_BYTES + mask + changed * 4) return null
+    return { kind: 'changes', revision, time, count, view }
+  }
   return null
+}
+
+const bit = (view: DataView, i: number): number => (view.getUint8(HEAD_BYTES + (i >> 3)) >> (i & 7)) & 1
+
+/** The frame that follows `before` by what changed; null where it follows another one. */
+export function follow(before: HostFrame | null, changes: HostChanges): HostFrame | null {
+  const { revision, time, count, view } = changes
+  if (before?.revision !== revision || before.values.length !== count) return null
+  const values = before.values.slice()
+  let at = HEAD_BYTES + Math.ceil(count / 8)
+  for (let i = 0; i < count; i++) {
+    if (bit(view, i) === 0) continue
+    values[i] = view.getFloat32(at, true)
+    at += 4
+  }
+  return { kind: 'host', revision, time, values }
 }
 
 /** Writes the frame into `cells` (hosts × 6). False when it names a host that is not there. */

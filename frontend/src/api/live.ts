@@ -1,7 +1,7 @@
 /** The one WebSocket of this tab: one subscription at a time, reconnecting by itself. */
 import { signal } from '@preact/signals'
 import { signedOut } from './client'
-import { decode, type FleetFrame, type HostFrame } from './frame'
+import { decode, follow, type FleetFrame, type HostFrame } from './frame'
 import type { Incident } from './types'
 
 export type Subscription = { page: 'fleet' } | { page: 'incidents' } | { page: 'host'; host: string }
@@ -53,6 +53,8 @@ let opened = 0
 /** What the server was asked for last on this link, and what it sent before anybody listened. */
 let asked = ''
 let early: (string | ArrayBuffer)[] = []
+/** The host's frame that the next one may be told by its changes against. */
+let shown: HostFrame | null = null
 /** A page that is not there after so many messages asks anew instead. */
 const EARLY_MAX = 16
 
@@ -109,6 +111,7 @@ export function hangUp(): void {
 function ask(): void {
   if (!wanted) return
   asked = address(wanted)
+  shown = null
   socket?.send(JSON.stringify({ subscribe: wanted }))
 }
 
@@ -123,7 +126,10 @@ function hear(data: string | ArrayBuffer): void {
   }
   const frame = decode(data)
   if (frame?.kind === 'fleet') listener.fleet?.(frame)
-  else if (frame?.kind === 'host') listener.host?.(frame)
+  else if (frame) {
+    shown = frame.kind === 'host' ? frame : follow(shown, frame)
+    if (shown) listener.host?.(shown)
+  }
 }
 
 function connect(what = wanted): void {
@@ -131,6 +137,7 @@ function connect(what = wanted): void {
   const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:'
   asked = address(what)
   early = []
+  shown = null
   const mine = new WebSocket(`${scheme}//${location.host}/api/v1/live${asked}`)
   socket = mine
   mine.binaryType = 'arraybuffer'

@@ -23,7 +23,14 @@ from vezha.access.user import SYSTEM
 from vezha.api import limits
 from vezha.api.app import make_app
 from vezha.api.live import Hub
-from vezha.api.live.frame import HEAD, fleet_delta, fleet_full, host_values
+from vezha.api.live.frame import (
+    HEAD,
+    fleet_delta,
+    fleet_full,
+    host_changes,
+    host_lines,
+    host_values,
+)
 from vezha.api.live.hub import hosts_message
 from vezha.api.live.viewer import Viewer
 
@@ -58,8 +65,27 @@ def test_the_frames_bytes_are_fixed() -> None:
     delta, after = fleet_delta(shown, now, 1.5, 7)
     assert delta.hex() == "01000700000000000000f83f01000000" + "01000000" + "020a0a0a0a0c"
     assert after.tolist() == [[0] * 6, [2, 10, 10, 10, 10, 12]]
-    host = host_values(np.array([1.0, np.nan]), 1.5, 9)
+    lines = host_lines(np.array([1.0, np.nan]))
+    host = host_values(lines, 1.5, 9)
     assert host.hex() == "02000900000000000000f83f02000000" + "0000803f" + "0000c07f"
+    changes = host_changes(lines, host_lines(np.array([2.0, np.nan])), 1.5, 9)
+    assert changes.hex() == "03000900000000000000f83f02000000" + "01" + "00000040"
+
+
+@given(st.lists(st.lists(st.sampled_from([0.0, -0.0, 1.5, np.nan, 1e300]), min_size=9, max_size=9)))
+def test_whoever_applies_a_hosts_changes_has_its_lines_bit_for_bit(
+    seconds: list[list[float]],
+) -> None:
+    shown = host_lines(np.zeros(9))
+    page = shown.copy()
+    for values in seconds:
+        now = host_lines(np.array(values))
+        frame = host_changes(shown, now, 1.0, 1)
+        mask = np.frombuffer(frame, np.uint8, 2, HEAD.size)
+        changed = np.unpackbits(mask, bitorder="little", count=9).astype(bool)
+        page[changed] = np.frombuffer(frame, "<f4", offset=HEAD.size + 2)
+        assert page.tobytes() == now.tobytes()
+        shown = now
 
 
 @given(st.lists(TILES, min_size=1, max_size=6))
@@ -270,7 +296,11 @@ def test_a_hosts_lines_are_named_before_their_values(watched: Tower) -> None:
     assert {"chart": "load", "legend": "load", "labels": {}} in series["series"]
     assert frame == (2, 0, series["revision"], len(series["series"]))
     ticked(hub)
-    assert drain(viewer) == [frame]
+    assert drain(viewer) == [(3, *frame[1:])], "what changed"
+    late = joined(hub, "host", "db-1")
+    ticked(hub)
+    assert drain(late) == [series, frame], "everything at first"
+    assert drain(viewer) == [(3, *frame[1:])]
 
 
 def test_a_silent_hosts_lines_are_gaps(watched: Tower) -> None:

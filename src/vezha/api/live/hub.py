@@ -19,7 +19,15 @@ import structlog
 
 from vezha.api import limits
 from vezha.api.fleet import Fleet, FleetSnapshot, labels_of
-from vezha.api.live.frame import Tiles, fleet_delta, fleet_full, host_values
+from vezha.api.live.frame import (
+    Lines,
+    Tiles,
+    fleet_delta,
+    fleet_full,
+    host_changes,
+    host_lines,
+    host_values,
+)
 from vezha.api.live.host_stream import HostStream
 from vezha.api.live.viewer import FLEET, HOST, INCIDENTS, Viewer
 from vezha.api.metrics import ApiMetrics
@@ -35,6 +43,17 @@ BUSY_SHARE_MAX = 0.5
 
 
 @dataclass(slots=True)
+class _HostTick:
+    """A host's lines of one tick, whole, and as what changed since the tick before."""
+
+    revision: int
+    lines: Lines
+    full: bytes
+    changes: bytes
+    series: str
+
+
+@dataclass(slots=True)
 class _Tick:
     """What one tick computed, ready to be queued."""
 
@@ -42,7 +61,7 @@ class _Tick:
     fleet: FleetSnapshot | None = None
     hosts_text: str = ""
     incidents: list[Any] | None = None
-    host_frames: dict[str, tuple[int, bytes, str]] = field(default_factory=dict)
+    hosts: dict[str, _HostTick] = field(default_factory=dict)
 
 
 class Hub:
@@ -63,6 +82,7 @@ class Hub:
         self._open_incidents = open_incidents
         self._viewers: set[Viewer] = set()
         self._streams: dict[str, HostStream] = {}
+        self._lines: dict[str, _HostTick] = {}
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="live")
         self._wake = asyncio.Event()
         self._shown: Tiles | None = None
@@ -168,13 +188,8 @@ class Hub:
             del self._streams[name]
         for name in hosts:
             stream = self._streams.setdefault(name, HostStream(self._engine, name))
-            values = stream.values(int(now_s * 1000))
-            tick.host_frames[name] = (
-                stream.revision,
-                host_values(values, now_s, stream.revision),
-                _text({"type": "series", "revision": stream.revision & 0xFFFF,
-                       "series": stream.series()}),
-            )  # fmt: skip
+            lines = host_lines(stream.values(int(now_s * 1000)))
+            tick.hosts[name] = _host_tick(stream, lines, now_s, self._lines.get(name))
         return tick
 
     def _hosts_message(self, fleet: FleetSnapshot) -> str:
@@ -189,13 +204,14 @@ class Hub:
         if tick.fleet is not None:
             self._give_fleet(tick, tick.fleet)
         for viewer in self._viewers:
-            if viewer.page == HOST and viewer.host in tick.host_frames:
-                revision, frame, series = tick.host_frames[viewer.host]
-                if viewer.stale or viewer.revision != revision:
-                    self._renew(viewer, series, frame)
-                    viewer.revision = revision
+            if viewer.page == HOST and viewer.host in tick.hosts:
+                host = tick.hosts[viewer.host]
+                if viewer.stale or viewer.revision != host.revision:
+                    self._renew(viewer, host.series, host.full)
+                    viewer.revision = host.revision
                 else:
-                    self._put(viewer, "host", frame)
+                    self._put(viewer, "host", host.changes)
+        self._lines = tick.hosts
         if tick.incidents is not None:
             self._give_incidents(tick.incidents)
 
@@ -249,6 +265,20 @@ class Hub:
             self._metrics.live_frames.labels(kind).inc()
         else:
             self._metrics.live_skipped.inc(len(messages))
+
+
+def _host_tick(
+    stream: HostStream, lines: Lines, time_s: float, before: _HostTick | None
+) -> _HostTick:
+    full = host_values(lines, time_s, stream.revision)
+    changes = full
+    if before is not None and before.revision == stream.revision:
+        # whoever is up to date has got everything since it was told all
+        changes = min(full, host_changes(before.lines, lines, time_s, stream.revision), key=len)
+    series = _text(
+        {"type": "series", "revision": stream.revision & 0xFFFF, "series": stream.series()}
+    )
+    return _HostTick(stream.revision, lines, full, changes, series)
 
 
 def hosts_message(hosts: Sequence[AnyRow], snapshot: FleetSnapshot) -> str:
