@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, WebSocketRoute
 from starlette.routing import Route as StarletteRoute
+from starlette.types import Receive, Scope, Send
 
 from vezha.access import Action
 from vezha.api import (
@@ -25,7 +26,7 @@ from vezha.api import (
     tokens,
     users,
 )
-from vezha.api.dispatch import endpoint_of, error_response, websocket_of
+from vezha.api.dispatch import Endpoint, endpoint_of, error_response, websocket_of
 from vezha.api.errors import ApiError
 from vezha.api.live import endpoint as live
 from vezha.api.openapi import describe
@@ -59,15 +60,43 @@ def make_app(
     """The application: *routes* first, then 404 for the rest of `/api`, then the *pages*."""
     table = (*routes, _description_route(routes))
     check_table(table)
-    # the list is gone through for each request: what dashboards ask all day comes first
-    often = sorted(table, key=lambda route: not route.prometheus)
-    served: list[BaseRoute] = [_served(route, services) for route in often]
+    endpoints = {
+        (route.method, route.path): endpoint_of(route, services)
+        for route in table
+        if not route.websocket
+    }
+    served: list[BaseRoute] = [
+        WebSocketRoute(route.path, websocket_of(route, services))
+        if route.websocket
+        else StarletteRoute(route.path, endpoints[route.method, route.path], methods=[route.method])
+        for route in table
+    ]
     served.append(StarletteRoute("/api/{rest:path}", _nowhere(tuple(served)), methods=_METHODS))
-    return Starlette(
+    return _Application(
+        {key: endpoint for key, endpoint in endpoints.items() if "{" not in key[1]},
         routes=[*served, *pages],
         exception_handlers={HTTPException: _http_error},
         lifespan=lifespan,
     )
+
+
+class _Application(Starlette):
+    """Finds addresses without parameters by one look instead of going through the table; these
+    endpoints answer whatever happens, so nothing need stand around them."""
+
+    def __init__(self, straight: dict[tuple[str, str], Endpoint], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._straight = straight
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = None
+        if scope["type"] == "http" and not scope.get("root_path"):
+            endpoint = self._straight.get((scope["method"], scope["path"]))
+        if endpoint is None:
+            await super().__call__(scope, receive, send)
+            return
+        response = await endpoint(Request(scope, receive, send))
+        await response(scope, receive, send)
 
 
 def check_table(routes: Sequence[Route]) -> None:
@@ -78,12 +107,6 @@ def check_table(routes: Sequence[Route]) -> None:
         key = (route.method, route.path)
         assert key not in seen, f"{route.method} {route.path} is there twice"
         seen.add(key)
-
-
-def _served(route: Route, services: Services) -> BaseRoute:
-    if route.websocket:
-        return WebSocketRoute(route.path, websocket_of(route, services))
-    return StarletteRoute(route.path, endpoint_of(route, services), methods=[route.method])
 
 
 def _description_route(routes: Sequence[Route]) -> Route:

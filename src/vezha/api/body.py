@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from typing import Any, get_origin
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 import msgspec
 from starlette.requests import Request
@@ -59,6 +59,22 @@ def read_form(data: bytes, content_type: str) -> list[tuple[str, str]]:
         )
     except (ValueError, UnicodeDecodeError) as e:
         raise InvalidError(f"The form cannot be read: {e}") from e
+
+
+def read_query(raw: bytes) -> list[tuple[str, str]]:
+    """Pairs of a query string, as browsers mean them; what is not UTF-8 becomes replacement
+    characters."""
+    pairs = []
+    for part in raw.decode("latin-1").split("&"):
+        if part:
+            name, _, value = part.partition("=")
+            pairs.append((_unescaped(name), _unescaped(value)))
+    return pairs
+
+
+def _unescaped(text: str) -> str:
+    text = text.replace("+", " ")
+    return unquote(text) if "%" in text else text
 
 
 def convert_parameters(pairs: list[tuple[str, str]], wanted: Any) -> Any:

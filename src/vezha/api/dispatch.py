@@ -6,7 +6,6 @@ reached through here.
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -40,12 +39,16 @@ CLOSE_REFUSED = 4403
 """WebSocket close code: signed in, but may not."""
 
 
-def endpoint_of(route: Route, services: Services) -> Callable[[Request], Awaitable[Response]]:
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def endpoint_of(route: Route, services: Services) -> Endpoint:
     """The Starlette endpoint of an HTTP route."""
+    count = services.metrics.counts_of(route.method, route.path)
+    monotonic = services.world.clock.monotonic
 
     async def endpoint(request: Request) -> Response:
-        clock = services.world.clock
-        began = clock.monotonic()
+        began = monotonic()
         request_id = _request_id(request, services)
         try:
             response = await _serve(route, request, services, request_id)
@@ -56,16 +59,13 @@ def endpoint_of(route: Route, services: Services) -> Callable[[Request], Awaitab
         except Exception:
             _log.exception("request_failed", request_id=request_id, route=route.path)
             response = error_response(_internal(request_id), route.prometheus, route.plain_errors)
-        took_s = clock.monotonic() - began
-        services.metrics.requests.labels(route.method, route.path, str(response.status_code)).inc()
-        services.metrics.request_seconds.labels(route.path).observe(took_s)
+        took_s = monotonic() - began
+        count(response.status_code, took_s)
         if took_s > limits.REQUEST_SLOW_S:
             _log.warning(
                 "request_slow", request_id=request_id, route=route.path, took_s=round(took_s, 3)
             )
-        response.headers["X-Request-ID"] = request_id
-        response.headers.setdefault("Cache-Control", "no-store")
-        response.headers["X-Content-Type-Options"] = "nosniff"
+        _finish(response, request_id)
         return response
 
     return endpoint
@@ -98,6 +98,15 @@ def websocket_of(route: Route, services: Services) -> Callable[[WebSocket], Awai
         await route.handler(services, caller, socket)
 
     return endpoint
+
+
+def _finish(response: Response, request_id: str) -> None:
+    """Headers that every answer has."""
+    headers = response.raw_headers
+    if not any(name == b"cache-control" for name, _ in headers):
+        headers.append((b"cache-control", b"no-store"))
+    headers.append((b"x-request-id", request_id.encode("ascii")))
+    headers.append((b"x-content-type-options", b"nosniff"))
 
 
 async def _serve(route: Route, request: Request, services: Services, request_id: str) -> Response:
@@ -139,21 +148,21 @@ def _owned(services: Services, subject: Subject, route: Route, name: str) -> Dec
 
 
 async def _read(route: Route, request: Request, call: Call) -> None:
-    content_type = request.headers.get("content-type", "")
     if route.body is not None:
         data = await body.read_bytes(request, route.body_bytes_max)
+        content_type = request.headers.get("content-type", "")
         call.body = body.decode_json(data, content_type, route.body)
     if route.query is None:
         return
-    pairs = list(request.query_params.multi_items())
+    pairs = body.read_query(request.scope["query_string"])
     if route.form and request.method == "POST":
         data = await body.read_bytes(request, limits.FORM_BYTES_MAX)
-        pairs = body.read_form(data, content_type) + pairs
+        pairs = body.read_form(data, request.headers.get("content-type", "")) + pairs
     call.query = body.convert_parameters(pairs, route.query)
 
 
 async def _call_handler(route: Route, call: Call) -> Any:
-    if inspect.iscoroutinefunction(route.handler):
+    if route.is_async:
         return await route.handler(call)
     return await run_in_thread(call.services, route.handler, call)
 

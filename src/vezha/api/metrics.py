@@ -57,6 +57,31 @@ class ApiMetrics:
             registry=self.registry,
         )
         self.stages = StageTimes(self.registry)
+        self._outcomes: dict[str, Counter] = {}
+
+    def counts_of(self, method: str, route: str) -> Callable[[int, float], None]:
+        """What counts a route's answers: `(status, seconds)`."""
+        answers: dict[int, tuple[Counter, Histogram]] = {}
+
+        def count(status: int, took_s: float) -> None:
+            known = answers.get(status)
+            if known is None:  # what nobody asked for is not shown
+                known = answers[status] = (
+                    self.requests.labels(method, route, str(status)),
+                    self.request_seconds.labels(route),
+                )
+            known[0].inc()
+            known[1].observe(took_s)
+
+        return count
+
+    def count_query(self, outcome: str, took_s: float) -> None:
+        """A query that ended so, after so long."""
+        known = self._outcomes.get(outcome)
+        if known is None:
+            known = self._outcomes[outcome] = self.queries.labels(outcome)
+        known.inc()
+        self.query_seconds.observe(took_s)
 
     def show(self, name: str, about: str, read: Callable[[], float]) -> None:
         """A gauge that is read when it is asked for."""

@@ -34,6 +34,14 @@ class Packed:
         return Response(self.data, media_type="application/json", headers=headers_of(self.coding))
 
 
+_JSON = (b"content-type", b"application/json")
+_VARIES = (b"vary", b"Accept-Encoding")
+_HEADERS = {
+    PLAIN: (_JSON, _VARIES),
+    **{coding: (_JSON, _VARIES, (b"content-encoding", coding.encode())) for coding in (GZIP, ZSTD)},
+}
+
+
 def headers_of(coding: str) -> dict[str, str]:
     """What says how an answer is compressed."""
     headers = {"Vary": "Accept-Encoding"}

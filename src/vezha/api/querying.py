@@ -302,8 +302,7 @@ class Querying:
         return work(stop.is_set)
 
     def _note(self, text: str, outcome: str, took_s: float) -> None:
-        self._metrics.queries.labels(outcome).inc()
-        self._metrics.query_seconds.observe(took_s)
+        self._metrics.count_query(outcome, took_s)
         if took_s >= self._slow_s:
             _log.warning("query_slow", query=text[:1_000], outcome=outcome, took_s=round(took_s, 3))
 

@@ -35,7 +35,8 @@ class Recognition:
         known = self._known.get((by, hash_secret(secret)))
         if known is None or now_ms >= known.until_ms or known.version != self._ledger.version():
             return None
-        return replace(known.subject, address=address)
+        subject = known.subject
+        return subject if subject.address == address else replace(subject, address=address)
 
     def version(self) -> int | None:
         """Of the ledger, to be taken before it is asked."""

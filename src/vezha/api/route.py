@@ -34,9 +34,10 @@ Rules:
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection
@@ -114,6 +115,11 @@ class Route:
     websocket: bool = False
     prometheus: bool = False
     plain_errors: bool = False
+    is_async: bool = field(init=False, compare=False)
+    """Whether the handler runs on the event loop."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_async", inspect.iscoroutinefunction(self.handler))
 
     @property
     def parameters(self) -> tuple[str, ...]:
