@@ -107,3 +107,5 @@ DIARY_LINES_MAX = 60
 """Lines of a diary's page in a message; the rest stands on the page."""
 TRIM_EVERY_S = 20.0
 """How often a contour gives free memory back; each takes some milliseconds of the allocator."""
+JOINED_BYTES_MAX = 64 * 1024
+"""Up to this length the body of an answer is copied behind its head, so that both are one packet."""

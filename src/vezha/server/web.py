@@ -86,6 +86,7 @@ from vezha.server.contour import StopSignal
 from vezha.server.door import agent_door, is_loopback
 from vezha.server.errors import SettingError
 from vezha.server.forecasting import FOLDER
+from vezha.server.protocol import Protocol
 from vezha.server.retention import retention_rows
 from vezha.server.scraping import keep_scraping
 from vezha.server.settings import Settings
@@ -352,6 +353,7 @@ def uvicorn_config(settings: Settings, app: Starlette) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         backlog=BACKLOG,
+        http=Protocol,
         ws="websockets-sansio",
         ws_max_size=LIVE_MESSAGE_BYTES_MAX,
         timeout_graceful_shutdown=STOP_GRACE_S,
