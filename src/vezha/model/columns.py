@@ -40,6 +40,9 @@ class MatchOp(Enum):
     RE = "=~"
     NRE = "!~"
 
+    __hash__ = object.__hash__
+    """Members are single; matchers are keys of what every query looks up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Matcher:

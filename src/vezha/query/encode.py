@@ -32,7 +32,7 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 def encode_result(result: Result, stats: str = "", explain: bool = False) -> bytes:
     """The whole answer. *stats*: "" none, "1" totals, "all" with the nodes' own."""
-    return b"".join(encode_chunks(result, stats, explain))
+    return b"".join(_pieces(result, stats, explain))
 
 
 def encode_chunks(result: Result, stats: str = "", explain: bool = False) -> Iterator[bytes]:

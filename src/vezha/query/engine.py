@@ -17,8 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from vezha.model.columns import SampleSource
+from vezha.model.labels import Labels
 from vezha.query.annotations import Annotations
 from vezha.query.ast import Node, Type, unwrap
 from vezha.query.block import Samples, Scalar, Text, merge_rows
@@ -168,14 +170,19 @@ class Engine:
             return Result(kind, times, [()], values, np.ones(values.shape, np.bool_))
         block = merge_rows(value.compact(), final=True)
         labels = block.labels.final()
-        if not instant:
-            order = sorted(range(len(labels)), key=labels.__getitem__)
-            if order != list(range(len(labels))):
-                rows = np.asarray(order, np.int64)
+        if not instant and len(labels) > 1:
+            rows = block.labels.memo("order", lambda: _order(labels))
+            if rows.size:
                 block = block.take(rows)
                 labels = block.labels.final()
         kind = ResultKind.VECTOR if instant else ResultKind.MATRIX
         return Result(kind, times, labels, block.values, block.present, block.hists)
+
+
+def _order(labels: list[Labels]) -> npt.NDArray[np.int64]:
+    """Rows in the order of their labels; none where that is the order in which they are."""
+    order = np.array(sorted(range(len(labels)), key=labels.__getitem__), np.int64)
+    return order[:0] if bool((order[1:] > order[:-1]).all()) else order
 
 
 def _check_time(ts_ms: int) -> None:

@@ -29,22 +29,14 @@ def float_texts(values: Values) -> list[bytes]:
     """float64[n] as the API prints them."""
     if values.size == 0:
         return []
-    size = np.abs(values)
-    with np.errstate(invalid="ignore"):
-        odd = ~(((size >= _PLAIN_MIN) & (size < 1e15)) | (size == 0))
-    if odd.any():
-        texts = float_texts(np.where(odd, 0.0, values))
-        for at in np.flatnonzero(odd).tolist():
-            texts[at] = api_float(float(values[at])).encode()
-        return texts
-    raw = orjson.dumps(np.ascontiguousarray(values), option=_NUMPY)[1:-1] + b","
-    raw = raw.replace(b".0,", b",")
-    texts = raw.split(b",")
+    raw = orjson.dumps(np.ascontiguousarray(values), option=_NUMPY)
+    # a comma in place of the bracket at the end: so that every number is followed by one
+    texts = (raw[1:-1] + b",").replace(b".0,", b",").split(b",")
     texts.pop()
-    if b"e" in raw:
+    if b"e" in raw or b"n" in raw:  # exponents are spelt otherwise here, and null is not finite
         for at, text in enumerate(texts):
-            if b"e" in text:
-                texts[at] = api_float(float(text)).encode()
+            if b"e" in text or text == b"null":
+                texts[at] = api_float(float(values[at])).encode()
     return texts
 
 

@@ -18,7 +18,7 @@ from vezha.query.block import Block, Mask, Samples, not_none, only
 from vezha.query.errors import EvaluationError, LimitExceeded
 from vezha.query.limits import TIME_MS_MAX
 from vezha.query.resets_seen import with_resets
-from vezha.query.window import Windows, count_until
+from vezha.query.window import Windows, count_until, shared_times
 
 if TYPE_CHECKING:
     from vezha.query.evaluate import Evaluator
@@ -129,11 +129,16 @@ def _instant(ev: Evaluator, node: VectorSelector) -> tuple[Block, Times, Times |
         samples = without_stale(fetch(ev, node, times, lookback, lookback, lookback))
         block = extended.smoothed_instant(samples, times, lookback)
         return block, np.broadcast_to(times, block.values.shape), None
-    one_look = bool((times == times[0]).all())
+    one_look = int(times[0]) == int(times[-1])
     samples = fetch(ev, node, times, lookback, 0, newest_only=one_look)
     if len(samples) == 0:
         return Block.empty(ev.steps), np.empty((0, ev.steps), np.int64), None
     ev.context.check_cells(len(samples), ev.steps)
+    plain = samples.hists is None and samples.starts is None and not one_look
+    shared = shared_times(samples) if plain else None
+    if shared is not None:
+        block, at = _together(samples, shared, times, lookback)
+        return block, at, None
     last = count_until(samples, times) - 1
     found = last >= samples.offsets[:-1, None]
     np.maximum(last, 0, out=last)
@@ -150,6 +155,23 @@ def _instant(ev: Evaluator, node: VectorSelector) -> tuple[Block, Times, Times |
         found &= ~stale
     starts = samples.starts[last] if samples.starts is not None else None
     return Block(samples.labels, values, found, hists), at, starts
+
+
+def _together(samples: Samples, shared: Times, times: Times, lookback: int) -> tuple[Block, Times]:
+    """The same of series that all have a sample at the *shared* times: one look for all."""
+    shape = (len(samples), times.size)
+    last = np.searchsorted(shared, times, "right") - 1
+    there = last >= 0
+    np.maximum(last, 0, out=last)
+    at = shared[last]
+    there &= at > times - lookback
+    values = samples.values.reshape(shape[0], shared.size)[:, last]
+    found = np.empty(shape, np.bool_)
+    found[:] = there
+    stale = is_stale(values)
+    if stale.any():
+        found &= ~stale
+    return Block(samples.labels, values, found), np.broadcast_to(at, shape)
 
 
 def matrix(ev: Evaluator, node: MatrixSelector) -> Windows:

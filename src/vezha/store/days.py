@@ -68,6 +68,7 @@ def day_of(ts_ms: int) -> int:
     return ts_ms // DAY_MS
 
 
+@lru_cache(4_096)
 def day_name(day: int) -> str:
     """The file of a day."""
     date = datetime.datetime.fromtimestamp(day * 86_400, datetime.timezone.utc)

@@ -168,11 +168,10 @@ class Gathering:
         """The series at positions *present*, which are called *labels*, in this order."""
         if not present:
             return SeriesData.empty()
-        rank = np.full(max(present) + 1, -1, np.int64)
-        rank[present] = np.arange(len(present))
-        aligned = self._aligned(rank, len(present), labels)
+        aligned = self._aligned(present, labels)
         if aligned is not None:
             return aligned
+        rank = _rank(present)
         blocks = [
             piece if isinstance(piece, _Block) else piece.block(self._flat(piece.values))
             for piece in self._pieces
@@ -200,32 +199,49 @@ class Gathering:
             }
         return data
 
-    def _aligned(self, rank: I64, count: int, labels: list[Labels]) -> SeriesData | None:
+    def _aligned(self, present: list[int], labels: list[Labels]) -> SeriesData | None:
         """The answer where every piece has every series, and no two pieces meet in time; None:
-        it is not that simple. *rank* is the row of each position."""
+        it is not that simple."""
         if self._planes:
             return None
+        count = len(present)
         sheets: list[_Sheet] = []
         for piece in self._pieces:
             if not isinstance(piece, _Sheet) or len(piece.positions) != count:
                 return None
             sheets.append(piece)
-        sheets.sort(key=lambda sheet: int(sheet.ts[0]))
-        parts: list[Values] = []
-        for sheet in sheets:
-            rows = np.full(count, -1, np.int64)
-            rows[rank[sheet.positions]] = np.arange(count)
-            if count > 1 and int(rows.min()) < 0:
-                return None  # one series twice
-            parts.append(sheet.values if count == 1 else sheet.values[rows])
-        times = sheets[0].ts if len(sheets) == 1 else np.concatenate([s.ts for s in sheets])
-        if not bool((times[1:] > times[:-1]).all()):
+        if len(sheets) > 1:
+            sheets.sort(key=_begin)
+        parts = [sheet.values for sheet in sheets]
+        if count > 1:
+            rank = _rank(present)
+            for at, sheet in enumerate(sheets):
+                rows = np.full(count, -1, np.int64)
+                rows[rank[sheet.positions]] = np.arange(count)
+                if int(rows.min()) < 0:
+                    return None  # one series twice
+                parts[at] = sheet.values[rows]
+        times, values = sheets[0].ts, parts[0]
+        if len(sheets) > 1:
+            times = np.concatenate([sheet.ts for sheet in sheets])
+            values = np.concatenate(parts, axis=1)
+        if not (times[1:] > times[:-1]).all():
             return None
-        values = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-        offsets = np.arange(count + 1, dtype=np.int64) * len(times)
-        return SeriesData(
-            labels, np.tile(times, count), np.ascontiguousarray(values).reshape(-1), offsets
-        )
+        length = len(times)
+        offsets = np.arange(0, (count + 1) * length, length, dtype=np.int64)
+        stamps = np.tile(times, count) if count > 1 else times.copy()
+        return SeriesData(labels, stamps, np.ascontiguousarray(values).reshape(-1), offsets)
+
+
+def _begin(sheet: _Sheet) -> int:
+    return int(sheet.ts[0])
+
+
+def _rank(present: list[int]) -> I64:
+    """The row of each position."""
+    rank = np.full(max(present) + 1, -1, np.int64)
+    rank[present] = np.arange(len(present))
+    return rank
 
 
 def _assembled(

@@ -46,8 +46,8 @@ class Sheets:
     def __init__(self, gathering: Gathering, start: int, end: int) -> None:
         """For samples in (start, end]."""
         self._gathering = gathering
-        self._edges = np.array([start, end])
-        self._bounds: dict[int, tuple[GroupTimes, list[list[int]]]] = {}
+        self._start, self._end = start, end
+        self._bounds: dict[tuple[int, int], tuple[GroupTimes, int, int]] = {}
         self._open: dict[tuple[int, int], list[tuple[I64, Values]]] = {}
         self._cells: set[int] = set()
         self._samples = 0
@@ -57,26 +57,26 @@ class Sheets:
         if cell in self._cells or self._samples > SHEET_SAMPLES_MAX:
             self.gather()
         self._cells.add(cell)
-        clock = tile.clock
-        known = self._bounds.get(id(clock))
-        if known is None:  # kept, so that nothing else gets its number
-            known = self._bounds[id(clock)] = (clock, clock.until(self._edges).tolist())
-        low, high = known[1][fit.group]
+        clock, group = tile.clock, fit.group
+        key = (id(clock), group)
+        known = self._bounds.get(key)
+        if known is None:  # kept with its clock, so that nothing else gets its number
+            known = self._bounds[key] = (clock, *clock.bounds(group, self._start, self._end))
+        _, low, high = known
         if low < high:
             values = tile.values(fit.rows, high, low)
             self._samples += values.size
-            self._open.setdefault((id(clock), fit.group), []).append((fit.positions, values))
+            self._open.setdefault(key, []).append((fit.positions, values))
 
     def gather(self) -> None:
         """Gather what was taken."""
-        for (number, group), parts in self._open.items():
-            clock, bounds = self._bounds[number]
-            low, high = bounds[group]
+        for key, parts in self._open.items():
+            clock, low, high = self._bounds[key]
             positions, values = parts[0]
             if len(parts) > 1:
                 positions = np.concatenate([part[0] for part in parts])
                 values = np.concatenate([part[1] for part in parts])
-            self._gathering.add_rows(positions, clock.each[group][low:high], values)
+            self._gathering.add_rows(positions, clock.each[key[1]][low:high], values)
         self._open.clear()
         self._cells.clear()
         self._samples = 0

@@ -12,12 +12,12 @@ know the policies.
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from vezha.store.days import Days
+from vezha.store.listing import Listing
 from vezha.store.rolled import Rolled
 from vezha.store.rollup import TIERS_MS
 
@@ -50,6 +50,7 @@ class Partitions:
 
     def __init__(self, path: str, readonly: bool) -> None:
         self._folder = f"{path}/kept"
+        self._listing = Listing(self._folder)
         self._readonly = readonly
         self._lock = threading.Lock()
         self.general = Partition(
@@ -59,10 +60,9 @@ class Partitions:
 
     def all(self) -> list[Partition]:
         """Those that there are: the general one first, the others by name."""
-        try:
-            names = sorted(os.listdir(self._folder))  # noqa: PTH208 - each query asks
-        except FileNotFoundError:
-            names = []
+        names = sorted(self._listing.names())
+        if not names and not self._named:
+            return [self.general]
         with self._lock:
             for gone in [name for name in self._named if name not in names]:
                 _close(self._named.pop(gone))

@@ -209,18 +209,18 @@ class Reading:
         nearest = None
         if choice is not None:
             looking.spans = _spans_of(plan, slabs)
+        first, last = day_of(start), day_of(end)
         for partition in self._partitions.all():
-            days = partition.days.days()
-            kept = {day for day in days if day_of(start) <= day <= day_of(end)}
-            by_day = partition.rolled.there(day_of(start), day_of(end), TIERS_MS)
-            beyond = [day for day in by_day if day not in kept]
+            files = {file.day: file for file in partition.days.between(first, last)}
+            by_day = partition.rolled.there(first, last, TIERS_MS)
+            beyond = [day for day in by_day if day not in files]
             if beyond and nearest is None:
                 nearest = planes_without_samples(selection)
-            for day in sorted(kept.union(beyond)):
-                use = choice if day in kept else nearest
+            for day in sorted(files.keys() | beyond) if beyond else files:
+                use = choice if day in files else nearest
                 tiers = () if use is None else use.tiers_ms
                 there = tuple(t for t in tiers if t in by_day.get(day, ()))
-                looking.days.append((partition, day, there))
+                looking.days.append((partition, day, files.get(day), there))
         for use in (choice, nearest):
             if use is not None:
                 looking.choice = use
@@ -295,12 +295,10 @@ class Reading:
         ]
 
     def _gather_days(self, plan: _Plan, looking: Looking, gathering: Gathering) -> None:
-        strips = np.unique(strip_of(plan.cells))
-        files = {f.path: f for f in self._files(looking.start, looking.end)}
-        for partition, day, tiers in looking.days:
-            file = files.get(partition.days.path(day))
-            covered = None
+        for partition, day, file, tiers in looking.days:
+            strips = covered = None
             if tiers:
+                strips = np.unique(strip_of(plan.cells))
                 directory = None if file is None else file.directory()
                 covered = self._roll_ups.gather(
                     plan.wanted, strips, partition.rolled, day, tiers, directory, looking, gathering
@@ -312,7 +310,7 @@ class Reading:
         self,
         plan: _Plan,
         file: DayFile,
-        strips: I64,
+        strips: I64 | None,
         covered: I64 | None,
         looking: Looking,
         gathering: Gathering,
@@ -362,8 +360,7 @@ class Reading:
                     None if whole else bits
                     for bits, whole in zip(left.tolist(), (left == hours).tolist(), strict=True)
                 ]
-            wanted = rows[:, 0].tolist()
-            tiles = {n: self.cache.get((day.path, n)) for n in wanted}
+            tiles = self.cache.known(day.path, rows[:, 0].tolist())
             missing = [number for number, tile in tiles.items() if tile is None]
             blobs = day.fetch(missing) if missing else {}
             for number in missing:

@@ -225,6 +225,8 @@ class Rolled:
         found: dict[int, list[int]] = {}
         for tier in tiers_ms:
             days = self.days(tier)
+            if not days and not self._files:
+                continue
             for day in days[bisect_left(days, first) : bisect_right(days, last)]:
                 found.setdefault(day, []).append(tier)
             with self._lock:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from vezha.store.days import Directory, day_of
+from vezha.store.days import DayFile, Directory, day_of
 from vezha.store.errors import StoreCorrupt
 from vezha.store.gather import Gathering
 from vezha.store.gather_tile import Wanted, gather_planes, gather_tile
@@ -36,14 +36,14 @@ _NO_SPANS: I64 = np.empty((0, 2), np.int64)
 
 @dataclass(slots=True)
 class Looking:
-    """One selection's way through the days: which of which partition, with which tiers of roll-ups; the planes of
-    the answer's rows; spans of the head, which a roll-up must not overlap; and what was used, with
+    """One selection's way through the days: which of which partition, with its file of samples and which tiers of
+    roll-ups; the planes of the answer's rows; spans of the head, which a roll-up must not overlap; and what was used, with
     the bytes that came from the files and not from the cache, and the days of damaged tiles."""
 
     start: int
     end: int
     thinning: Thinning | None
-    days: list[tuple[Partition, int, tuple[int, ...]]] = field(default_factory=list)
+    days: list[tuple[Partition, int, DayFile | None, tuple[int, ...]]] = field(default_factory=list)
     choice: Choice | None = None
     planes: tuple[int, ...] = ()
     spans: I64 = field(default_factory=lambda: _NO_SPANS)

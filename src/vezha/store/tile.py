@@ -142,6 +142,16 @@ class GroupTimes:
             return self.whole[:, :columns]
         return np.pad(self.whole, ((0, 0), (0, columns - self.whole.shape[1])), mode="edge")
 
+    def bounds(self, group: int, start: int, end: int) -> tuple[int, int]:
+        """Which times of a group lie in (start, end]: from one to below the other."""
+        if self.regular:
+            first, step = int(self.firsts[group]), max(int(self.steps[group]), 1)
+            count = int(self.counts[group])
+            low, high = (start - first) // step + 1, (end - first) // step + 1
+            return min(max(low, 0), count), min(max(high, 0), count)
+        low, high = np.searchsorted(self.each[group], (start, end), "right").tolist()
+        return low, high
+
     def until(self, edges: Times) -> I64:
         """How many times of each group are at or before each edge: int64[G, edges]."""
         if self.regular:

@@ -21,6 +21,21 @@ class TileCache:
         self.hits = 0
         self.misses = 0
 
+    def known(self, path: str, numbers: list[int]) -> dict[int, Tile | None]:
+        """Tiles of a file, in this order; None for those that are not here."""
+        found: dict[int, Tile | None] = {}
+        with self._lock:
+            tiles = self._tiles
+            for number in numbers:
+                key = (path, number)
+                tile = found[number] = tiles.get(key)
+                if tile is None:
+                    self.misses += 1
+                else:
+                    self.hits += 1
+                    tiles.move_to_end(key)
+        return found
+
     def get(self, key: Key) -> Tile | None:
         """A tile, if it is here."""
         with self._lock:
