@@ -32,6 +32,7 @@ from vezha.notify.saved import (
     revision_of,
     save_receiver,
     save_routes,
+    seal_anew,
 )
 from vezha.notify.settings import load_settings
 from vezha.notify.vault import Vault
@@ -136,6 +137,22 @@ def set_(
             audit(connection, Action.RECEIVER_CHANGE, name, detail)
         nudge(settings, "outbox")
     typer.echo(f"{name} is in force; try vezha notify test {name}.")
+
+
+@app.command(help="Make a new key for the secrets of saved receivers, and seal them with it.")
+def rekey(state: StateOption = "state") -> None:
+    """Every secret opens with the new key, and the old one opens none."""
+    with opened_ledger(state) as (settings, ledger):
+        vault = Vault(settings.notify_key)
+        vault.begin_change()
+        with ledger.begin() as connection:
+            done, lost = seal_anew(connection, vault)
+            audit(connection, Action.RECEIVER_CHANGE, "", {"sealed anew": str(done)})
+        vault.end_change()
+        nudge(settings, "outbox")
+    for one in lost:
+        typer.echo(one, err=True)
+    typer.echo(f"Sealed with a new key: {done} secrets. The key from before opens none of them.")
 
 
 @app.command(help="Remove a receiver that was saved.")

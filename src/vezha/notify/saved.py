@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import orjson
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, update
 
 from vezha.incidents.oncall.person import read_contacts
 from vezha.incidents.oncall.policy import TargetKind
@@ -151,6 +151,26 @@ def save_receiver(
     connection.execute(delete(receiver_table).where(receiver_table.c.name == name))
     connection.execute(insert(receiver_table).values(**asdict(row)))
     return row
+
+
+def seal_anew(connection: Connection, vault: Vault) -> tuple[int, list[str]]:
+    """Seal all secrets of all receivers with the key that *vault* seals with now: how many, and which cannot be
+    opened (they stay as they are)."""
+    done, lost = 0, []
+    for row in read_receivers(connection):
+        secrets = {}
+        for name, sealed in row.secrets.items():
+            about = _about(row.name, name)
+            try:
+                secrets[name] = vault.seal(vault.open(sealed, about).reveal(), about)
+                done += 1
+            except NotifySettingsError as fault:
+                secrets[name] = sealed
+                lost.append(f"receiver {row.name}: {name}: {fault}")
+        connection.execute(
+            update(receiver_table).where(receiver_table.c.name == row.name).values(secrets=secrets)
+        )
+    return done, lost
 
 
 def _of(default: object, value: object) -> object:

@@ -167,6 +167,9 @@ def test_the_command_line_saves_and_removes(office: Office) -> None:
     words = ["host=mail.example.org", "user=vezha", "from=v@example.org", "to=a@b.org,c@d.org"]
     run(office, "set", "mail", "smtp", *words, "--secret", "password", given=f"{WORD}\n")
     run(office, "set", "mail", "smtp", "rate=5")
+    key = (office.folder / "notify.key").read_bytes()
+    assert "new key: 1 secrets" in run(office, "rekey")
+    assert (office.folder / "notify.key").read_bytes() != key
     run(office, "route", "mail", "--severity", "critical", "--match", "team=db")
     shown = run(office, "list")
     assert "mail  smtp  saved" in shown

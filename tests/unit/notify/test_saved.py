@@ -24,6 +24,7 @@ from vezha.notify.saved import (
     revision_of,
     save_receiver,
     save_routes,
+    seal_anew,
 )
 from vezha.notify.settings import parse_settings
 from vezha.notify.vault import Vault
@@ -267,3 +268,47 @@ def test_a_key_of_the_wrong_size_is_named(tmp_path: Path) -> None:
     (tmp_path / "k").write_bytes(b"short")
     with pytest.raises(NotifySettingsError, match="damaged"):
         Vault(str(tmp_path / "k")).seal("x", "y")
+
+
+def test_a_change_of_the_key_may_be_broken_off_anywhere(office: Office) -> None:
+    save(office, password=WORD)
+    path = office.folder / "notify.key"
+    old_key = path.read_bytes()
+
+    def word() -> str:
+        with office.ledger.read() as connection:
+            row = get_receiver(connection, "mail")
+        return vault_of(office).open(row.secrets["password"], "receiver/mail/password").reveal()
+
+    def anew() -> tuple[int, list[str]]:
+        with office.ledger.begin() as connection:
+            return seal_anew(connection, vault_of(office))
+
+    vault_of(office).begin_change()
+    assert word() == WORD, "the next key is there, nothing is sealed with it"
+    save(office, "second", password=WORD)  # sealed meanwhile, by another process
+    assert anew() == (2, [])
+    assert word() == WORD, "sealed with the next key, the old one is in its place"
+    vault_of(office).begin_change()
+    assert anew() == (2, []), "and once more from the beginning"
+    vault_of(office).end_change()
+    assert word() == WORD
+    assert path.read_bytes() != old_key
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [p.name for p in office.folder.glob("*notify.key*")] == ["notify.key"]
+
+    path.write_bytes(old_key)
+    with pytest.raises(NotifySettingsError, match="another key"):
+        word()
+
+
+def test_what_cannot_be_opened_is_told_and_stays_when_the_key_changes(office: Office) -> None:
+    save(office, password=WORD)
+    (office.folder / "notify.key").unlink()
+    save(office, "second", password=WORD)
+    vault_of(office).begin_change()
+    with office.ledger.begin() as connection:
+        done, lost = seal_anew(connection, vault_of(office))
+    assert done == 1
+    assert len(lost) == 1
+    assert lost[0].startswith("receiver mail: password: it was sealed with another key")
