@@ -232,7 +232,8 @@ def part_ingest(scene: Scene, peers: list[Peer]) -> dict[str, Any]:
 
 def tile_bytes(folder: Path) -> int:
     """Bytes of samples and index on disk."""
-    return folder_bytes(folder / "days") + sum(f.stat().st_size for f in folder.glob("catalog.db*"))
+    names = [*folder.glob("catalog.db*"), *folder.glob("names.log")]
+    return folder_bytes(folder / "days") + sum(f.stat().st_size for f in names)
 
 
 def write_recorded(scene: Scene, folder: Path) -> dict[str, float]:

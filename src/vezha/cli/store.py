@@ -30,7 +30,7 @@ EXIT_DAMAGED, EXIT_WRONG = 1, 2
 
 def _folder(state: str) -> str:
     folder = Path(state) / "store"
-    if not (folder / "catalog.db").exists():
+    if not any((folder / name).exists() for name in ("catalog.db", "names.log", "days")):
         _wrong(
             f"there is no store in {folder}: name the state folder with --state or VEZHA_STATE, "
             "or start the server once"
@@ -169,9 +169,13 @@ def check_(state: StateOption = "state", json: JsonOption = False) -> None:
         raise typer.Exit(EXIT_DAMAGED)
 
 
-@app.command("repair", help="Remove what is damaged, and say what was removed.")
+@app.command(
+    "repair",
+    help="Mend what is damaged, remove what cannot be mended, and say what it was. What is replaced "
+    "stays beside it, as `….damaged` or `….unreadable`.",
+)
 def repair_(state: StateOption = "state", json: JsonOption = False) -> None:
-    """A tile, the torn end of a WAL segment, a file that is no database (it is renamed)."""
+    """The catalog from its register, a day from its tiles; a tile, a record of the WAL goes."""
     try:
         problems = repair(_folder(state), World())
     except StoreInUse:

@@ -8,6 +8,7 @@ import sqlite3
 import structlog
 
 from vezha.legacy.batch import SampleBatch
+from vezha.store.beside import BESIDE, opened
 from vezha.store.exemplars import Exemplars
 from vezha.store.metadata import MetadataBook
 from vezha.world import World
@@ -19,8 +20,9 @@ class Described:
     """Both files. Where they cannot be written, samples go on: it is said and counted."""
 
     def __init__(self, folder: str, kept_s: float, world: World) -> None:
-        self.exemplars = Exemplars(f"{folder}/exemplars.db", kept_s)
-        self.metadata = MetadataBook(f"{folder}/metadata.db")
+        exemplars, metadata = (f"{folder}/{name}" for name in BESIDE)
+        self.exemplars = opened(exemplars, lambda: Exemplars(exemplars, kept_s))
+        self.metadata = opened(metadata, lambda: MetadataBook(metadata))
         self.failures = 0
         self._world = world
 

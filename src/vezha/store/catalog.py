@@ -7,10 +7,14 @@ every stream and the last WAL segment that tiles cover. Other processes read it 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -18,8 +22,11 @@ import zstandard
 
 from vezha.model.columns import Refs
 from vezha.model.labels import Labels
-from vezha.store.errors import StoreCorrupt
+from vezha.store.delta import Delta
+from vezha.store.errors import StoreCorrupt, WrongFormat
 from vezha.store.index import SeriesIndex
+from vezha.store.limits import NAMES_PER_RECORD, SERIES_PER_RECORD
+from vezha.store.names import NamesLog, delta_record, tombstone_record
 from vezha.store.tombstone import Tombstone
 from vezha.wire.ranges import Ranges
 
@@ -44,30 +51,15 @@ CREATE TABLE IF NOT EXISTS progress (origin INTEGER PRIMARY KEY, ranges BLOB NOT
 INSERT OR IGNORE INTO meta VALUES ('format', 2);
 COMMIT;
 """
-
-
-class Delta(msgspec.Struct, array_like=True):
-    """What became known since the last batch; lies in the WAL before the data that needs it.
-
-    Arrays are little-endian int32 (`columns`, `hosts` of new series) and int64 (`refs`).
-    """
-
-    columns: list[tuple[int, Labels]] = []
-    hosts: list[tuple[int, Labels]] = []
-    series: list[tuple[int, bytes, bytes]] = []
-    schemas: list[tuple[int, list[Labels]]] = []
-    layouts: list[tuple[int, int, Labels, bytes]] = []
-    origins: list[tuple[int, str]] = []
-
-    def __bool__(self) -> bool:
-        return any(getattr(self, name) for name in self.__struct_fields__)
-
+_SET_META = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
+_U32 = 0xFFFFFFFF
+SUMMED = ("label_column", "host", "series", "schema", "layout", "origin")
+"""Tables whose rows have a common checksum in `meta` (`sum:<table>`): SQLite has none of its own."""
 
 _encode = msgspec.msgpack.encode
 _decode_labels = msgspec.msgpack.Decoder(Labels).decode
 _decode_schema = msgspec.msgpack.Decoder(list[Labels]).decode
 _decode_ranges = msgspec.msgpack.Decoder(list[tuple[int, int]]).decode
-_decode_delta = msgspec.msgpack.Decoder(Delta).decode
 
 
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -88,17 +80,15 @@ def _unpack_series(data: bytes) -> list[Labels]:
         raise StoreCorrupt(f"a schema in the catalog cannot be read: {error}") from None
 
 
-def pack_delta(delta: Delta) -> bytes:
-    """A delta as it lies in the WAL."""
-    return _encode(delta)
-
-
-def unpack_delta(data: bytes) -> Delta:
-    """The other way. Raises StoreCorrupt."""
-    try:
-        return _decode_delta(data)
-    except msgspec.MsgspecError as error:
-        raise StoreCorrupt(f"a delta in the WAL cannot be read: {error}") from None
+def digest(row: Sequence[Any]) -> int:
+    """A checksum of one row, whose first cell is its number. Those of a table are XORed."""
+    value: int = row[0] & _U32
+    for cell in row[1:]:
+        if isinstance(cell, int):
+            value ^= cell & _U32
+        else:
+            value = zlib.crc32(cell if isinstance(cell, bytes) else cell.encode(), value)
+    return value
 
 
 def _signed(schema_id: int) -> int:
@@ -115,10 +105,12 @@ class Known:
 
 
 class Catalog:
-    """The file `catalog.db`. One writer; any number of `readonly` ones."""
+    """The file `catalog.db`. One writer; any number of `readonly` ones. The writer has the register
+    of names, which is told everything first."""
 
-    def __init__(self, folder: str, readonly: bool = False) -> None:
+    def __init__(self, folder: str, readonly: bool = False, names: NamesLog | None = None) -> None:
         self.path = f"{folder}/catalog.db"
+        self._names = names
         self._lock = threading.Lock()
         self._version = -1
         if readonly:
@@ -131,10 +123,12 @@ class Catalog:
             self._db.execute("PRAGMA synchronous=NORMAL")
             # in one transaction, so that a reader finds all of it or nothing
             self._db.executescript(_SCHEMA)
+        self._inode = os.stat(self.path).st_ino  # noqa: PTH116
         self._db.execute("PRAGMA cache_size=-2000")
         found = self.meta("format")
         if found != FORMAT:
-            raise StoreCorrupt(
+            self._db.close()
+            raise WrongFormat(
                 f"{self.path} is of format {found}; this program reads "
                 f"{FORMAT}: move the folder away to begin anew, or export it with the program that wrote it"
             )
@@ -148,28 +142,79 @@ class Catalog:
     def set_meta(self, key: str, value: int | str) -> None:
         """Set a value by key."""
         with self._lock, self._db:
-            self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+            self._db.execute(_SET_META, (key, value))
 
     def put(self, delta: Delta) -> None:
         """Store what is new; what is there already stays."""
+        with self._lock:
+            fresh = self._fresh(delta)
+            if not fresh:
+                return
+            size = self._names.append(delta_record(fresh)) if self._names else None
+            with self._db:
+                self._put(fresh)
+                if size is not None:
+                    self._db.execute(_SET_META, ("names_bytes", size))
+
+    def put_noted(self, deltas: Iterable[Delta], names_bytes: int) -> None:
+        """Store what the register of names, so long, has already."""
         with self._lock, self._db:
-            self._put(delta)
+            for delta in deltas:
+                self._put(self._fresh(delta))
+            self._db.execute(_SET_META, ("names_bytes", names_bytes))
+
+    def _fresh(self, delta: Delta) -> Delta:
+        """What of *delta* is not there yet: numbers are given in order, but schemas have theirs
+        from elsewhere."""
+
+        def fresh(table: str, rows: list[Any], end: str = "max(id) + 1") -> list[Any]:
+            if not rows:
+                return rows
+            (following,) = self._db.execute(f"SELECT {end} FROM {table}").fetchone()  # noqa: S608
+            return rows if following is None else [row for row in rows if row[0] >= following]
+
+        there = "SELECT 1 FROM schema WHERE id = ?"
+        return Delta(
+            columns=fresh("label_column", delta.columns),
+            hosts=fresh("host", delta.hosts),
+            series=fresh("series", delta.series, "max(first_ref + length(columns) / 4)"),
+            schemas=[
+                (i, series)
+                for i, series in dict(delta.schemas).items()
+                if self._db.execute(there, (_signed(i),)).fetchone() is None
+            ],
+            layouts=fresh("layout", delta.layouts),
+            origins=fresh("origin", delta.origins),
+        )
 
     def _put(self, delta: Delta) -> None:
-        many = self._db.executemany
-        insert = "INSERT OR IGNORE INTO"
-        many(f"{insert} label_column VALUES (?, ?)", [(i, _encode(s)) for i, s in delta.columns])
-        many(f"{insert} host VALUES (?, ?)", [(i, _encode(s)) for i, s in delta.hosts])
-        many(f"{insert} series VALUES (?, ?, ?)", delta.series)
-        schemas = [(_signed(i), _pack_series(s)) for i, s in delta.schemas]
-        many(f"{insert} schema VALUES (?, ?)", schemas)
+        self._insert("label_column", [(i, _encode(s)) for i, s in delta.columns])
+        self._insert("host", [(i, _encode(s)) for i, s in delta.hosts])
+        self._insert("series", delta.series)
+        self._insert("schema", [(_signed(i), _pack_series(s)) for i, s in delta.schemas])
         layouts = [(i, _signed(s), _encode(h), r) for i, s, h, r in delta.layouts]
-        many(f"{insert} layout VALUES (?, ?, ?, ?)", layouts)
-        many(f"{insert} origin VALUES (?, ?)", delta.origins)
+        self._insert("layout", layouts)
+        self._insert("origin", delta.origins)
+
+    def _insert(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        if not rows:
+            return
+        marks = ",".join("?" * len(rows[0]))
+        self._db.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)  # noqa: S608
+        added = 0
+        for row in rows:
+            added ^= digest(row)
+        self._db.execute(
+            "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET "
+            "value = (value | ?2) - (value & ?2)",
+            (f"sum:{table}", added),
+        )
 
     def checkpoint(self, segment: int, flush: int, progress: dict[int, Ranges]) -> None:
         """Tiles of flush number *flush* hold all WAL segments up to *segment*. Durable."""
         with self._lock:
+            if self._names is not None:
+                self._names.sync()
             self._db.execute("PRAGMA synchronous=FULL")
             try:
                 with self._db:
@@ -177,23 +222,25 @@ class Catalog:
                         "INSERT OR REPLACE INTO progress VALUES (?, ?)",
                         [(origin, _encode(list(r))) for origin, r in progress.items()],
                     )
-                    self._db.executemany(
-                        "INSERT OR REPLACE INTO meta VALUES (?, ?)",
-                        [("segment", segment), ("flush", flush)],
-                    )
+                    self._db.executemany(_SET_META, [("segment", segment), ("flush", flush)])
             finally:
                 self._db.execute("PRAGMA synchronous=NORMAL")
 
     def add_tombstone(self, start_ms: int, end_ms: int, refs: Refs) -> Tombstone:
         """Delete samples, durably."""
+        row = (start_ms, end_ms, refs.tobytes())
         with self._lock:
+            size = self._names.append(tombstone_record(*row)) if self._names else None
+            if self._names is not None:
+                self._names.sync()
             self._db.execute("PRAGMA synchronous=FULL")
             try:
                 with self._db:
                     number = self._db.execute(
-                        "INSERT INTO tombstone (start_ms, end_ms, refs) VALUES (?, ?, ?)",
-                        (start_ms, end_ms, refs.tobytes()),
+                        "INSERT INTO tombstone (start_ms, end_ms, refs) VALUES (?, ?, ?)", row
                     ).lastrowid
+                    if size is not None:
+                        self._db.execute(_SET_META, ("names_bytes", size))
             finally:
                 self._db.execute("PRAGMA synchronous=NORMAL")
         assert number is not None
@@ -227,6 +274,42 @@ class Catalog:
             rows = self._db.execute("SELECT id, schema, host FROM layout ORDER BY id").fetchall()
         return [(i, s & ((1 << 64) - 1), _decode_labels(h)) for i, s, h in rows]
 
+    def everything(self) -> Iterator[Delta]:
+        """All that there is, in pieces; from a catalog that nobody else writes to."""
+        with self._lock:
+            for name, table in (("columns", "label_column"), ("hosts", "host")):
+                rows = self._db.execute(f"SELECT id, labels FROM {table} ORDER BY id")  # noqa: S608
+                while part := rows.fetchmany(NAMES_PER_RECORD):
+                    sets = [(i, _decode_labels(data)) for i, data in part]
+                    yield Delta(columns=sets) if name == "columns" else Delta(hosts=sets)
+            rows = self._db.execute("SELECT first_ref, columns, hosts FROM series ORDER BY 1")
+            for first, columns, hosts in rows:
+                for at in range(0, len(columns), 4 * SERIES_PER_RECORD):
+                    part_of = slice(at, at + 4 * SERIES_PER_RECORD)
+                    yield Delta(series=[(first + at // 4, columns[part_of], hosts[part_of])])
+            schemas = self._db.execute("SELECT id, series FROM schema").fetchall()
+            yield Delta(
+                schemas=[(i & ((1 << 64) - 1), _unpack_series(data)) for i, data in schemas],
+                origins=self._db.execute("SELECT id, key FROM origin ORDER BY id").fetchall(),
+            )
+            rows = self._db.execute("SELECT id, schema, host, refs FROM layout ORDER BY id")
+            while part := rows.fetchmany(NAMES_PER_RECORD):
+                yield Delta(
+                    layouts=[(i, s & ((1 << 64) - 1), _decode_labels(h), r) for i, s, h, r in part]
+                )
+
+    def tombstones(self) -> list[tuple[int, int, bytes]]:
+        """(start, end, references) of what was deleted."""
+        with self._lock:
+            return self._db.execute("SELECT start_ms, end_ms, refs FROM tombstone").fetchall()
+
+    def is_replaced(self) -> bool:
+        """Whether another file has taken the place of this one."""
+        try:
+            return os.stat(self.path).st_ino != self._inode  # noqa: PTH116 - each query asks
+        except OSError:
+            return False
+
     def is_unchanged(self) -> bool:
         """Whether surely nothing changed since `refresh`; waits for nobody."""
         if not self._lock.acquire(blocking=False):
@@ -239,8 +322,49 @@ class Catalog:
             self._lock.release()
         return bool(version == self._version)
 
-    def refresh(self, known: Known) -> bool:
-        """Bring *known* up to date; False if nothing changed since this object last looked."""
+    def sums(self, tables: Sequence[str] = SUMMED) -> dict[str, int]:
+        """The checksums of tables as their rows are now; reads all of them."""
+        found: dict[str, int] = {}
+        with self._lock:
+            for table in tables:
+                found[table] = 0
+                for row in self._db.execute(f"SELECT * FROM {table}"):  # noqa: S608
+                    found[table] ^= digest(row)
+        return found
+
+    def complaints(self) -> list[str]:
+        """What is wrong with the file: SQLite's complaints, and tables whose rows are not what was
+        written. Beside a writer, as of one moment."""
+        found: list[str] = []
+        with self._lock:
+            rows = self._db.execute("PRAGMA integrity_check").fetchall()
+            found += [text for (text,) in rows if text != "ok"]
+            self._db.execute("BEGIN")
+            try:
+                noted = dict(self._db.execute("SELECT key, value FROM meta"))
+                for table in SUMMED if "summed" in noted else ():
+                    value = 0
+                    for row in self._db.execute(f"SELECT * FROM {table}"):  # noqa: S608
+                        value ^= digest(row)
+                    if noted.get(f"sum:{table}", 0) != value:
+                        found.append(f"rows of the table {table} are not what was written")
+            finally:
+                self._db.execute("COMMIT")
+        return found
+
+    def noted_sums(self) -> dict[str, int]:
+        """The checksums as they were noted; of tables that have none yet, nothing."""
+        noted = {table: self.meta(f"sum:{table}") for table in SUMMED}
+        return {table: int(value) for table, value in noted.items() if value is not None}
+
+    def note_sums(self) -> None:
+        """Note the checksums of rows that were written before there were any."""
+        for table, value in self.sums().items():
+            self.set_meta(f"sum:{table}", value)
+
+    def refresh(self, known: Known, sums: dict[str, int] | None = None) -> bool:
+        """Bring *known* up to date; False if nothing changed since this object last looked. Into
+        *sums* go the checksums of the label sets that are read."""
         with self._lock:
             (version,) = self._db.execute("PRAGMA data_version").fetchone()
             if version == self._version:
@@ -251,13 +375,18 @@ class Catalog:
             query("BEGIN")
             try:
                 for sets, table in ((index.columns, "label_column"), (index.hosts, "host")):
+                    append, crc32 = sets.append, zlib.crc32
                     rows = query(
                         f"SELECT id, labels FROM {table} WHERE id >= ? ORDER BY id",  # noqa: S608
                         (len(sets.sets),),
                     )
+                    total = 0
                     for number, data in rows:
-                        if sets.append(_decode_labels(data)) != number:
+                        total ^= crc32(data, number & _U32)
+                        if append(_decode_labels(data)) != number:
                             raise StoreCorrupt(f"{self.path}: {table} {number} is out of order")
+                    if sums is not None:
+                        sums[table] = total
                 rows = query(
                     "SELECT first_ref, columns, hosts FROM series "
                     "WHERE first_ref + length(columns) / 4 > ? ORDER BY first_ref",
@@ -267,10 +396,16 @@ class Catalog:
                     known_already = index.count - first
                     if known_already < 0:
                         raise StoreCorrupt(f"{self.path}: series {first} is out of order")
-                    index.append(
+                    pair = (
                         np.frombuffer(columns, np.int32)[known_already:],
                         np.frombuffer(hosts, np.int32)[known_already:],
                     )
+                    for numbers, sets in zip(pair, (index.columns, index.hosts), strict=True):
+                        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < len(
+                            sets.sets
+                        ):
+                            raise StoreCorrupt(f"{self.path}: series {first} is of no label set")
+                    index.append(*pair)
                 rows = query(
                     "SELECT id, refs FROM layout WHERE id >= ? ORDER BY id",
                     (len(known.layout_refs),),
@@ -298,6 +433,7 @@ class Catalog:
             joined = tuple(b"".join(r[i] for r in rows) for i in (0, 1))
             self._db.execute("DELETE FROM series")
             self._db.execute("INSERT INTO series VALUES (0, ?, ?)", joined)
+            self._db.execute(_SET_META, ("sum:series", digest((0, *joined))))
 
     def close(self) -> None:
         """Close the file."""

@@ -1,7 +1,7 @@
 """Looking a store over, and mending it.
 
 `check` only reads and may run beside the writer; `repair` is the writer for a moment. What is
-damaged is named and costs itself only: a tile, the end of a WAL segment, a day's file.
+damaged is named and costs itself only: a tile, a record of the WAL, what cannot be read of a day.
 """
 
 from __future__ import annotations
@@ -14,19 +14,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import structlog
 
+from vezha.store.beside import BESIDE, complaint_of, set_aside
 from vezha.store.catalog import Catalog, Known
 from vezha.store.damage import Damage
-from vezha.store.days import SAMPLES, DayFile, day_name
+from vezha.store.days import SAMPLES, DayFile, day_name, day_number
 from vezha.store.errors import StoreCorrupt, StoreInUse
 from vezha.store.limits import SQL_VALUES_MAX
+from vezha.store.mend import mend_day
+from vezha.store.names import FILE, NamesLog
+from vezha.store.opening import DAMAGE, write_register
 from vezha.store.partition import Partition, Partitions
+from vezha.store.rebuild import rebuild
 from vezha.store.rolled import ID, SIZE
 from vezha.store.rollup import TIERS_MS
 from vezha.store.store import lock_for_writing
 from vezha.store.tile import Tile, decode
-from vezha.store.wal import Wal, segment_name
+from vezha.store.wal import Wal, pack_payload, read_records, segment_name
 from vezha.world import World
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,31 +64,63 @@ class DayStat:
 
 def check(path: str, world: World) -> Iterator[Problem]:
     """Everything that is wrong with the store in *path*, as it is found."""
-    series = 0
-    try:
-        catalog = Catalog(path, readonly=True)
-        known = Known()
-        catalog.refresh(known)
-        series = known.index.count
-        catalog.close()
-    except (sqlite3.Error, StoreCorrupt) as error:
-        yield Problem("catalog.db", -1, "catalog", f"the catalog cannot be read: {error}")
+    known, problems = _look_at_names(path, world)
+    yield from problems
+    series = known.index.count
     partitions = Partitions(path, readonly=True)
     try:
         for partition in partitions.all():
             for day in partition.days.days():
                 name = f"{partition.prefix}days/{day_name(day)}"
                 yield from _check_day(partition.days.file(day), name, series)
+            yield from _check_set_aside(path, partition)
             yield from _check_roll_ups(partition, series)
     finally:
         partitions.close()
     wal = Wal(world.disk, f"{path}/wal")
     for number in wal.numbers():
         segment = wal.read(number)
+        for start, end in segment.damaged:
+            text = f"{end - start} bytes are no whole record"
+            yield Problem(f"wal/{segment_name(number)}", start, "wal", text)
         torn = segment.bytes_on_disk - segment.good_bytes
         if torn:
             text = f"{torn} bytes at the end are no whole record (a write was cut off)"
             yield Problem(f"wal/{segment_name(number)}", segment.good_bytes, "torn", text)
+    for name in BESIDE:
+        text = complaint_of(f"{path}/{name}")
+        if text:
+            yield Problem(name, -1, "beside", text)
+
+
+def _look_at_names(path: str, world: World) -> tuple[Known, list[Problem]]:
+    """What the catalog knows, as far as it can be read; what is wrong with it and its register."""
+    known, problems = Known(), []
+    noted: int | None = None
+    try:
+        catalog = Catalog(path, readonly=True)
+        try:
+            catalog.refresh(known)
+            problems += [Problem("catalog.db", -1, "catalog", c) for c in catalog.complaints()]
+            names_bytes = catalog.meta("names_bytes")
+            noted = None if names_bytes is None else int(names_bytes)
+        finally:
+            catalog.close()
+    except (sqlite3.Error, *DAMAGE) as error:
+        known = Known()
+        text = f"the catalog, which names all series, cannot be read: {error}"
+        problems.append(Problem("catalog.db", -1, "catalog", text))
+    for start, end in NamesLog(world.disk, path).read().damaged:
+        if noted is None or start < noted:  # else a record that is just being written
+            text = f"{end - start} bytes of the register of names are no whole record"
+            problems.append(Problem(FILE, start, "names", text))
+    return known, problems
+
+
+def _check_set_aside(path: str, partition: Partition) -> Iterator[Problem]:
+    for file in sorted(Path(path, f"{partition.prefix}days").glob("*.db.damaged")):
+        text = "was set aside as damaged: what can be read is not taken out yet"
+        yield Problem(f"{partition.prefix}days/{file.name}", -1, "set aside", text)
 
 
 def _check_day(file: DayFile | None, name: str, series: int) -> Iterator[Problem]:
@@ -155,15 +195,23 @@ def _check_values(blob: bytes, series: int) -> Tile:
 
 
 def repair(path: str, world: World) -> list[Problem]:
-    """Remove what is damaged, so that nothing stumbles over it again; what was removed.
+    """Mend what is damaged, and remove what cannot be; what it was.
 
-    A damaged tile or roll-up goes (roll-ups are made anew); a torn WAL segment is cut; a day's
-    file that is no database is renamed to `….damaged`. Raises StoreInUse while another process writes to the store.
+    A catalog is made anew from its register, a register from its catalog (`rebuild`); a day's file
+    from the tiles in it that can be read (`mend`). A damaged tile or roll-up goes (roll-ups are made
+    anew); WAL segments lose what is no record. Raises StoreInUse while another process writes to the
+    store.
     """
     with contextlib.ExitStack() as stack:
         fd = lock_for_writing(path)
         stack.callback(os.close, fd)
         problems = list(check(path, world))
+        kinds = {problem.kind for problem in problems}
+        if "catalog" in kinds:
+            rebuild(path, world, NamesLog(world.disk, path), "it is to be repaired")
+        elif "names" in kinds:
+            write_register(path, world)
+        known, _ = _look_at_names(path, world)
         partitions = Partitions(path, readonly=False)
         stack.callback(partitions.close)
         tiles: dict[str, list[int]] = {}
@@ -174,16 +222,18 @@ def repair(path: str, world: World) -> list[Problem]:
                 tiles.setdefault(problem.file, []).append(problem.part)
             elif problem.kind == "roll-up":
                 roll_ups.setdefault(problem.file, []).append(problem.part)
-            elif problem.kind == "torn":
-                segment = world.disk.open_append(str(target))
-                segment.truncate(problem.part)
-                segment.sync()
-                segment.close()
+            elif problem.kind in ("torn", "wal"):
+                data = world.disk.read(str(target))
+                records = map(pack_payload, read_records(data).payloads)
+                world.disk.write_whole(str(target), b"".join(records))
+            elif problem.kind == "beside":
+                set_aside(str(target))
             elif problem.kind == "roll-ups":
                 for suffix in ("", "-wal", "-shm"):
                     Path(f"{target}{suffix}").unlink(missing_ok=True)
-            elif problem.kind == "day" and target.exists():
-                target.rename(f"{target}.damaged")
+        partitions.close()
+        for name in _mend_days(path, problems, known):
+            tiles.pop(name, None)  # what was damaged in it is gone, and its tiles have new numbers
         for partition in partitions.all():
             for day in partition.days.days():
                 name = f"{partition.prefix}days/{day_name(day)}"
@@ -198,6 +248,18 @@ def repair(path: str, world: World) -> list[Problem]:
                         made.remove(numbers)
         Damage(path).forget_gone(partitions)
     return problems
+
+
+def _mend_days(path: str, problems: list[Problem], known: Known) -> set[str]:
+    """Make damaged days anew, from the files in place and from those set aside; which."""
+    files = {p.file for p in problems if p.kind in ("day", "database", "set aside")}
+    for name in sorted(files):
+        target = Path(path, name)
+        day = day_number(target.name.removesuffix(".damaged"))
+        if day is not None and target.exists():
+            kept, lost = mend_day(str(target.parent), target.name, day, known.index.cell_of)
+            log.warning("a day of samples was made anew", file=name, tiles=kept, lost=lost)
+    return files
 
 
 def stat(path: str) -> list[DayStat]:

@@ -15,6 +15,10 @@ class StoreCorrupt(StoreError):
     """A tile or record does not fit its checksum or its format."""
 
 
+class WrongFormat(StoreCorrupt):
+    """A file of the store was written by another version of the program."""
+
+
 class StoreUnwritable(StoreError, OSError):
     """The WAL could not be written; everything sealed is kept for the next commit."""
 

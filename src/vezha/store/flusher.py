@@ -15,8 +15,8 @@ import numpy as np
 import structlog
 
 from vezha.model.columns import Refs
-from vezha.store.catalog import Delta
 from vezha.store.days import FLUSH, DayFile, NewTile, day_of
+from vezha.store.delta import Delta
 from vezha.store.flush import cut_tiles
 from vezha.store.head import Frozen
 from vezha.store.limits import DAY_MS, MERGE_PASS_S, VACUUM_PAGES
@@ -90,7 +90,7 @@ class Flusher:
         self._deltas.append(delta)
         try:
             self._put_deltas()
-        except sqlite3.Error as error:
+        except (OSError, sqlite3.Error) as error:
             self._counts["flush_failures"] += 1
             log.error("the catalog cannot be written", error=str(error))
 

@@ -78,6 +78,8 @@ METADATA_PER_METRIC_MAX = 4
 METADATA_HELP_CHARS_MAX = 1_024
 METADATA_UNIT_CHARS_MAX = 64
 
+LOST_RECORDS_TOLD_MAX = 100
+"""Entries of a damaged WAL that the log names."""
 REFUSED_SOURCES_TOLD_MAX = 1_000
 """Sources over their limit that the log names."""
 DAMAGE_NOTES_MAX = 10_000
@@ -87,6 +89,11 @@ POLICIES_MAX = 100
 """Retention policies of one store; each is a folder of files of its own."""
 
 WAL_RECORD_BYTES_MAX = 1 << 30
+NAMES_RECORD_BYTES_MAX = 1 << 30
+NAMES_PER_RECORD = 4_096
+"""Label sets, or layouts, of one record of a register of names that is written anew."""
+SERIES_PER_RECORD = 262_144
+"""Series of one, 8 bytes each."""
 MERGE_PASS_S = 0.5
 """How long a pass of merging lasts before others get their turn."""
 VACUUM_PAGES = 4_096

@@ -59,6 +59,10 @@ class StoreReader:
 
     def _refresh(self) -> bool:
         with self._lock:
+            if self._catalog is not None and self._catalog.is_replaced():
+                # the writer made a damaged one anew; the numbers in it are the same
+                self._catalog.close()
+                self._catalog = None
             if self._catalog is None:
                 if not Path(self._path, "catalog.db").exists():
                     return False

@@ -164,7 +164,7 @@ class Reading:
             known = self._layout_refs
             while plan.layouts_seen < len(known):
                 number = plan.layouts_seen
-                if int(known[number].max()) >= plan.series_seen:
+                if int(known[number].max(initial=-1)) >= plan.series_seen:
                     break  # a layout that came while we looked; the next time
                 positions = plan.wanted.positions(known[number])
                 columns = np.flatnonzero(positions >= 0)

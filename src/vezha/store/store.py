@@ -26,8 +26,8 @@ from vezha.model.columns import Matcher, Refs, Selection, SeriesData, Times, Val
 from vezha.model.labels import INSTANCE, Labels, get_label, labels_of
 from vezha.store import wal as wal_format
 from vezha.store.admission import Admission, admission
-from vezha.store.catalog import Catalog, Delta, Known, pack_delta
 from vezha.store.damage import Damage
+from vezha.store.delta import Delta, pack_delta
 from vezha.store.errors import (
     StoreCorrupt,
     StoreInUse,
@@ -47,11 +47,13 @@ from vezha.store.head import (
 )
 from vezha.store.index import HOST_LABELS, split_labels
 from vezha.store.limits import FROZEN_HEADS_MAX, FUTURE_MS_MAX, REFUSED_SOURCES_TOLD_MAX
+from vezha.store.opening import open_catalog
 from vezha.store.partition import Partitions
 from vezha.store.policy import Assignment
 from vezha.store.reading import Reading
 from vezha.store.recovery import Recovery
 from vezha.store.roster import Rosters
+from vezha.store.salvage import is_damage
 from vezha.store.settings import StoreSettings
 from vezha.store.slab import Slab
 from vezha.store.sources import Sources
@@ -87,22 +89,17 @@ class Store:
             self._open()
         except BaseException as error:
             os.close(self._lock_fd)
-            if isinstance(error, sqlite3.DatabaseError) and not isinstance(
-                error, sqlite3.OperationalError
-            ):
-                # days' files are set aside; only the catalog is needed for all that there is
+            if isinstance(error, sqlite3.Error) and is_damage(error):
                 raise StoreCorrupt(
-                    f"{path}/catalog.db, which names all series, is damaged ({error}): put it back "
-                    "from a backup, or move the store's folder away to begin anew"
+                    f"{path} cannot be read ({error}): `vezha store check` says what is damaged"
                 ) from None
             raise
 
     @staticmethod
     def open(path: str, world: World, settings: StoreSettings | None = None) -> Store:
-        """Open for writing, made if absent, recovered if the last writer was killed.
-
-        Raises StoreInUse where another process writes to it, StoreCorrupt where the catalog is
-        damaged.
+        """Open for writing, made if absent, recovered if the last writer was killed or the catalog is
+        damaged. Raises StoreInUse where another process writes to it, WrongFormat where another
+        version of the program wrote it.
         """
         return Store(path, world, settings or StoreSettings())
 
@@ -112,30 +109,29 @@ class Store:
             (
                 "frames", "samples", "duplicate_frames", "future_samples", "old_samples",
                 "refused_series", "wal_failures", "wal_bytes", "wal_records", "recovered_frames",
-                "torn_bytes", "roster_samples",
+                "torn_bytes", "roster_samples", "catalog_rebuilt", "lost_names", "lost_records",
             ),
             0,
         )  # fmt: skip
-        self._catalog = Catalog(path)
-        self._catalog.compact_series()
-        self._known = Known()
-        self._catalog.refresh(self._known)
+        opened = open_catalog(path, self._world)
+        self._catalog, self._names, self._known = opened.catalog, opened.names, opened.known
+        if opened.lost_names >= 0:
+            self.counts["catalog_rebuilt"], self.counts["lost_names"] = 1, opened.lost_names
         self._index = self._known.index
         self._partitions = Partitions(path, readonly=False)
         self._days = self._partitions.general.days
         self._assignment = Assignment(self._index, settings.policies)
         self._wal = Wal(self._world.disk, f"{path}/wal")
-        self._schemas = self._catalog.schemas()
+        self._schemas = opened.schemas
         self._schema_columns: dict[int, np.ndarray[tuple[int], np.dtype[np.int64]]] = {}
-        self._origins = {key: number for number, key in self._catalog.origins()}
-        stored = self._catalog.progress()
-        self._progress = [stored.get(i, Ranges()) for i in range(len(self._origins))]
+        self._origins = opened.origins
+        self._progress = [opened.progress.get(i, Ranges()) for i in range(len(self._origins))]
         self._sources = Sources(self._index)
         self._source_series: Refs
         self._count_series()
         self._layouts: dict[tuple[int, Labels], Layout] = {}
         self._layout_list: list[Layout] = []
-        for number, schema, host in self._catalog.layouts():
+        for number, schema, host in opened.layouts:
             self._add_layout(number, schema, host, self._known.layout_refs[number])
         self._delta = Delta()
         self._entries: list[bytes] = []
@@ -154,14 +150,14 @@ class Store:
         self._folder = head_folder(path, settings.head_folder)
         clear_folder(f"{path}/head")
         claim_folder(self._folder, path)
-        opened = int(self._catalog.meta("opened") or 0) + 1
-        self._catalog.set_meta("opened", opened)
+        times_opened = int(self._catalog.meta("opened") or 0) + 1
+        self._catalog.set_meta("opened", times_opened)
         began = self._catalog.meta("began_ms")
         self._began_ms = int(began or self._world.clock.now() * 1000)
         if began is None:
             self._catalog.set_meta("began_ms", self._began_ms)
         self._catalog.set_meta("head_folder", self._folder)
-        self._head = Head(self._folder, f"{path}/head", opened << 32)
+        self._head = Head(self._folder, f"{path}/head", times_opened << 32)
         self._next_head: Head | None = None
         self._now()
         self._reading = Reading(
@@ -732,6 +728,7 @@ class Store:
         release_folder(self._folder)
         self._partitions.close()
         self._catalog.close()
+        self._names.close()
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1

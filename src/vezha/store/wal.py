@@ -5,14 +5,15 @@ commit; little-endian:
 
     "VWR1" · u32 bytes of payload · u32 CRC-32 of payload · u32 entries
     payload: entries, each u8 kind · u32 bytes · data
-      1 delta: new series, layouts, schemas, streams (msgpack; see `catalog.Delta`)
+      1 delta: new series, layouts, schemas, streams (msgpack; see `delta.Delta`)
       2 frame: u32 layout · u32 origin · u64 seq · i64 ts_ms · the frame as it was received
       3 samples: u32 n · i64 refs[n] · i64 ts_ms[n] · f64 values[n]
       4 roster: u32 number · i64 refs[n]; the same number may come again with others
       5 row: u32 number of a roster before it · i64 ts_ms · f64 values[n]
 
-A crash can tear only the last record: reading stops at the first that does not fit, and an
-opened segment is cut there. After a failed write or sync a segment is never written again (what
+A crash can tear only the last record: what does not fit at the end is cut there. Where whole records
+follow, it is damage (a disk that rots): it costs the records that it lies in, and reading goes on
+behind it, at the next magic of a record that is whole. After a failed write or sync a segment is never written again (what
 the kernel kept of it is unknown); the next commit goes to a new one.
 """
 
@@ -22,7 +23,7 @@ import contextlib
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vezha.store.limits import WAL_RECORD_BYTES_MAX
 from vezha.world.disk import AppendFile, Disk
@@ -41,11 +42,13 @@ _MAGIC = b"VWR1"
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """What reading a segment gave: its records' payloads, and where the good part ends."""
+    """What reading a segment gave: its records' payloads, where the last whole one ends, and the
+    spans [from, to) of bytes before that which are none."""
 
     payloads: list[bytes]
     good_bytes: int
     bytes_on_disk: int
+    damaged: list[tuple[int, int]] = field(default_factory=list)
 
 
 def segment_name(number: int) -> str:
@@ -59,21 +62,38 @@ def pack_record(entries: list[bytes], count: int) -> bytes:
     return _RECORD.pack(_MAGIC, len(payload), zlib.crc32(payload), count) + payload
 
 
+def pack_payload(payload: bytes) -> bytes:
+    """A record of the payload of one that was read."""
+    return pack_record([payload], sum(1 for _ in entries_of(payload)))
+
+
 def read_records(data: bytes) -> Segment:
-    """The records at the front of *data* that are whole."""
+    """The records in *data* that are whole."""
     payloads: list[bytes] = []
-    at = 0
-    while at + _RECORD.size <= len(data):
-        magic, size, crc, _ = _RECORD.unpack_from(data, at)
-        start, end = at + _RECORD.size, at + _RECORD.size + size
-        if magic != _MAGIC or size > WAL_RECORD_BYTES_MAX or end > len(data):
-            break
-        payload = data[start:end]
-        if zlib.crc32(payload) != crc:
-            break
+    damaged: list[tuple[int, int]] = []
+    good = at = 0
+    while at >= 0:
+        payload = _record_at(data, at)
+        if payload is None:
+            at = data.find(_MAGIC, at + 1)
+            continue
+        if at > good:
+            damaged.append((good, at))
         payloads.append(payload)
-        at = end
-    return Segment(payloads, at, len(data))
+        good = at = at + _RECORD.size + len(payload)
+    return Segment(payloads, good, len(data), damaged)
+
+
+def _record_at(data: bytes, at: int) -> bytes | None:
+    """The payload of the record at *at*; None where none is whole."""
+    if at + _RECORD.size > len(data):
+        return None
+    magic, size, crc, _ = _RECORD.unpack_from(data, at)
+    start, end = at + _RECORD.size, at + _RECORD.size + size
+    if magic != _MAGIC or size > WAL_RECORD_BYTES_MAX or end > len(data):
+        return None
+    payload = data[start:end]
+    return payload if zlib.crc32(payload) == crc else None
 
 
 def entries_of(payload: bytes) -> Iterator[tuple[int, memoryview]]:

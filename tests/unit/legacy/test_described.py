@@ -15,6 +15,7 @@ from vezha.model.labels import Labels, metric
 from vezha.model.metadata import MetricMetadata, family_of
 from vezha.store import exemplars as exemplars_room
 from vezha.store import metadata as metadata_room
+from vezha.store.beside import complaint_of
 from vezha.world import World
 
 A, B = metric("req_bucket", le="1", job="shop"), metric("req_bucket", le="2", job="web")
@@ -118,3 +119,21 @@ def test_samples_go_on_where_the_files_cannot_be_written(tmp_path: Path) -> None
 def test_families() -> None:
     assert family_of("a_bucket", "histogram") == "a"
     assert family_of("a_count", "gauge") == "a_count"
+
+
+@pytest.mark.parametrize("at", [0, 4_096])
+def test_files_that_are_damaged_are_set_aside_and_begun_anew(tmp_path: Path, at: int) -> None:
+    described, now = _opened(tmp_path)
+    _put(described, *(Exemplar(metric("m", n=str(n)), TRACE, 0.5, now) for n in range(300)))
+    described.metadata.put([("req_bucket", MetricMetadata("histogram", "Requests.", ""))])
+    described.exemplars.close()
+    described.metadata.close()
+    for name in ("exemplars.db", "metadata.db"):
+        path = tmp_path / "store" / name
+        data = bytearray(path.read_bytes())
+        data[at : at + 512] = bytes(range(256)) * 2
+        path.write_bytes(data)
+        assert complaint_of(str(path))
+    again, now = _opened(tmp_path)
+    assert _put(again, Exemplar(A, TRACE, 0.5, now)) == 1
+    assert len(list((tmp_path / "store").glob("*.db.damaged"))) >= 1

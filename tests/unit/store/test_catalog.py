@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from vezha.model.labels import Labels, labels_of
-from vezha.store.catalog import Catalog, Delta
+from vezha.store.catalog import Catalog
+from vezha.store.delta import Delta
 from vezha.store.errors import StoreCorrupt
 
 SERIES: list[Labels] = [

@@ -16,7 +16,6 @@ from vezha.model.columns import STALE_NAN, Matcher, MatchOp
 from vezha.model.labels import metric
 from vezha.store import StoreReader
 from vezha.store.check import check
-from vezha.store.errors import StoreCorrupt
 from vezha.store.transfer import ImportRefused, export_lines, import_lines
 
 runner = CliRunner()
@@ -106,21 +105,6 @@ def test_a_file_that_is_no_database_does_not_stop_the_start(bench: Bench) -> Non
     reader = StoreReader.open(str(bench.folder / "store"))
     assert len(read(reader, "cpu")["db-1"]) == 60
     reader.close()
-
-
-@pytest.mark.parametrize("at", [0, 8_192])
-def test_a_damaged_catalog_is_said_in_a_sentence(bench: Bench, at: int) -> None:
-    bench.store.resolve([metric("m", instance="x", n=str(i)) for i in range(2_000)])
-    bench.commit()
-    bench.store.close()
-    path = bench.folder / "store/catalog.db"
-    data = bytearray(path.read_bytes())
-    data[at : at + 4_096] = bytes(range(256)) * 16
-    path.write_bytes(data)
-    with pytest.raises(StoreCorrupt, match=r"catalog\.db, which names all series, is damaged"):
-        bench.open()
-    (problem,) = check(str(bench.folder / "store"), bench.world)
-    assert problem.kind == "catalog"
 
 
 def test_repair_wants_the_server_stopped(bench: Bench) -> None:

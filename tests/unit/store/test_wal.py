@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from vezha.model.columns import STALE_NAN
 from vezha.model.labels import metric
 from vezha.store import tile
-from vezha.store.catalog import Delta, pack_delta, unpack_delta
+from vezha.store.delta import Delta, pack_delta, unpack_delta
 from vezha.store.errors import StoreCorrupt
 from vezha.store.wal import (
     DELTA,
@@ -49,13 +49,13 @@ def test_records_come_back(records: list[list[tuple[int, bytes]]]) -> None:
 
 
 @given(st.lists(_entries, min_size=1, max_size=4), st.data())
-def test_a_torn_or_changed_end_costs_what_follows_it(
+def test_damage_costs_the_record_that_it_lies_in(
     records: list[list[tuple[int, bytes]]], data: st.DataObject
 ) -> None:
     packed = [_record(r) for r in records]
     whole = b"".join(packed)
     at = data.draw(st.integers(0, len(whole) - 1))
-    if data.draw(st.booleans()):
+    if torn := data.draw(st.booleans()):
         damaged = whole[:at]
     else:
         damaged = whole[:at] + bytes([whole[at] ^ 0x40]) + whole[at + 1 :]
@@ -70,8 +70,11 @@ def test_a_torn_or_changed_end_costs_what_follows_it(
     # the count of entries in a record's head (4 bytes) is not guarded: nothing is read by it
     in_count = damaged != whole[:at] and end + 12 <= at < end + 16
     if not in_count:
-        assert [_entries_of(p) for p in segment.payloads] == records[:before]
-        assert segment.good_bytes == end
+        after = [] if torn else records[before + 1 :]
+        assert [_entries_of(p) for p in segment.payloads] == records[:before] + after
+        behind = end + len(packed[before])
+        assert segment.damaged == ([(end, behind)] if after else [])
+        assert segment.good_bytes == (len(whole) if after else end)
 
 
 def test_after_a_failure_the_record_is_not_found_in_the_segment() -> None:
