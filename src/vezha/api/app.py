@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -110,10 +111,13 @@ def check_table(routes: Sequence[Route]) -> None:
 
 
 def _description_route(routes: Sequence[Route]) -> Route:
-    description = describe(routes)
+    made: list[msgspec.Raw] = []
 
     async def openapi(_call: Call) -> Any:
-        return description
+        # when it is asked for, which few do: 2 MB while it is made, a tenth of that as it is sent
+        if not made:
+            made.append(msgspec.Raw(msgspec.json.encode(describe(routes))))
+        return made[0]
 
     return Route(
         "GET", "/api/v1/openapi.json", Action.DESCRIPTION_READ, openapi, "This description."

@@ -134,7 +134,7 @@ class Doors:
         """The answer, what was decoded, and how many exemplars were kept."""
         counters = self.counters
         counters.requests[door] = counters.requests.get(door, 0) + 1
-        self.table.make_room()
+        self.table.make_room(self._world.clock.monotonic())
         try:
             batch = decode(await _read(body))
             refused = await self.feed.write(batch) if len(batch) else 0

@@ -41,6 +41,8 @@ class FeedClient:
         self._announced: npt.NDArray[np.bool_] = np.zeros(1024, np.bool_)
         self._generation = table.generation
         self._lists = _Lists()
+        self._noted: tuple[int, set[int]] = (table.window, set())
+        """Places of the lists whose series were noted as sent, in that window of the table."""
         self._waiting: dict[int, asyncio.Future[int]] = {}
         self._in_flight = 0
         self._batch = 0
@@ -56,15 +58,19 @@ class FeedClient:
         sends all again, which is harmless, since the store drops what it has.
         """
         refused = 0
+        generation = self._table.generation
         for at in range(0, len(batch), feed.FEED_SAMPLES_MAX):
             part = slice(at, at + feed.FEED_SAMPLES_MAX)
-            refused += await self._write(batch.numbers[part], batch.ts_ms[part], batch.values[part])
+            refused += await self._write(
+                generation, batch.numbers[part], batch.ts_ms[part], batch.values[part]
+            )
         self.samples_total += len(batch)
         self.refused_total += refused
         return refused
 
     async def _write(
         self,
+        generation: int,
         numbers: npt.NDArray[np.uint32],
         ts_ms: npt.NDArray[np.int64],
         values: npt.NDArray[np.float64],
@@ -73,15 +79,19 @@ class FeedClient:
         if self._in_flight + count > FEED_IN_FLIGHT_SAMPLES_MAX:
             raise NotNow("too many samples wait to become durable")
         transport = await self._connected()
+        if self._table.generation != generation:
+            raise NotNow("the memory of series was begun anew meanwhile; send this again")
         self._announce(transport, numbers)
         self._batch += 1
         raw_ts = ts_ms.astype("<i8", copy=False)
         raw_values = values.astype("<f8", copy=False).tobytes()
         if count < _LIST_MIN:
+            self._table.note_sent(numbers)
             raw = numbers.astype("<u4", copy=False).tobytes()
             packed = feed.pack_samples(self._batch, count, raw, raw_ts.tobytes(), raw_values)
         else:
             place, fresh = self._lists.place(numbers)
+            self._note_list(place, numbers, fresh)
             if fresh:
                 raw = numbers.astype("<u4", copy=False).tobytes()
                 transport.write(feed.pack_list(place, raw))
@@ -93,6 +103,14 @@ class FeedClient:
             return await self._answer(transport, packed, self._batch)
         finally:
             self._in_flight -= count
+
+    def _note_list(self, place: int, numbers: Numbers, fresh: bool) -> None:
+        if self._noted[0] != self._table.window:
+            self._noted = (self._table.window, set())
+        noted = self._noted[1]
+        if fresh or place not in noted:
+            noted.add(place)
+            self._table.note_sent(numbers)
 
     async def _answer(self, transport: asyncio.Transport, packed: bytes, batch: int) -> int:
         """Send a message and wait for what is answered to it. Raises NotNow."""

@@ -8,6 +8,10 @@ UNPACKED_BYTES_MAX = 256 << 20
 """A request's body unpacked."""
 SERIES_KNOWN_MAX = 2_000_000
 """Series that one web contour remembers; past it the memory is begun anew."""
+SERIES_WINDOW_S = 900.0
+SERIES_FORGOTTEN_MIN = 50_000
+"""If fewer than half of so many known series were sent for so long, the memory is begun anew: those
+that live are told to the store again, 40 µs each."""
 LABEL_MEMORY_BYTES_MAX = 128 << 20
 """Bytes of remote-write requests that are remembered to know the next ones by; past it the memory
 is begun anew."""

@@ -5,10 +5,21 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from vezha.legacy.errors import BadBody
-from vezha.legacy.limits import LABEL_CHARS_MAX, LABELS_PER_SERIES_MAX, SERIES_KNOWN_MAX
+from vezha.legacy.limits import (
+    LABEL_CHARS_MAX,
+    LABELS_PER_SERIES_MAX,
+    SERIES_FORGOTTEN_MIN,
+    SERIES_KNOWN_MAX,
+    SERIES_WINDOW_S,
+)
 from vezha.legacy.numbers import NumbersByHash
 from vezha.model.labels import METRIC_NAME, Labels
+
+Numbers = npt.NDArray[np.uint32]
 
 
 class SeriesTable:
@@ -16,12 +27,16 @@ class SeriesTable:
     older generation mean nothing then, so caches that hold them must go too.
 
     Series are many, their labels are few: each pair is kept once, and a series is the numbers of
-    its pairs, 4 bytes each, one series after the other.
+    its pairs, 4 bytes each, one series after the other. Where pods come and go, most series are
+    dead after a while: so what was sent is noted, and now and then the memory is begun anew.
     """
 
     def __init__(self, series_max: int = SERIES_KNOWN_MAX) -> None:
         self.generation = 0
         self._max = series_max
+        self.window = 0
+        """Counts the windows in which it is noted what was sent."""
+        self._window_ends_s: float | None = None
         self._begin()
 
     def _begin(self) -> None:
@@ -29,6 +44,7 @@ class SeriesTable:
         self._pairs: list[tuple[str, str]] = []
         self._of_series = array("I")
         self._starts = array("Q", [0])
+        self._sent: npt.NDArray[np.bool_] = np.zeros(0, np.bool_)
         self._by_hash = NumbersByHash()
         self._twins: dict[Labels, int] = {}
         """Series whose hash another one has."""
@@ -63,9 +79,28 @@ class SeriesTable:
         places = self._of_series[self._starts[number] : self._starts[number + 1]]
         return tuple(map(self._pairs.__getitem__, places))
 
-    def make_room(self) -> bool:
-        """Begin anew if the table is full; between requests only. True if it did."""
-        if len(self) < self._max:
+    def note_sent(self, numbers: Numbers) -> None:
+        """Samples of these series come; enough to say it once in a `window`."""
+        if len(self._sent) < len(self):
+            grown = np.zeros(len(self) + len(self) // 4, np.bool_)
+            grown[: len(self._sent)] = self._sent
+            self._sent = grown
+        self._sent[numbers] = True
+
+    def make_room(self, now_s: float | None = None) -> bool:
+        """Begin anew if the table is full, or most of it was not sent in the window that has just
+        ended (*now_s* is monotonic). True if it did: numbers that somebody still holds are void."""
+        dead = False
+        if now_s is not None:
+            if self._window_ends_s is not None and now_s >= self._window_ends_s:
+                sent = int(np.count_nonzero(self._sent))
+                dead = len(self) >= SERIES_FORGOTTEN_MIN and 2 * sent < len(self)
+                self._sent[:] = False
+                self._window_ends_s = None
+                self.window += 1
+            if self._window_ends_s is None:
+                self._window_ends_s = now_s + SERIES_WINDOW_S
+        if len(self) < self._max and not dead:
             return False
         self.generation += 1
         self._begin()

@@ -12,6 +12,7 @@ from vezha.gateway.intake import Intake
 from vezha.legacy.batch import batch_of
 from vezha.legacy.errors import NotNow
 from vezha.legacy.feed import FeedClient, _by_sources
+from vezha.legacy.limits import SERIES_FORGOTTEN_MIN, SERIES_WINDOW_S
 from vezha.legacy.series import SeriesTable
 from vezha.model.labels import Labels, metric
 from vezha.testing.sink import MemorySink
@@ -137,3 +138,81 @@ def test_new_series_are_told_in_parts_that_end_with_a_source() -> None:
         parts = list(_by_sources(series(sizes)))
         assert [len(part) for part in parts] == expected
         assert [one for part in parts for one in part] == series(sizes)
+
+
+def test_dead_series_are_forgotten_and_the_living_told_again(tmp_path: Path) -> None:
+    asyncio.run(_dead(tmp_path))
+
+
+async def _dead(tmp_path: Path) -> None:
+    path = str(tmp_path / "feed.sock")
+    sink = MemorySink()
+    intake = Intake(sink, lambda: 0, interval_s=0.001)
+    receiver = Feed(intake, path)
+    await receiver.start()
+    task = asyncio.create_task(intake.run())
+    table = SeriesTable()
+    client = FeedClient(path, table)
+    names = [metric("m", n=str(i)) for i in range(SERIES_FORGOTTEN_MIN)]
+    living = [*names[-100:], *names[:3]]
+    told: dict[Labels, list[tuple[int, float]]] = {}
+
+    async def send(some: list[Labels], ts_ms: int) -> None:
+        numbers = [table.number(labels) for labels in some]
+        assert await client.write(batch_of(numbers, [ts_ms] * len(some), [1.0] * len(some))) == 0
+        for labels in some:
+            told.setdefault(labels, []).append((ts_ms, 1.0))
+
+    assert not table.make_room(0.0)
+    await send(names, 1)
+    await send(names[:3], 2)
+    # all were sent in the first window
+    assert not table.make_room(SERIES_WINDOW_S)
+    await send(living[:100], 3)
+    await send(living[100:], 4)
+    await send(living[:100], 5)
+    assert not table.make_room(1.5 * SERIES_WINDOW_S)
+    late = asyncio.create_task(client.write(batch_of([table.number(names[9])], [6], [1.0])))
+    await asyncio.sleep(0)  # on its way as the memory is begun anew
+    assert table.make_room(2 * SERIES_WINDOW_S)
+    assert len(table) == 0
+    await send(living[50:], 7)
+    await send(living[:50], 8)
+    assert len(table) == len(living)
+    # in the next window everything lives
+    assert not table.make_room(3 * SERIES_WINDOW_S)
+    await send(living, 9)
+    await late
+    told[names[9]].append((6, 1.0))
+    assert sink.columns == told
+    client.close()
+    receiver.stop()
+    task.cancel()
+    await intake.finish()
+
+
+def test_numbers_of_before_are_not_taken_for_others(tmp_path: Path) -> None:
+    asyncio.run(_void(tmp_path))
+
+
+async def _void(tmp_path: Path) -> None:
+    path = str(tmp_path / "feed.sock")
+    sink = MemorySink()
+    intake = Intake(sink, lambda: 0, interval_s=0.001)
+    receiver = Feed(intake, path)
+    await receiver.start()
+    task = asyncio.create_task(intake.run())
+    table = SeriesTable(series_max=1)
+    client = FeedClient(path, table)
+    # it must dial first, and meanwhile the table is full and gets another series
+    writing = asyncio.create_task(client.write(batch_of([table.number(metric("a"))], [1], [1.0])))
+    await asyncio.sleep(0)
+    assert table.make_room()
+    table.number(metric("b"))
+    with pytest.raises(NotNow, match="anew"):
+        await writing
+    assert sink.columns == {}
+    client.close()
+    receiver.stop()
+    task.cancel()
+    await intake.finish()
