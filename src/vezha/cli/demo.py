@@ -327,7 +327,12 @@ async def _act(play: _Play) -> None:
     assert playing is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, playing.cancel)
     fleet = SocketFleet(
-        play.hosts, play.credentials, play.address, ca_pem=play.ca_pem, behaviours=BEHAVIOURS
+        play.hosts,
+        play.credentials,
+        play.address,
+        ca_pem=play.ca_pem,
+        programs=True,
+        behaviours=BEHAVIOURS,
     )
     wire_to(fleet)
     fleet.start(connects_per_s=200.0)

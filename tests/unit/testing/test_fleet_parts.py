@@ -13,6 +13,7 @@ from vezha.testing.fleet.inventory import ROLES, machines
 from vezha.testing.fleet.limits import UNSENT_FRAMES_MAX
 from vezha.testing.fleet.load import base_load, daily_shape
 from vezha.testing.fleet.memoryspool import MemorySpool
+from vezha.testing.fleet.programs import PROGRAM_SERIES, program_series
 from vezha.testing.fleet.realagent import missing_and_doubled
 from vezha.testing.fleet.series import Columns, series_of
 from vezha.testing.fleet.sockets import pack_rows
@@ -137,3 +138,37 @@ def test_virtual_time_jumps_to_the_next_event() -> None:
     loop.run_forever()
     loop.close()
     assert seen == [1000.0]
+
+
+def test_what_runs_on_a_host_takes_what_the_host_is_busy_with() -> None:
+    hosts = machines(40)
+    for role in ROLES:
+        packed = pack_schema((*series_of(role), *program_series(role)))
+        assert len(unpack_schema(*packed)) == Columns.shards + PROGRAM_SERIES
+    vitals = Vitals(hosts, NOW_S, programs=True)
+    everyone = slice(0, 40)
+    before = vitals.sample(everyone, NOW_S + 1).copy()
+    after = vitals.sample(everyone, NOW_S + 11).copy()
+    assert after.shape == (40, Columns.shards + PROGRAM_SERIES)
+    names = [dict(labels) for labels in program_series(hosts[0].role)]
+    own = after[0, Columns.shards :]
+    at = {
+        (labels["__name__"], labels.get("unit", labels.get("name", ""))): i
+        for i, labels in enumerate(names)
+    }
+    spent = sum(
+        after[0, Columns.shards + i] - before[0, Columns.shards + i]
+        for (name, _), i in at.items()
+        if name == "vezha_process_cpu_seconds_total"
+    )
+    idle = slice(Columns.cpu.start, Columns.cpu.stop, 8)
+    busy = 40.0 - (after[0, idle] - before[0, idle]).sum()
+    assert 0.5 * busy < spent < 1.1 * busy
+    assert own[at["node_systemd_unit_state", "nginx.service"]] == 1.0
+    assert own[at["vezha_process_count", "nginx.service"]] == 5.0
+    resident = own[at["vezha_process_resident_memory_bytes", "php8.2-fpm.service"]]
+    assert 0 < resident < 16 * 2**30
+    vitals.restart(0, NOW_S + 11)
+    restarted = vitals.sample(everyone, NOW_S + 12)
+    cpu = Columns.shards + at["vezha_process_cpu_seconds_total", "nginx.service"]
+    assert restarted[0, cpu] < after[0, cpu]

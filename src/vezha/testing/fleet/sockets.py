@@ -42,6 +42,7 @@ from vezha.testing.fleet.changes import Behaviour
 from vezha.testing.fleet.inventory import Machine
 from vezha.testing.fleet.limits import DIALLING_MAX, FAREWELL_S, SERIES_DEFAULT, SLOTS_PER_S
 from vezha.testing.fleet.memoryspool import MemorySpool
+from vezha.testing.fleet.programs import PROGRAM_SERIES, program_series
 from vezha.testing.fleet.series import series_of
 from vezha.testing.fleet.taking import CAPABILITIES, LOOK_EVERY_S, HostTakes
 from vezha.testing.fleet.tally import Tally
@@ -278,13 +279,15 @@ class SocketFleet:
         *,
         ca_pem: str = "",
         series: int = SERIES_DEFAULT,
+        programs: bool = False,
         seed: int = 1,
         world: World | None = None,
         rate: float = 1.0,
         behaviours: Mapping[str, Behaviour] | None = None,
     ) -> None:
         """*address* is `host:port`; without *ca_pem* it is plain text on loopback.
-        *rate* is frames a second of each host. *behaviours* says by hash what a version does."""
+        *programs*: each has the series of what runs on it as well. *rate* is frames a second of
+        each host. *behaviours* says by hash what a version does."""
         assert len(machines) == len(credentials) > 0
         assert rate >= 0.5, "slower hosts would have to send heart-beats between their frames"
         self.world = world or World()
@@ -292,7 +295,7 @@ class SocketFleet:
         self.tls = _tls(ca_pem) if ca_pem else None
         self.url = f"{'wss' if ca_pem else 'ws'}://{address}{AGENT_PATH}"
         self.tally = Tally()
-        self.vitals = Vitals(machines, self.world.clock.now(), series, seed)
+        self.vitals = Vitals(machines, self.world.clock.now(), series, seed, programs)
         self.connected = 0
         self.seed = seed
         self.behaviours = {} if behaviours is None else behaviours
@@ -301,6 +304,7 @@ class SocketFleet:
         self.ran: Callable[[int, str], None] = lambda row, sha256: None
         """Called with a host's row as it begins to run another version."""
         self._series = series
+        self._programs = programs
         self._interval_s = 1.0 / rate
         self._schemas: dict[str, tuple[int, bytes]] = {}
         self.agents = [
@@ -316,7 +320,9 @@ class SocketFleet:
         """The schema's name and packed bytes, one per role."""
         role = machine.role
         if role.name not in self._schemas:
-            self._schemas[role.name] = pack_schema(series_of(role, self._series))
+            self._schemas[role.name] = pack_schema(
+                (*series_of(role, self._series), *(program_series(role) if self._programs else ()))
+            )
         return self._schemas[role.name]
 
     # life --------------------------------------------------------------------------------------------------
@@ -475,7 +481,7 @@ class SocketFleet:
             true_s = (stamp_ms + phases_ms[rows.start]) / 1000
             payloads = pack_rows(self.vitals.sample(rows, true_s))
         now = self.loop.time()
-        width = self._series
+        width = self._series + (PROGRAM_SERIES if self._programs else 0)
         made = 0
         for agent, (codec, payload) in zip(self.agents[rows], payloads, strict=True):
             if not agent.started:

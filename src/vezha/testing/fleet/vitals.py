@@ -15,6 +15,7 @@ import numpy.typing as npt
 from vezha.testing.fleet.inventory import SITES, Machine
 from vezha.testing.fleet.limits import CORES, SERIES_DEFAULT
 from vezha.testing.fleet.load import base_load
+from vezha.testing.fleet.programs import PROGRAM_SERIES, Programs
 from vezha.testing.fleet.series import CPU_MODES, Columns
 
 Floats = npt.NDArray[np.float64]
@@ -40,10 +41,16 @@ class Vitals:
         start_s: float,
         series: int = SERIES_DEFAULT,
         seed: int = 1,
+        programs: bool = False,
     ) -> None:
+        """*programs*: after the *series* come those of what runs on the host."""
         n = len(hosts)
         self._chance = np.random.default_rng(seed)
-        self._series = series
+        self._programs = Programs(list(hosts)) if programs else None
+        self._shards = slice(_C.shards, max(series, _C.shards))
+        more = PROGRAM_SERIES if programs else 0
+        assert series >= _C.shards or not programs, "programs come after a whole host"
+        self._series = series + more
         self.extra_load = np.zeros(n)
         self.error_ratio = np.full(n, 0.0004)
         self.slowness = np.ones(n)
@@ -63,7 +70,7 @@ class Vitals:
         self._net = np.array([r.bytes_per_load for r in role])
         self._disk = np.array([r.disk_bytes_per_load for r in role])
         self._requests = np.array([r.requests_per_load for r in role])
-        self.values = np.zeros((n, max(series, _C.shards)))
+        self.values = np.zeros((n, self._shards.stop + more))
         self._begin(start_s)
 
     def _begin(self, start_s: float) -> None:
@@ -126,6 +133,10 @@ class Vitals:
         self._step_disks(v, rows, busy, passed)
         self._step_network(v, rows, busy, passed)
         self._step_rest(v, rows, busy, passed)
+        if self._programs is not None:
+            held = _MEMORY_BYTES - v[:, _C.memory.start + 2]
+            own = v[:, self._shards.stop :]
+            self._programs.step(own, rows, busy, held, self._disk[rows], passed)
 
     def _step_cpu(self, v: Floats, rows: Rows, busy: Floats, passed: Floats) -> None:
         n = len(v)
@@ -230,7 +241,7 @@ class Vitals:
         v[:, at + 2] += np.round(asked * slow * jitter[1], 6)
         v[:, at + 3] += asked
         v[:, at + 4] = np.round(self._requests[rows] * busy * slow)
-        shards = v.shape[1] - _C.shards
+        shards = self._shards.stop - self._shards.start
         if shards:
             split = self._chance.uniform(0.5, 1.5, (n, shards)) / shards
-            v[:, _C.shards :] += np.round(asked[:, None] * split)
+            v[:, self._shards] += np.round(asked[:, None] * split)
