@@ -29,6 +29,8 @@ class SampleBatch:
     exemplars: list[Exemplar] = field(default_factory=list)
     metadata: list[tuple[str, MetricMetadata]] = field(default_factory=list)
     """By the metric's name."""
+    starts: list[tuple[int, int, int]] = field(default_factory=list)
+    """Of samples that say when their counter began: (series' number, that moment, own time), ms."""
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -58,6 +60,7 @@ def joined(batches: list[SampleBatch]) -> SampleBatch:
         sum(b.parts for b in batches),
         [one for b in batches for one in b.exemplars],
         [one for b in batches for one in b.metadata],
+        [one for b in batches for one in b.starts],
     )
 
 
@@ -73,9 +76,12 @@ class Rows:
         self._parts = 0
         self.exemplars: list[Exemplar] = []
         self.metadata: list[tuple[str, MetricMetadata]] = []
+        self.starts: list[tuple[int, int, int]] = []
 
-    def put(self, number: int, ts_ms: int, value: float) -> None:
-        """One sample."""
+    def put(self, number: int, ts_ms: int, value: float, start_ms: int = 0) -> None:
+        """One sample; *start_ms*: when its counter began, 0 if nobody said."""
+        if start_ms:
+            self.starts.append((number, start_ms, ts_ms))
         self.numbers.append(number)
         self.ts_ms.append(ts_ms)
         self.values.append(value)
@@ -99,4 +105,5 @@ class Rows:
         batch.left_out = self._left_out
         batch.histograms, batch.parts = self._histograms, self._parts
         batch.exemplars, batch.metadata = self.exemplars, self.metadata
+        batch.starts = self.starts
         return batch

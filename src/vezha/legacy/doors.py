@@ -24,6 +24,7 @@ from vezha.legacy.otlp import decode_otlp
 from vezha.legacy.remote_write import PROTO_2, RemoteWrite, message_of, unpack_array
 from vezha.legacy.scrape import Scrapes
 from vezha.legacy.series import SeriesTable
+from vezha.legacy.started import StartedCounters
 from vezha.model.labels import Labels, labels_of
 from vezha.world import World
 
@@ -51,12 +52,19 @@ class DoorCounters:
 class Doors:
     """All of them, over one feed. One event loop."""
 
-    def __init__(self, feed_path: str, world: World, described: Described | None = None) -> None:
+    def __init__(
+        self,
+        feed_path: str,
+        world: World,
+        described: Described | None = None,
+        zero_at_start: bool = False,
+    ) -> None:
         self.described = described
         self.scrapes: Scrapes | None = None
         self.table = SeriesTable()
         self.feed = FeedClient(feed_path, self.table)
         self.counters = DoorCounters()
+        self.started = StartedCounters(self.table, zero_at_start)
         self._remote_write = RemoteWrite(self.table)
         self._texts: dict[Labels, Exposition] = {}
         self._world = world
@@ -135,11 +143,16 @@ class Doors:
         counters = self.counters
         counters.requests[door] = counters.requests.get(door, 0) + 1
         self.table.make_room(self._world.clock.monotonic())
+        whole: SampleBatch | None = None
         try:
             batch = decode(await _read(body))
-            refused = await self.feed.write(batch) if len(batch) else 0
+            whole = self.started.completed(batch)
+            batch.left_out = whole.left_out
+            refused = await self.feed.write(whole) if len(whole) else 0
             kept = 0 if self.described is None else await self.described.keep(batch)
         except (BadBody, NotNow) as error:
+            if whole is not None:
+                self.started.forget(whole)
             counters.refused[door] = counters.refused.get(door, 0) + 1
             return _refusal(error), None, 0
         counters.samples[door] = counters.samples.get(door, 0) + len(batch)

@@ -13,6 +13,7 @@ import re
 from dataclasses import replace
 
 from vezha.legacy.batch import SampleBatch, batch_of
+from vezha.legacy.created import CreatedSeries
 from vezha.legacy.errors import BadBody
 from vezha.legacy.limits import EXPOSITION_COMMENTS_MAX
 from vezha.legacy.series import SeriesTable, sorted_labels
@@ -73,6 +74,7 @@ class Exposition:
         self._known: dict[str, int] = {}
         self._comments: set[str] = set()
         self._families: dict[str, MetricMetadata] = {}
+        self._created = CreatedSeries()
         self._generation = table.generation
 
     @property
@@ -85,6 +87,7 @@ class Exposition:
         OpenMetrics seconds. Raises BadBody with the line's number."""
         if self._generation != self._table.generation:
             self._known.clear()
+            self._created = CreatedSeries()
             self._generation = self._table.generation
         try:
             text = body.decode("utf-8")
@@ -121,6 +124,7 @@ class Exposition:
             stamps.append(stamp)
         batch = batch_of(numbers, stamps, values)
         batch.exemplars = exemplars
+        batch.starts = self._created.starts(numbers, values, default_ms)
         batch.metadata = [
             (_named(family, self._families[family], openmetrics), self._families[family])
             for family in sorted(described - {""})
@@ -167,6 +171,8 @@ class Exposition:
         if len(parts) == 2:
             stamp = round(float(parts[1]) * 1000) if openmetrics else int(parts[1])
         number = self._table.number(self._labeller.labels(series))
+        if openmetrics:
+            self._created.learn(number, self._table.labels(number))
         if mark:
             exemplars.append(_exemplar(self._table.labels(number), shown, stamp))
         elif len(parts) == 1:

@@ -40,6 +40,7 @@ _MESSAGES: Declared = {
     "Plain": [
         ("value", 1, _F.TYPE_DOUBLE, False, ""),
         ("exemplar", 2, _F.TYPE_MESSAGE, False, "Example"),
+        ("created", 3, _F.TYPE_MESSAGE, False, "Stamp"),  # of counters
     ],
     "Quantile": [
         ("quantile", 1, _F.TYPE_DOUBLE, False, ""),
@@ -49,6 +50,7 @@ _MESSAGES: Declared = {
         ("sample_count", 1, _F.TYPE_UINT64, False, ""),
         ("sample_sum", 2, _F.TYPE_DOUBLE, False, ""),
         ("quantile", 3, _F.TYPE_MESSAGE, True, "Quantile"),
+        ("created", 4, _F.TYPE_MESSAGE, False, "Stamp"),
     ],
     "Bucket": [
         ("cumulative_count", 1, _F.TYPE_UINT64, False, ""),
@@ -72,6 +74,7 @@ _MESSAGES: Declared = {
         ("positive_span", 12, _F.TYPE_MESSAGE, True, "Span"),
         ("positive_delta", 13, _F.TYPE_SINT64, True, ""),
         ("positive_count", 14, _F.TYPE_DOUBLE, True, ""),
+        ("created", 15, _F.TYPE_MESSAGE, False, "Stamp"),
         ("exemplars", 16, _F.TYPE_MESSAGE, True, "Example"),
     ],
     "Metric": [
@@ -92,6 +95,11 @@ _MESSAGES: Declared = {
     ],
 }
 MetricFamily: Any = declared("exposition", _MESSAGES)["MetricFamily"]
+
+
+def _ms(stamp: Any) -> int:
+    """Milliseconds; 0 of a stamp that is not there."""
+    return int(stamp.seconds * 1000 + stamp.nanos // 1_000_000)
 
 
 def families(body: bytes) -> Iterator[Any]:
@@ -163,16 +171,17 @@ class ProtoExposition:
         if kind in (_COUNTER, _GAUGE, _UNTYPED):
             plain: Any = (metric.counter, metric.gauge, None, metric.untyped)[kind]
             number = self._number(name, pairs)
-            rows.put(number, ts_ms, plain.value)
+            rows.put(number, ts_ms, plain.value, _ms(plain.created) if kind == _COUNTER else 0)
             if plain.HasField("exemplar"):
                 self._exemplar(rows, self._table.labels(number), plain.exemplar, ts_ms)
         elif kind == _SUMMARY:
             for quantile in metric.summary.quantile:
                 own = (*pairs, "quantile", bound_text(quantile.quantile))
                 rows.put(self._number(name, own), ts_ms, quantile.value)
-            rows.put(self._number(f"{name}_sum", pairs), ts_ms, metric.summary.sample_sum)
-            count = float(metric.summary.sample_count)
-            rows.put(self._number(f"{name}_count", pairs), ts_ms, count)
+            start_ms = _ms(metric.summary.created)
+            total, count = metric.summary.sample_sum, float(metric.summary.sample_count)
+            rows.put(self._number(f"{name}_sum", pairs), ts_ms, total, start_ms)
+            rows.put(self._number(f"{name}_count", pairs), ts_ms, count, start_ms)
         else:
             self._histogram(rows, family, metric.histogram, pairs, ts_ms)
 
@@ -194,10 +203,11 @@ class ProtoExposition:
                 self._exemplar(rows, whole, one, ts_ms)
             if not self._classic or not shape.bucket:
                 return
-        self._buckets(rows, family.name, shape, pairs, ts_ms)
+        start_ms = 0 if family.type == _GAUGE_HISTOGRAM else _ms(shape.created)
+        self._buckets(rows, family.name, shape, pairs, ts_ms, start_ms)
 
     def _buckets(
-        self, rows: Rows, name: str, shape: Any, pairs: tuple[str, ...], ts_ms: int
+        self, rows: Rows, name: str, shape: Any, pairs: tuple[str, ...], ts_ms: int, start_ms: int
     ) -> None:
         total = float(shape.sample_count or shape.sample_count_float)
         ended = False
@@ -206,19 +216,20 @@ class ProtoExposition:
             ended = ended or le == "+Inf"
             number = self._number(f"{name}_bucket", (*pairs, "le", le))
             count = float(bucket.cumulative_count or bucket.cumulative_count_float)
-            rows.put(number, ts_ms, count)
+            rows.put(number, ts_ms, count, start_ms)
             if bucket.HasField("exemplar"):
                 self._exemplar(rows, self._table.labels(number), bucket.exemplar, ts_ms)
         if not ended:
-            rows.put(self._number(f"{name}_bucket", (*pairs, "le", "+Inf")), ts_ms, total)
-        rows.put(self._number(f"{name}_sum", pairs), ts_ms, shape.sample_sum)
-        rows.put(self._number(f"{name}_count", pairs), ts_ms, total)
+            endless = self._number(f"{name}_bucket", (*pairs, "le", "+Inf"))
+            rows.put(endless, ts_ms, total, start_ms)
+        rows.put(self._number(f"{name}_sum", pairs), ts_ms, shape.sample_sum, start_ms)
+        rows.put(self._number(f"{name}_count", pairs), ts_ms, total, start_ms)
 
     def _exemplar(self, rows: Rows, series: Labels, one: Any, ts_ms: int) -> None:
         own = sorted_labels([(pair.name, pair.value) for pair in one.label])
         timed = one.HasField("timestamp")
         if timed:
-            ts_ms = one.timestamp.seconds * 1000 + one.timestamp.nanos // 1_000_000
+            ts_ms = _ms(one.timestamp)
         rows.exemplars.append(Exemplar(series, own, one.value, ts_ms, timed))
 
     def _number(self, name: str, pairs: tuple[str, ...]) -> int:

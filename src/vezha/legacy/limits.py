@@ -27,6 +27,8 @@ ANNOUNCED_SERIES, ANNOUNCED_SERIES_MAX = 1_000, 20_000
 """New series that are told to the store at once: so many and what is left of their source, and at most."""
 FEED_IN_FLIGHT_SAMPLES_MAX = 4_000_000
 """Samples handed over and not yet durable; beyond it senders get 503."""
+STARTED_BACK_MS_MAX = 3_600_000
+"""How long before its first sample that we see a counter may have begun and still get its zero."""
 EXPOSITION_COMMENTS_MAX = 20_000
 """Comments of one target, or one pusher, that are remembered."""
 SCRAPE_BYTES_MAX = 64 << 20

@@ -148,6 +148,14 @@ def _kind_of(data: str, counter: bool) -> str:
     return {"exponential_histogram": "histogram"}.get(data, data)
 
 
+def _start_of(point: Any, gone: bool) -> int:
+    """When the counter of a point began, ms; 0 where it does not say. A start that is the point's
+    own time means that it is not known."""
+    if gone or point.start_time_unix_nano >= point.time_unix_nano:
+        return 0
+    return int(point.start_time_unix_nano // 1_000_000)
+
+
 class _Out:
     """Rows gathered for one request."""
 
@@ -156,9 +164,10 @@ class _Out:
         self._native = NativeRows(table)
         self._rows = Rows()
 
-    def put(self, labels: dict[str, str], ts_ms: int, value: float) -> None:
-        """One sample."""
-        self._rows.put(self._table.number(sorted_labels(list(labels.items()))), ts_ms, value)
+    def put(self, labels: dict[str, str], ts_ms: int, value: float, start_ms: int = 0) -> None:
+        """One sample; *start_ms*: when its counter began, 0 if it is none or does not say."""
+        number = self._table.number(sorted_labels(list(labels.items())))
+        self._rows.put(number, ts_ms, value, start_ms)
 
     def batch(self) -> SampleBatch:
         """All of it."""
@@ -189,7 +198,8 @@ class _Out:
             gone = bool(point.flags & _NO_VALUE)
             if kind in ("gauge", "sum"):
                 value = point.as_double if point.HasField("as_double") else float(point.as_int)
-                self.put({**own, METRIC_NAME: name}, ts_ms, STALE_NAN if gone else value)
+                start_ms = _start_of(point, gone) if counter else 0
+                self.put({**own, METRIC_NAME: name}, ts_ms, STALE_NAN if gone else value, start_ms)
                 self._exemplars(point, {**own, METRIC_NAME: name}, [])
             elif kind == "histogram":
                 self._histogram(point, name, own, ts_ms, gone)
@@ -202,17 +212,18 @@ class _Out:
     def _histogram(
         self, point: Any, name: str, own: dict[str, str], ts_ms: int, gone: bool
     ) -> None:
-        running = 0
+        running, start_ms = 0, _start_of(point, gone)
         bounds = [*point.explicit_bounds, float("inf")]
         self._exemplars(point, {**own, METRIC_NAME: f"{name}_bucket"}, bounds)
         for bound, count in zip(bounds, point.bucket_counts, strict=False):
             running += count
             le = bound_text(bound)
             value = STALE_NAN if gone else float(running)
-            self.put({**own, METRIC_NAME: f"{name}_bucket", "le": le}, ts_ms, value)
-        self.put({**own, METRIC_NAME: f"{name}_sum"}, ts_ms, STALE_NAN if gone else point.sum)
-        total = STALE_NAN if gone else float(point.count)
-        self.put({**own, METRIC_NAME: f"{name}_count"}, ts_ms, total)
+            self.put({**own, METRIC_NAME: f"{name}_bucket", "le": le}, ts_ms, value, start_ms)
+        total = STALE_NAN if gone else point.sum
+        self.put({**own, METRIC_NAME: f"{name}_sum"}, ts_ms, total, start_ms)
+        count = STALE_NAN if gone else float(point.count)
+        self.put({**own, METRIC_NAME: f"{name}_count"}, ts_ms, count, start_ms)
 
     def _exponential(self, point: Any, labels: dict[str, str], ts_ms: int, gone: bool) -> None:
         sample = NativeSample(sum=STALE_NAN) if gone else of_otlp(point)
@@ -228,9 +239,11 @@ class _Out:
             value = STALE_NAN if gone else quantile.value
             shown = bound_text(quantile.quantile)
             self.put({**own, METRIC_NAME: name, "quantile": shown}, ts_ms, value)
-        self.put({**own, METRIC_NAME: f"{name}_sum"}, ts_ms, STALE_NAN if gone else point.sum)
-        total = STALE_NAN if gone else float(point.count)
-        self.put({**own, METRIC_NAME: f"{name}_count"}, ts_ms, total)
+        start_ms = _start_of(point, gone)
+        total = STALE_NAN if gone else point.sum
+        self.put({**own, METRIC_NAME: f"{name}_sum"}, ts_ms, total, start_ms)
+        count = STALE_NAN if gone else float(point.count)
+        self.put({**own, METRIC_NAME: f"{name}_count"}, ts_ms, count, start_ms)
 
     def _exemplars(self, point: Any, labels: dict[str, str], bounds: list[float]) -> None:
         """Exemplars of a point whose series, but for `le`, has *labels*."""

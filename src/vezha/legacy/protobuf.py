@@ -84,6 +84,7 @@ _MESSAGES: Declared = {
         ("histograms", 3, _F.TYPE_MESSAGE, True, "Histogram"),
         ("exemplars", 4, _F.TYPE_MESSAGE, True, "Exemplar2"),
         ("metadata", 5, _F.TYPE_MESSAGE, False, "Metadata2"),
+        ("created_timestamp", 6, _F.TYPE_INT64, False, ""),
     ],
     "Request2": [
         ("symbols", 4, _F.TYPE_STRING, True, ""),

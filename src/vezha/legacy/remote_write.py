@@ -313,7 +313,7 @@ class RemoteWrite:
         if self._symbols_generation != self._table.generation:
             self._symbols_generation = self._table.generation
             by_refs.clear()
-        starts = 0
+        starts = histogram_starts = 0
         described: dict[tuple[str, MetricMetadata], None] = {}
         for series in request.timeseries:
             refs = tuple(series.labels_refs)
@@ -322,14 +322,16 @@ class RemoteWrite:
                 labels = sorted_labels(_pairs(refs, symbols))
                 found = by_refs[refs] = (self._table.number(labels), labels)
             number, labels = found
+            created = series.created_timestamp  # as drafts of 2.0 told it, for all of its samples
             for sample in series.samples:
-                rows.put(number, sample.timestamp, sample.value)
-                starts += sample.start_timestamp != 0
+                start = sample.start_timestamp or created
+                rows.put(number, sample.timestamp, sample.value, start)
+                starts += start != 0
             # by what is there: asking for each field of each series would take longer
             for field, value in series.ListFields():
                 if field.number == _HISTOGRAMS:
                     self._put_histograms(rows, labels, value)
-                    starts += sum(h.start_timestamp != 0 for h in value)
+                    histogram_starts += sum(h.start_timestamp != 0 for h in value)
                 elif field.number == _EXEMPLARS:
                     for one in value:
                         own = sorted_labels(_pairs(one.labels_refs, symbols))
@@ -337,6 +339,7 @@ class RemoteWrite:
                 elif field.number == _METADATA:
                     described[_described(labels, value, symbols)] = None
         rows.leave_out("start_timestamps", starts)
+        rows.leave_out("histogram_start_timestamps", histogram_starts)
         rows.metadata += described
         return rows.batch()
 

@@ -30,6 +30,7 @@ from vezha.legacy.exposition_proto import ProtoExposition
 from vezha.legacy.feed import FeedClient
 from vezha.legacy.limits import SCRAPE_BYTES_MAX, SCRAPE_TARGETS_MAX, SCRAPE_TIMEOUT_S
 from vezha.legacy.series import SeriesTable
+from vezha.legacy.started import StartedCounters
 from vezha.model.columns import STALE_NAN
 from vezha.model.labels import Labels, labels_of, metric
 from vezha.model.metadata import MetricMetadata
@@ -182,8 +183,10 @@ class Scrapes:
         feed: FeedClient,
         world: World,
         described: Described | None = None,
+        started: StartedCounters | None = None,
     ) -> None:
         self._described = described
+        self._started = started
         self._table = table
         self._feed = feed
         self._world = world
@@ -225,10 +228,14 @@ class Scrapes:
             await asyncio.sleep(due_s - now_s)
             batch = await self._scrape(client, scraper, round(due_s * 1000))
             try:
+                if self._started is not None:
+                    batch = self._started.completed(batch)
                 await self._feed.write(batch)
                 if self._described is not None:
                     await self._described.keep(batch)
             except NotNow as error:
+                if self._started is not None:
+                    self._started.forget(batch)
                 # as with any pull: what was not taken is a gap, and the next scrape is due soon
                 log.warning("scrape_unwritten", target=scraper.target.url, why=str(error))
 

@@ -21,7 +21,7 @@ async def keep_scraping(file: Path, doors: Doors, world: World) -> None:
 
     def start(text: str) -> Coroutine[Any, Any, None]:
         targets = parse_scrape_config(text, str(file)) if text else []
-        scrapes = Scrapes(targets, doors.table, doors.feed, world, doors.described)
+        scrapes = Scrapes(targets, doors.table, doors.feed, world, doors.described, doors.started)
         doors.scrapes = scrapes
         log.info("scraping", targets=len(targets))
         return scrapes.run()

@@ -213,6 +213,20 @@ class RemoteSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class IngestSettings:
+    """What other tools send, and what is scraped."""
+
+    zero_at_start: bool = field(
+        default=False,
+        metadata=_about(
+            "Whether a counter that says when it began (remote write 2.0, OTLP, OpenMetrics, the "
+            "protobuf exposition) gets a sample of zero at that time, so that its first increase "
+            "counts. Prometheus: `created-timestamp-zero-ingestion`."
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class QuerySettings:
     """What one query may cost."""
 
@@ -372,6 +386,7 @@ class Settings:
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     remote: RemoteSettings = field(default_factory=RemoteSettings)
+    ingest: IngestSettings = field(default_factory=IngestSettings)
     query: QuerySettings = field(default_factory=QuerySettings)
     rules: RulesSettings = field(default_factory=RulesSettings)
     notify: NotifySettings = field(default_factory=NotifySettings)
@@ -462,6 +477,7 @@ SECTIONS: dict[str, type[Any]] = {
     "ledger": LedgerSettings,
     "retention": RetentionSettings,
     "remote": RemoteSettings,
+    "ingest": IngestSettings,
     "query": QuerySettings,
     "rules": RulesSettings,
     "notify": NotifySettings,

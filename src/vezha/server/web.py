@@ -136,6 +136,8 @@ DESCRIBED_METRICS = {
     "vezha_refused_metadata": "Metadata over a limit since the start.",
     "vezha_described_failures": "Times that either could not be written.",
 }
+ZEROS_METRIC = "vezha_ingest_zeros_total"
+ZEROS_ABOUT = "Zeros stored where counters said that they began (`ingest.zero_at_start`)."
 STOP_GRACE_S = 4
 """How long open requests and streams may still take when asked to stop."""
 HEAD_BYTES_MAX = 64 * 1024
@@ -177,7 +179,8 @@ async def _serve(settings: Settings, ready: Callable[[], None], stop: StopSignal
     try:
         await asyncio.to_thread(ledger.migrate)
         beside = Described(str(settings.state.store), settings.retention.samples_s, world)
-        feeding = Doors(socket_path(settings.state.run, "feed"), world, beside)
+        feed = socket_path(settings.state.run, "feed")
+        feeding = Doors(feed, world, beside, settings.ingest.zero_at_start)
         parts = Parts(ledger, source, world, bus.publish, feeding, query_workers=QUERY_WORKERS)
         app, services = create_app(settings, parts)
         assert services.hub is not None
@@ -290,6 +293,9 @@ def create_app(settings: Settings, parts: Parts) -> tuple[Starlette, Services]:
     services.querying = querying
     if parts.doors is not None and parts.doors.described is not None:
         _show_described(services.metrics, parts.doors.described)
+    if parts.doors is not None:
+        started = parts.doors.started
+        services.metrics.show(ZEROS_METRIC, ZEROS_ABOUT, lambda: float(started.zeros))
     services.fleet = Fleet(parts.ledger, parts.world, querying.vector, querying.recent)
     services.hub = Hub(
         services.fleet,
