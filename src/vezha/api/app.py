@@ -31,6 +31,7 @@ from vezha.api.dispatch import Endpoint, endpoint_of, error_response, websocket_
 from vezha.api.errors import ApiError
 from vezha.api.live import endpoint as live
 from vezha.api.openapi import describe
+from vezha.api.packing import PackedResponse
 from vezha.api.route import Call, Route
 from vezha.api.services import Services
 
@@ -48,6 +49,9 @@ OWN_ROUTES: tuple[Route, ...] = (
     *health.ROUTES,
 )
 """The routes of this room; rooms that bring their own add them in `make_app`."""
+AT_ONCE = "vezha.at_once"
+"""Among a scope's extensions: `(status, headers, body) -> bool` sends a whole answer without asking
+whether it may; False: it has to be sent as usual."""
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
@@ -97,7 +101,15 @@ class _Application(Starlette):
             await super().__call__(scope, receive, send)
             return
         response = await endpoint(Request(scope, receive, send))
-        await response(scope, receive, send)
+        at_once = scope.get("extensions", {}).get(AT_ONCE)
+        if (
+            at_once is None
+            or type(response) not in (PackedResponse, Response)
+            or not at_once(response.status_code, response.raw_headers, response.body)
+        ):
+            await response(scope, receive, send)
+        elif response.background is not None:
+            await response.background()
 
 
 def check_table(routes: Sequence[Route]) -> None:

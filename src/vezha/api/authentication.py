@@ -20,6 +20,7 @@ from vezha.access.subject import SubjectKind
 from vezha.access.token import recognise_token
 from vezha.api.cookie import Origin, read_cookie, read_eyes_cookie
 from vezha.api.errors import ApiError
+from vezha.api.header import header_of
 from vezha.api.services import Services
 
 
@@ -39,13 +40,14 @@ def origin_of(connection: HTTPConnection) -> Origin:
 
 def address_of(connection: HTTPConnection) -> str:
     """The address that the request came from."""
-    return connection.client.host if connection.client else ""
+    client = connection.scope.get("client")
+    return str(client[0]) if client else ""
 
 
 async def authenticate(connection: HTTPConnection, services: Services) -> Caller:
     """Who sends this. Raises `ApiError` 401 for a token that is wrong."""
     address = address_of(connection)
-    header = connection.headers.get("authorization")
+    header = header_of(connection, b"authorization")
     if header:
         secret = _token_in(header)
         subject = await _recognise(services, "token", secret, address)

@@ -73,8 +73,17 @@ def read_query(raw: bytes) -> list[tuple[str, str]]:
 
 
 def _unescaped(text: str) -> str:
-    text = text.replace("+", " ")
-    return unquote(text) if "%" in text else text
+    if "%" not in text:
+        return text.replace("+", " ")
+    # queries are asked again and again; long ones are not kept
+    return _kept(text) if len(text) <= limits.ESCAPED_KEPT_CHARS_MAX else _unquoted(text)
+
+
+def _unquoted(text: str) -> str:
+    return unquote(text.replace("+", " "))
+
+
+_kept = lru_cache(limits.ESCAPED_KEPT)(_unquoted)
 
 
 def convert_parameters(pairs: list[tuple[str, str]], wanted: Any) -> Any:

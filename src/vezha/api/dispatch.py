@@ -26,6 +26,7 @@ from vezha.api import body, limits
 from vezha.api.authentication import authenticate, origin_of
 from vezha.api.cookie import is_cross_site, is_foreign_origin
 from vezha.api.errors import ApiError, ConflictError, InvalidError, NotFoundError, RefusedError
+from vezha.api.header import header_of
 from vezha.api.route import Call, Route
 from vezha.api.services import Services
 from vezha.incidents.oncall.rows import read_teams
@@ -263,5 +264,5 @@ def _audit_after(call: Call) -> None:
 
 
 def _request_id(request: Request, services: Services) -> str:
-    given = request.headers.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else services.world.chance.token(8).hex()
+    given = header_of(request, b"x-request-id")
+    return given if given and _REQUEST_ID.fullmatch(given) else services.world.chance.token(8).hex()

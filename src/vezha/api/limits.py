@@ -8,6 +8,10 @@ FORM_BYTES_MAX = 1024 * 1024
 """Form body of a Prometheus query: Grafana sends long `match[]` lists."""
 FORM_FIELDS_MAX = 1_000
 """Fields of such a form."""
+ESCAPED_KEPT = 1_024
+"""Parameters of query strings that are kept as they were written and as they were meant ..."""
+ESCAPED_KEPT_CHARS_MAX = 1_024
+"""... if they are no longer than this."""
 LIST_ITEMS_DEFAULT = 100
 LIST_ITEMS_MAX = 10_000
 """`limit` of lists."""

@@ -16,6 +16,8 @@ import zstandard
 from starlette.requests import Request
 from starlette.responses import Response
 
+from vezha.api.header import header_of
+
 PACKED_FROM_BYTES = 4_096
 """Smaller answers are sent as they are: a packet holds most of them anyway."""
 GZIP, ZSTD, PLAIN = "gzip", "zstd", ""
@@ -31,7 +33,21 @@ class Packed:
 
     def response(self) -> Response:
         """As an answer."""
-        return Response(self.data, media_type="application/json", headers=headers_of(self.coding))
+        return PackedResponse(self)
+
+
+class PackedResponse(Response):
+    """A whole answer, made with what is known before."""
+
+    media_type = "application/json"
+
+    def __init__(self, packed: Packed) -> None:
+        # what Starlette's does
+        self.status_code = 200
+        self.background = None
+        self.body = packed.data
+        length = b"%d" % len(packed.data)
+        self.raw_headers = [*_HEADERS[packed.coding], (b"content-length", length)]
 
 
 _JSON = (b"content-type", b"application/json")
@@ -52,7 +68,7 @@ def headers_of(coding: str) -> dict[str, str]:
 
 def coding_for(request: Request) -> str:
     """The best coding that the client takes."""
-    return _best(request.headers.get("accept-encoding", ""))
+    return _best(header_of(request, b"accept-encoding"))
 
 
 @lru_cache(64)

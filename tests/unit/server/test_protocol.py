@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 import uvloop
 
+from vezha.api.app import AT_ONCE
 from vezha.server.limits import JOINED_BYTES_MAX
 from vezha.server.protocol import Protocol, Together
 
@@ -19,6 +20,10 @@ async def _app(scope: Any, receive: Any, send: Any) -> None:
     assert scope["type"] == "http"
     size = int(scope["path"][1:] or 0)
     await receive()
+    if scope["query_string"] == b"whole":
+        length = (b"content-length", b"%d" % size)
+        assert scope["extensions"][AT_ONCE](200, [length], b"x" * size)
+        return
     await send({"type": "http.response.start", "status": 200, "headers": []})
     if scope["query_string"] == b"slow":
         await asyncio.sleep(0.2)
@@ -39,23 +44,25 @@ async def _served(work: Callable[[int], Coroutine[Any, Any, None]]) -> None:
             await serving
 
 
+@pytest.mark.parametrize("how", ["", "?whole"])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("size", [0, 5, JOINED_BYTES_MAX, JOINED_BYTES_MAX + 1, 3_000_000])
-def test_answers_are_whole(method: str, size: int) -> None:
+def test_answers_are_whole(how: str, method: str, size: int) -> None:
     async def ask(port: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 23)
         for last in (False, True):
             ending = "Connection: close\r\n" if last else ""
-            asked = (
-                f"{method} /{size} HTTP/1.1\r\nHost: here\r\nExpect: 100-continue\r\n{ending}\r\n"
-            )
+            asked = f"{method} /{size}{how} HTTP/1.1\r\nHost: here\r\nExpect: 100-continue\r\n{ending}\r\n"
             writer.write(asked.encode())
             go_on = await reader.readuntil(b"\r\n\r\n")
             assert go_on.startswith(b"HTTP/1.1 100 ")
             head = await reader.readuntil(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 200 ")
+            assert (b"connection: close\r\n" in head) == last
             body = b""
-            while method == "GET" and not body.endswith(b"0\r\n\r\n"):
+            if how and method == "GET":
+                body = await reader.readexactly(size)
+            while not how and method == "GET" and not body.endswith(b"0\r\n\r\n"):
                 body += await reader.readuntil(b"\r\n")
             assert body.count(b"x") == (size if method == "GET" else 0)
         assert await reader.read() == b""
@@ -102,3 +109,16 @@ def test_head_and_body_are_one_packet() -> None:
         assert noted.written == [b"head body", b" more"]
 
     uvloop.run(ask())
+
+
+def test_whole_answers_follow_one_another() -> None:
+    async def ask(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /3?whole HTTP/1.1\r\nHost: here\r\n\r\n" * 3)
+        for _ in range(3):
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert b"content-length: 3\r\n" in head
+            assert await reader.readexactly(3) == b"xxx"
+        writer.close()
+
+    uvloop.run(_served(ask))
