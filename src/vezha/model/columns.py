@@ -9,7 +9,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -41,11 +41,10 @@ class MatchOp(Enum):
     NRE = "!~"
 
     __hash__ = object.__hash__
-    """Members are single; matchers are keys of what every query looks up."""
+    """Members are single. Every query looks things up by its matchers, so these hash quickly."""
 
 
-@dataclass(frozen=True, slots=True)
-class Matcher:
+class Matcher(NamedTuple):
     """One condition on a label; an absent label has the empty value."""
 
     name: str

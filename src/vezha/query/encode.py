@@ -175,14 +175,16 @@ def _matrix(result: Result) -> Iterator[bytes]:
         return
     texts = result.texts
     pieces = row_texts(result.times, result.values, result.present) if texts is None else [texts]
-    comma, row = b"", 0
+    begin = b'{"metric":%b,"values":['
+    row = 0
     for rows in pieces:
-        named = zip(metrics[row : row + len(rows)], rows, strict=True)
-        shown = [b'{"metric":%b,"values":[%b]}' % pair for pair in named if pair[1]]
+        for metric, text in zip(metrics[row : row + len(rows)], rows, strict=True):
+            if text:
+                yield begin % metric
+                yield text
+                yield b"]}"
+                begin = b',{"metric":%b,"values":['
         row += len(rows)
-        if shown:
-            yield comma + b",".join(shown)
-            comma = b","
 
 
 def _with_histograms(result: Result, hists: Objects, metrics: Sequence[bytes]) -> Iterator[bytes]:

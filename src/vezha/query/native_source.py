@@ -7,7 +7,7 @@ tell that it has no parts, it is asked as if this were not here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -77,18 +77,18 @@ class WithHistograms:
 
     def __init__(self, source: SampleSource) -> None:
         self.inner = source
+        self._tell: Callable[[str], bool] | None = getattr(source, "has_label", None)
 
     def _has_parts(self) -> bool | None:
-        tell = getattr(self.inner, "has_label", None)
-        return None if tell is None else bool(tell(PART_LABEL))
+        return None if self._tell is None else bool(self._tell(PART_LABEL))
 
     def select(self, selection: Selection) -> SeriesData:
         """See `SampleSource.select`."""
-        has = self._has_parts()
-        if has is False:
-            return self.inner.select(selection)
-        if has is None:
+        if self._has_parts() is not True:
             data = self.inner.select(selection)
+            if self._has_parts() is False:  # reading brought the source up to date
+                return data
+        if self._tell is None:
             parts = [i for i, labels in enumerate(data.labels) if _part(labels) is not None]
             if not parts:
                 return data
@@ -112,7 +112,9 @@ class WithHistograms:
     ) -> list[Labels]:
         """See `SampleSource.series`."""
         if self._has_parts() is False:
-            return self.inner.series(matchers, start_ms, end_ms, limit)
+            found = self.inner.series(matchers, start_ms, end_ms, limit)
+            if self._has_parts() is False:
+                return found
         found = self.inner.series(matchers, start_ms, end_ms)
         whole = sorted({without_part(labels) for labels in found})
         return whole[:limit] if limit else whole

@@ -25,7 +25,7 @@ def row_texts(times: Times, values: Values, present: Mask) -> Iterator[list[byte
     longest = max(1, BATCH_CELLS // max(1, len(times)))
     for low, high in _runs(present, longest):
         at = np.flatnonzero(present[low])
-        if len(at) == len(begins):
+        if at.size == len(begins):
             yield _printed(begins, values[low:high])
         else:
             yield _printed([begins[i] for i in at.tolist()], values[low:high, at])
@@ -60,10 +60,12 @@ def _printed(begins: list[bytes], values: Values) -> list[bytes]:
     rows, steps = values.shape
     if not steps:
         return [b""] * rows
-    flat = [b""] * (2 * rows * steps)
-    flat[0::2] = [b'"]\n' + begins[0][3:], *begins[1:]] * rows
+    flat = [b'"]'] * (2 * rows * steps + 1)
+    flat[0:-1:2] = [b'"]\n' + begins[0][3:], *begins[1:]] * rows
     flat[1::2] = float_texts(values.ravel())
-    return (b"".join(flat)[3:] + b'"]').split(b"\n")
+    flat[0] = begins[0][3:]
+    text = b"".join(flat)
+    return text.split(b"\n") if rows > 1 else [text]
 
 
 def cut_texts(

@@ -104,13 +104,13 @@ def without_stale(samples: Samples) -> Samples:
 
 def instant(ev: Evaluator, node: VectorSelector) -> Block:
     """An instant selector at every step."""
-    return instant_with_times(ev, node)[0]
+    return _instant(ev, node)[0]
 
 
 def instant_with_times(ev: Evaluator, node: VectorSelector) -> tuple[Block, Times]:
     """An instant selector and, for each cell, its sample's time int64[series, steps]."""
     block, at, _ = _instant(ev, node)
-    return block, at
+    return block, np.broadcast_to(at, block.values.shape)
 
 
 def instant_starts(ev: Evaluator, node: VectorSelector) -> Block:
@@ -123,12 +123,14 @@ def instant_starts(ev: Evaluator, node: VectorSelector) -> Block:
 
 
 def _instant(ev: Evaluator, node: VectorSelector) -> tuple[Block, Times, Times | None]:
+    """The block, its samples' times (int64[steps] where all series share them, else [series, steps])
+    and when their counters began."""
     times = pinned_times(ev, node.at) - ev.duration_ms(node.offset)
     lookback = ev.context.options.lookback_ms
     if node.extension is Extension.SMOOTHED:
         samples = without_stale(fetch(ev, node, times, lookback, lookback, lookback))
         block = extended.smoothed_instant(samples, times, lookback)
-        return block, np.broadcast_to(times, block.values.shape), None
+        return block, times, None
     one_look = int(times[0]) == int(times[-1])
     samples = fetch(ev, node, times, lookback, 0, newest_only=one_look)
     if len(samples) == 0:
@@ -160,7 +162,7 @@ def _instant(ev: Evaluator, node: VectorSelector) -> tuple[Block, Times, Times |
 def _together(samples: Samples, shared: Times, times: Times, lookback: int) -> tuple[Block, Times]:
     """The same of series that all have a sample at the *shared* times: one look for all."""
     shape = (len(samples), times.size)
-    last = np.searchsorted(shared, times, "right") - 1
+    last = shared.searchsorted(times, "right") - 1
     there = last >= 0
     np.maximum(last, 0, out=last)
     at = shared[last]
@@ -171,7 +173,7 @@ def _together(samples: Samples, shared: Times, times: Times, lookback: int) -> t
     stale = is_stale(values)
     if stale.any():
         found &= ~stale
-    return Block(samples.labels, values, found), np.broadcast_to(at, shape)
+    return Block(samples.labels, values, found), at
 
 
 def matrix(ev: Evaluator, node: MatrixSelector) -> Windows:

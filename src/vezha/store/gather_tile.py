@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,13 +84,22 @@ class Sheets:
 
 def gather_tiles(
     wanted: Wanted,
-    tiles: Iterable[tuple[int, Tile]],
+    tiles: Sequence[tuple[int, Tile]],
     start: int,
     end: int,
     gathering: Gathering,
     thinning: Thinning | None,
 ) -> None:
     """Several tiles, each with its cell, in the order in which their samples came in."""
+    if len(tiles) == 1:
+        tile = tiles[0][1]
+        fit = tile.rows_of(wanted.refs, wanted.positions)
+        if fit.group >= 0 and len(fit.rows) * tile.columns <= THIN_CELLS_MIN:
+            low, high = tile.clock.bounds(fit.group, start, end)
+            if low < high:
+                ts = tile.clock.each[fit.group][low:high]
+                gathering.add_rows(fit.positions, ts, tile.values(fit.rows, high, low))
+            return
     sheets = Sheets(gathering, start, end)
     for cell, tile in tiles:
         fit = tile.rows_of(wanted.refs, wanted.positions)

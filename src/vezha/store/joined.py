@@ -31,7 +31,7 @@ class Near(SampleSource, Protocol):
         ...
 
     def has_label(self, name: str) -> bool:
-        """Whether any series has ever had a label of that name."""
+        """Whether any series had a label of that name, at least as of what was read last."""
         ...
 
     def stats(self) -> dict[str, float]:
@@ -140,7 +140,7 @@ class JoinedSource:
         return sorted({value for labels in found for n, value in labels if n == name})
 
     def has_label(self, name: str) -> bool:
-        """Whether any series of the own store has ever had a label of that name."""
+        """Whether any series of the own store had a label of that name, likewise."""
         return self._near.has_label(name)
 
     def stats(self) -> dict[str, float]:

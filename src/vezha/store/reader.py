@@ -94,8 +94,8 @@ class StoreReader:
         return self._reading.series(matchers, start_ms, end_ms, limit)
 
     def has_label(self, name: str) -> bool:
-        """Whether any series has ever had a label of that name."""
-        return self._refresh() and self._known.index.has_label(name)
+        """Whether any series had a label of that name, as of what was read last."""
+        return self._known.index.has_label(name)
 
     def label_names(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[str]:
         """See `SampleSource.label_names`."""

@@ -212,7 +212,9 @@ class Reading:
         first, last = day_of(start), day_of(end)
         for partition in self._partitions.all():
             files = {file.day: file for file in partition.days.between(first, last)}
-            by_day = partition.rolled.there(first, last, TIERS_MS)
+            by_day: dict[int, list[int]] = {}
+            if choice is not None or len(files) <= last - first:
+                by_day = partition.rolled.there(first, last, TIERS_MS)
             beyond = [day for day in by_day if day not in files]
             if beyond and nearest is None:
                 nearest = planes_without_samples(selection)
@@ -259,7 +261,8 @@ class Reading:
             behind = newest.ts <= int(near[:, MAX_TS].max())
             if behind.any():
                 cells = np.unique(self._index.cell_of[plan.refs[behind]])
-                opened += [tile for tile, _ in self._tiles(cells, day, start, end, looking=looking)]
+                there = self._tiles(cells, day, start, end, looking=looking)
+                opened += [tile for _, tile, _ in there]
         tiles = newest_in_tiles(newest, positions_of, opened, start, end)
         found = newest.found
         if len(found) > selection.samples_max:
@@ -319,12 +322,11 @@ class Reading:
         start, end, begin = looking.start, looking.end, file.day * DAY_MS
         tiles = self._tiles(plan, file, start, end, strips, covered, looking)
         looking.tiles += len(tiles)
-        if all(hours is None for _, hours in tiles):
-            cell_of = self._index.cell_of
-            named = [(int(cell_of[tile.refs[0]]), tile) for tile, _ in tiles]
+        if covered is None or all(hours is None for _, _, hours in tiles):
+            named = [(cell, tile) for cell, tile, _ in tiles]
             gather_tiles(plan.wanted, named, start, end, gathering, looking.thinning)
             return
-        for tile, hours in tiles:
+        for _, tile, hours in tiles:
             for first, last in [(0, 0)] if hours is None else runs(hours):
                 low, high = start, end
                 if hours is not None:
@@ -342,27 +344,28 @@ class Reading:
         strips: I64 | None = None,
         covered: I64 | None = None,
         looking: Looking | None = None,
-    ) -> list[tuple[Tile, int | None]]:
+    ) -> list[tuple[int, Tile, int | None]]:
         """Tiles of cells (of a plan: of all its cells) that may have samples in (start, end], in
-        the order in which these came in, each with the hours (bits) of it that are wanted, None
-        being all. *covered* are hours of each strip that are not."""
+        the order in which these came in: the cell of each, the tile, and the hours (bits) of it that
+        are wanted, None being all. *covered* are hours of each strip that are not."""
         for _ in range(3):
             if isinstance(cells, _Plan):
                 rows = _near(cells.of_day(day), start, end)
             else:
                 rows = _rows_of(cells, _near(day.directory(), start, end))
-            parts: list[int | None] = [None] * len(rows)
+            parts: dict[int, int] = {}
             if covered is not None and strips is not None and covered.any():
                 hours = hours_of(day.day, rows[:, MIN_TS], rows[:, MAX_TS] + 1)
                 left = hours & ~covered[np.searchsorted(strips, strip_of(rows[:, CELL]))]
-                rows, hours, left = rows[left != 0], hours[left != 0], left[left != 0]
-                parts = [
-                    None if whole else bits
-                    for bits, whole in zip(left.tolist(), (left == hours).tolist(), strict=True)
-                ]
-            tiles = self.cache.known(day.path, rows[:, 0].tolist())
+                some = (left != hours) & (left != 0)
+                parts = dict(zip(rows[some, 0].tolist(), left[some].tolist(), strict=True))
+                rows = rows[left != 0]
+            named = rows[:, :2].tolist()
+            tiles = self.cache.known(day.path, [number for number, _ in named])
             missing = [number for number, tile in tiles.items() if tile is None]
-            blobs = day.fetch(missing) if missing else {}
+            if not missing:
+                break
+            blobs = day.fetch(missing)
             for number in missing:
                 blob = blobs.get(number)
                 if blob is not None:
@@ -374,8 +377,11 @@ class Reading:
             if len(blobs) == len(missing):
                 break
             # a merge replaced tiles between looking and fetching: look again
-        pairs = zip(tiles.values(), parts, strict=True)
-        return [(tile, part) for tile, part in pairs if tile is not None]
+        return [
+            (cell, tile, parts.get(number))
+            for number, cell in named
+            if (tile := tiles[number]) is not None
+        ]
 
     def _open(self, day: DayFile, number: int, blob: bytes | StoreCorrupt) -> Tile | None:
         try:
@@ -472,7 +478,7 @@ class Reading:
                 break
             # only where unseen series may be; most are in the head, or in the first tiles looked at
             cells = np.unique(self._index.cell_of[plan.refs[~seen]])
-            for tile, _ in self._tiles(cells, day, start - 1, end):
+            for _, tile, _ in self._tiles(cells, day, start - 1, end):
                 positions = plan.wanted.positions(tile.refs)
                 rows = np.flatnonzero(positions >= 0)
                 reach = (tile.clock.firsts <= end) & (tile.clock.lasts >= start)
@@ -513,7 +519,9 @@ class Reading:
 
 def _near(directory: Directory, start: int, end: int) -> Directory:
     """Rows whose tiles may have samples in (start, end]."""
-    near: Directory = directory[(directory[:, MIN_TS] <= end) & (directory[:, MAX_TS] > start)]
+    mask = directory[:, MIN_TS] <= end
+    mask &= directory[:, MAX_TS] > start
+    near: Directory = directory[mask]
     return near
 
 
