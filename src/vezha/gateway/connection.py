@@ -12,6 +12,7 @@ from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from vezha.gateway.change import new_bucket
 from vezha.gateway.limits import SKEW_SHIFTED_MS, WRITE_BUFFER_BYTES_MAX
+from vezha.gateway.schema_budget import OverBudget
 from vezha.gateway.sink import Identity
 from vezha.model.labels import Labels, labels_of
 from vezha.wire import message as m
@@ -127,9 +128,7 @@ class Connection(WSListener):
         if isinstance(said, m.Hello):
             self._greet(said)
         elif isinstance(said, m.Schema):
-            series = unpack_schema(said.schema_id, said.packed)
-            self.gateway.intake.sink.put_schema(said.schema_id, series)
-            self.gateway.intake.wrote()
+            self._learn(said)
         elif isinstance(said, m.Status):
             if said.offset_ms:
                 # measured by the agent over a short round trip, and told before its first frame:
@@ -152,6 +151,19 @@ class Connection(WSListener):
             self.said_bye = True
             self.gateway.told_bye(self, said)
 
+    def _learn(self, said: m.Schema) -> None:
+        sink = self.gateway.intake.sink
+        if sink.known_schema(said.schema_id):
+            return
+        series = unpack_schema(said.schema_id, said.packed)
+        over = self.gateway.schema_over_budget(self.identity, len(series), len(said.packed))
+        if over is not None:
+            self._layouts[said.schema_id] = over
+            return
+        self._layouts.pop(said.schema_id, None)
+        sink.put_schema(said.schema_id, series)
+        self.gateway.intake.wrote()
+
     def _take_frame(self, record: bytes) -> None:
         session = self.session
         if session.phase is not Phase.OPEN:
@@ -164,10 +176,14 @@ class Connection(WSListener):
                 raise ProtocolError("unknown_schema", f"{head.schema_id:016x}")
             layout = self._layouts[head.schema_id] = self._layout(head.schema_id)
         if layout is _OVER_LIMIT:
-            # acknowledged, so that the rest of the agent's data goes on; counted and told
-            self.gateway.intake.counters.refuse("series_limit")
-            session.fresh(head.seq)
-            self.gateway.intake.acknowledge(self)
+            self._pass_over("series_limit", head.seq)
+            return
+        if isinstance(layout, OverBudget):
+            if self.gateway.monotonic() >= layout.until_s:
+                # there is room again: it comes back and announces it
+                del self._layouts[head.schema_id]
+                raise ProtocolError("unknown_schema", f"{head.schema_id:016x}")
+            self._pass_over("schema_limit", head.seq)
             return
         if head.width != len(layout.refs):  # type: ignore[attr-defined]
             raise ProtocolError("bad_frame", f"{head.width} values for its schema")
@@ -181,6 +197,13 @@ class Connection(WSListener):
         else:
             self.gateway.intake.acknowledge(self)
         session.fresh(head.seq)
+
+    def _pass_over(self, code: str, seq: int) -> None:
+        """A frame that is not taken is acknowledged, so that the rest of the agent's data goes on;
+        it is counted, and was told."""
+        self.gateway.intake.counters.refuse(code)
+        self.session.fresh(seq)
+        self.gateway.intake.acknowledge(self)
 
     def _layout(self, schema_id: int) -> object:
         gateway = self.gateway

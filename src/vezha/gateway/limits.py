@@ -19,6 +19,15 @@ WRITE_BUFFER_BYTES_MAX = 256 << 10
 ENROLMENTS_RUNNING_MAX = 32
 STREAMS_PER_AGENT_MAX = 16
 """Spools that one agent may have in memory; the least recent is forgotten (the store knows)."""
+SCHEMAS_PER_HOUR = 1_200
+"""New schemas that one agent may announce in an hour: one every three seconds, as containers come and
+go. Each is kept for good."""
+SCHEMA_SERIES_PER_HOUR = 2_000_000
+"""Series in all of them."""
+SCHEMA_BYTES_PER_HOUR = 64 << 20
+"""Bytes of all of them, as sent."""
+SCHEMA_BUDGETS_MAX = 20_000
+"""Agents whose spending is remembered; the least recent is forgotten."""
 SETTLE_S = 15.0
 """After a start, how long an agent may take to come back before its host counts as silent."""
 SKEW_SHIFTED_MS = 5_000

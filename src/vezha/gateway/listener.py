@@ -38,7 +38,8 @@ from vezha.gateway.limits import (
     STREAMS_PER_AGENT_MAX,
     UPGRADE_TIMEOUT_S,
 )
-from vezha.gateway.sink import EnrolmentRefused, FrameSink, Identities, SeriesRefused
+from vezha.gateway.schema_budget import LIMITS, OverBudget, SchemaBudgets
+from vezha.gateway.sink import EnrolmentRefused, FrameSink, Identities, Identity, SeriesRefused
 from vezha.gateway.strain import CONNECTS, LEDGER, REASONS, Strain
 from vezha.model.columns import Times
 from vezha.wire import message as m
@@ -101,6 +102,7 @@ class Gateway:
         self._pushing: asyncio.Task[None] | None = None
         self._admission = admission or Admission()
         self._connections: dict[str, Connection] = {}
+        self._schema_budgets = SchemaBudgets()
         self._streams: dict[str, OrderedDict[str, Stream]] = {}
         self._enrolling: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -142,6 +144,10 @@ class Gateway:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.desk.stop()
         await self.intake.finish()
+
+    def monotonic(self) -> float:
+        """Seconds that only pass."""
+        return self._clock.monotonic()
 
     def wall_ms(self) -> int:
         """Now, in milliseconds since the epoch."""
@@ -318,6 +324,18 @@ class Gateway:
     def series_refused(self, host: str, why: str) -> None:
         """The store takes no more series of a host: what is over the limit is not stored."""
         log.error("series_over_limit", host=host, why=why)
+
+    def schema_over_budget(self, identity: Identity, series: int, size: int) -> OverBudget | None:
+        """What keeps a new schema of an agent from being learned; None if nothing does."""
+        over = self._schema_budgets.take(identity.agent_id, series, size, self.monotonic())
+        if over is not None and over.tell:
+            log.error(
+                "schemas_over_limit", host=identity.host, limit=over.limit,
+                most=LIMITS[over.limit],
+                why="its series change so often that their lists fill the store; frames of the new "
+                "ones are passed over for now",
+            )  # fmt: skip
+        return over
 
     def disconnected(self, connection: Connection) -> None:
         """A connection ended. The host is silent from this moment, unless a newer one took over."""

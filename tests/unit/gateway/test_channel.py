@@ -22,9 +22,11 @@ from vezha.agent.launcher.limits import PROBE_SLOW
 from vezha.agent.launcher.probe import probe_main
 from vezha.agent.link import Link
 from vezha.agent.spool import Spool
+from vezha.gateway import schema_budget
 from vezha.gateway.admission import Admission
-from vezha.gateway.limits import STRAIN_KEPT_S
+from vezha.gateway.limits import SCHEMA_SERIES_PER_HOUR, SCHEMAS_PER_HOUR, STRAIN_KEPT_S
 from vezha.gateway.listener import Gateway
+from vezha.gateway.schema_budget import OverBudget, SchemaBudgets
 from vezha.gateway.sink import EnrolmentRefused, Identity, SeriesRefused
 from vezha.model.labels import Labels, metric
 from vezha.testing.sink import MemoryLayout, MemorySink
@@ -403,3 +405,70 @@ def test_series_over_the_limit_do_not_stop_the_rest(tmp_path: Path) -> None:
     assert server.call(lambda g: g.intake.counters.refused) == {"series_limit": 1}
     host.stop()
     server.stop()
+
+
+@pytest.mark.usefixtures("quick_backoff")
+def test_schemas_over_the_limit_do_not_stop_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(schema_budget.LIMITS, "SCHEMAS_PER_HOUR", 3)
+    sink = MemorySink()
+    server = Server(sink)
+    server.start()
+    host = Host(server, tmp_path / "spool")
+    host.start()
+    host.sample(2)
+
+    def sample_pod(number: int) -> None:
+        schema_id, packed = pack_schema((metric("pod", n=str(number)),))
+        host.spool.put_schema(schema_id, packed)
+        seq = host.spool.next_seq
+        host.spool.append(seq, schema_id, pack_frame(seq, schema_id, 1, [1.0]))
+
+    for number in range(6):
+        sample_pod(number)
+    host.sample(2)
+    sample_pod(0)  # one that is known costs nothing
+    # the host's own schema and two of pods; four of pods are passed over, and nothing waits
+    wait_for(lambda: host.spool.waiting(host.link.durable) == 0)
+    wait_for(lambda: len(sink.frames) == 7)
+    assert server.call(lambda g: g.intake.counters.refused) == {"schema_limit": 4}
+
+    # once there is room again, what was passed over is announced anew
+    monkeypatch.setitem(schema_budget.LIMITS, "SCHEMAS_PER_HOUR", 10)
+    server.call(drop_budgets)
+    sample_pod(5)
+    wait_for(lambda: len(sink.frames) == 8)
+    host.sample(1)
+    wait_for(lambda: len(sink.frames) == 9)
+    host.stop()
+    server.stop()
+
+
+def drop_budgets(gateway: Gateway) -> None:
+    """As if the hour were over."""
+    for connection in gateway._connections.values():
+        for schema_id, layout in list(connection._layouts.items()):
+            if isinstance(layout, OverBudget):
+                connection._layouts[schema_id] = OverBudget(layout.limit, 0.0, False)
+
+
+def test_a_budget_fills_up_again() -> None:
+    budgets = SchemaBudgets()
+    for _ in range(SCHEMAS_PER_HOUR):
+        assert budgets.take("a", 10, 100, 1_000.0) is None
+    over = budgets.take("a", 10, 100, 1_000.0)
+    assert over is not None
+    assert (over.limit, over.until_s, over.tell) == ("SCHEMAS_PER_HOUR", 1_003.0, True)
+    again = budgets.take("a", 10, 100, 1_001.0)
+    assert again is not None
+    assert not again.tell
+    assert budgets.take("b", 10, 100, 1_001.0) is None
+    assert budgets.take("a", 10, 100, 1_004.0) is None
+    assert budgets.take("d", SCHEMA_SERIES_PER_HOUR, 100, 2_000.0) is None
+    many = budgets.take("d", SCHEMA_SERIES_PER_HOUR // 2, 100, 2_000.0)
+    assert many is not None
+    assert (many.limit, many.until_s) == ("SCHEMA_SERIES_PER_HOUR", 3_800.0)
+    assert budgets.take("d", SCHEMA_SERIES_PER_HOUR // 2, 100, 3_800.0) is None
+    # one that is larger than all of it may still be announced by who spent nothing
+    assert budgets.take("c", 10 * SCHEMA_SERIES_PER_HOUR, 100, 2_000.0) is None
