@@ -113,7 +113,10 @@ class Engine:
 def _name(pid: int) -> str:
     """What a process is called here."""
     words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-    return words[words.index("server") + 1] if "server" in words else "first"
+    for kind in ("server", "worker"):
+        if kind in words:
+            return words[words.index(kind) + 1]
+    return "first"
 
 
 def vezha(state: Path, core: int | None) -> Engine:

@@ -91,6 +91,9 @@ class RunningVezha:
             except (OSError, ValueError, IndexError):
                 continue
             if parent == self.process.pid and "vezha" in words:
+                # what is being forked has its parent's name for a moment
+                if words[words.index("vezha") + 1] in ("up", "worker"):
+                    continue
                 verb = words[words.index("vezha") + 1 :]
                 found[verb[1] if verb[0] == "server" else verb[0]] = int(folder.name)
         return found

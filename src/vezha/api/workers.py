@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from multiprocessing.connection import Connection
+from typing import Protocol
 
 import structlog
 
@@ -27,17 +27,28 @@ _log = structlog.get_logger("vezha.api.workers")
 _ERRORS: dict[str, type[QueryError]] = {"timeout": QueryTimeout, "canceled": QueryCancelled}
 
 
+class WorkerProcess(Protocol):
+    """What a worker runs in: `subprocess.Popen`, or a child of the supervisor."""
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        ...
+
+    def wait(self) -> object:
+        """Block until it has ended."""
+        ...
+
+
+Start = Callable[[socket.socket], WorkerProcess]
+"""Starts a worker that has a duplicate of the socket. Raises OSError."""
+
+
 class _Worker:
-    def __init__(self, argv: Sequence[str], hello: object) -> None:
+    def __init__(self, start: Start, hello: object) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = subprocess.Popen(
-                [*argv, str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is for the contour; we end with it
-            )
-        self.connection = Connection(ours.detach())
+        with ours, theirs:
+            self._process = start(theirs)
+            self.connection = Connection(ours.detach())
         self.connection.send(hello)
         self.number = 0
 
@@ -53,12 +64,11 @@ class _Worker:
 class Workers:
     """At most *count* processes; who asks while all are busy waits for one."""
 
-    def __init__(self, argv: Sequence[str], world: World, count: int, hello: object = None) -> None:
-        """*argv* starts a worker; the number of its end of the socket is appended, and *hello* is
-        the first thing that it is sent."""
+    def __init__(self, start: Start, world: World, count: int, hello: object = None) -> None:
+        """*start* starts a worker, and *hello* is the first thing that it is sent."""
         self.count = count
         self._hello = hello
-        self._argv = argv
+        self._start = start
         self._world = world
         self._idle: list[_Worker] = []
         self._all: set[_Worker] = set()
@@ -118,7 +128,12 @@ class Workers:
                 raise QueryCancelled("the server is about to stop")
             if self._idle:
                 return self._idle.pop()
-            worker = _Worker(self._argv, self._hello)
+            try:
+                worker = _Worker(self._start, self._hello)
+            except OSError as error:
+                raise EvaluationError(
+                    f"no process for the query can be started: {error}"
+                ) from error
             self._all.add(worker)
             return worker
 

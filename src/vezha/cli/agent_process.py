@@ -21,7 +21,7 @@ def become(arguments: list[str]) -> NoReturn:
     """Replace this process, which keeps its id and its lifeline to the supervisor."""
     held = lifeline.held()
     if held is not None:
-        connection = held._connection
+        connection = held.connection
         connection.set_inheritable(True)
         os.environ[lifeline.VARIABLE] = str(connection.fileno())
     sys.stdout.flush()

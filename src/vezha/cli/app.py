@@ -54,7 +54,7 @@ def main() -> None:
 def run(args: list[str]) -> int:
     """Do what *args* say; the exit code. An operator's error is one sentence, no traceback."""
     if "VEZHA_LIFELINE_FD" in os.environ:
-        _hold_lifeline()
+        _hold_lifeline(watched=args[:1] != ["up"])
     try:
         return _dispatch(args)
     except KeyboardInterrupt:
@@ -89,12 +89,12 @@ def _is_present(noun: str) -> bool:
     return importlib.util.find_spec(f"vezha.cli.{noun}") is not None
 
 
-def _hold_lifeline() -> None:
+def _hold_lifeline(*, watched: bool) -> None:
     # A contour prints nothing for people; without this structlog loads rich into each of them.
     sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
     from vezha.server import lifeline
 
-    lifeline.take(os.environ)
+    lifeline.take(os.environ, watched=watched)
 
 
 def _dispatch(args: list[str]) -> int:

@@ -8,24 +8,24 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from vezha import __version__
-from vezha.agent.enrol import enrol, pin
-from vezha.agent.errors import AgentError
-from vezha.agent.identity import load_identity, save_identity
 from vezha.cli.app import EXIT_BROKEN
+from vezha.cli.app import run as dispatch
+from vezha.cli.own_agent import enrol_and_become, enrol_patiently, identity_now
+from vezha.server import image, lifeline, worker_process
 from vezha.server.children import Plan
 from vezha.server.contour import CONTOURS
 from vezha.server.errors import ContourError
-from vezha.server.limits import ENROL_RETRY_WAITS_S, PREPARE_TIMEOUT_S
+from vezha.server.forked import can_fork, output_of
+from vezha.server.limits import PREPARE_TIMEOUT_S
 from vezha.server.ports import claim_port
 from vezha.server.prepared import Prepared
-from vezha.server.reading import Address
 from vezha.server.settings import Settings, load_settings
 from vezha.server.state import StateFolder, StateLock
 from vezha.server.supervisor import Supervisor
@@ -34,6 +34,8 @@ from vezha.world import World
 app = typer.Typer(add_completion=False)
 
 _VEZHA = (sys.executable, "-P", "-m", "vezha")
+_COMMANDS = ("vezha.cli.server", "vezha.agent.zipapp")
+"""Loaded for the children, too."""
 _SHOWN = ("vezha", "agent")
 """Stands in the launcher's command line for whoever looks for it there."""
 
@@ -71,14 +73,21 @@ class _Up:
     assignments: Sequence[str]
     with_agent: bool
     verbose: bool
+    forks: bool = field(default_factory=can_fork)
 
     def run(self) -> None:
         """Until Ctrl-C. Raises `ContourError` where a contour gave up at the first start."""
+        if self.forks:
+            image.load(os.environ, _COMMANDS)
         prepared = self._prepare()
+        held = lifeline.held()
         supervisor = Supervisor(
             settings=self.settings,
-            plans=[Plan(name, self._argv("server", name)) for name in CONTOURS],
+            plans=[self._plan(name) for name in CONTOURS],
             world=World(),
+            forks=self.forks,
+            workers={name: partial(_work, name) for name in worker_process.NAMES},
+            own_lifeline=held.connection if held else None,
             tell=lambda name, text: _say(f"{name} {text}"),
             hear=self._hear,
             on_ready=lambda: self._greet(supervisor, prepared),
@@ -87,33 +96,52 @@ class _Up:
         supervisor.run()
         _say(f"Stopped. All state is in {self.settings.state.path}.")
 
-    def _argv(self, *words: str) -> tuple[str, ...]:
-        """A command line of ours, for the same state folder and settings."""
-        chosen = [f"web.listen={self.settings.web.listen}"]
-        chosen += [f"channel.listen={self.settings.channel.listen}"]
-        options = [o for a in (*self.assignments, *chosen) for o in ("--set", a)]
-        return (*_VEZHA, *words, "--state", str(self.settings.state.path), *options)
+    def _plan(self, contour: str) -> Plan:
+        return Plan(contour, (*_VEZHA, *self._words(contour)), main=partial(self._be, contour))
+
+    def _words(self, verb: str) -> list[str]:
+        """A command of ours, for the same state folder and settings."""
+        options = [o for a in self._assigned for o in ("--set", a)]
+        return ["server", verb, "--state", str(self.settings.state.path), *options]
+
+    @property
+    def _assigned(self) -> list[str]:
+        settings = self.settings
+        chosen = [f"web.listen={settings.web.listen}", f"channel.listen={settings.channel.listen}"]
+        return [*self.assignments, *chosen]
+
+    def _be(self, contour: str) -> int:
+        """The forked child."""
+        from vezha.cli.server import run_contour
+
+        return run_contour(contour, str(self.settings.state.path), self._assigned)
 
     def _prepare(self) -> Prepared:
         """Migrations and the like, in a process of their own. Ends the program where they fail."""
+        words = self._words("prepare")
         try:
-            done = subprocess.run(
-                self._argv("server", "prepare"),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                timeout=PREPARE_TIMEOUT_S,
-                check=False,
-                text=True,
-            )
-        except subprocess.TimeoutExpired as error:
+            if self.forks:
+                code, told = output_of(
+                    partial(dispatch, words), PREPARE_TIMEOUT_S, ("vezha", *words[:2])
+                )
+            else:
+                done = subprocess.run(
+                    [*_VEZHA, *words],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    timeout=PREPARE_TIMEOUT_S,
+                    check=False,
+                )
+                code, told = done.returncode, done.stdout
+        except (subprocess.TimeoutExpired, TimeoutError) as error:
             raise ContourError(
                 f"the preparation took longer than {PREPARE_TIMEOUT_S:g} s: see whether the "
                 "database that ledger.url names answers"
             ) from error
-        if done.returncode:
+        if code:
             # It has said why on standard error, which is ours too.
-            raise typer.Exit(done.returncode if done.returncode > 0 else EXIT_BROKEN)
-        return Prepared.from_json(done.stdout)
+            raise typer.Exit(code if code > 0 else EXIT_BROKEN)
+        return Prepared.from_json(told.decode())
 
     def _hear(self, name: str, line: str) -> None:
         if self.verbose:
@@ -157,62 +185,33 @@ class _Up:
                 f"rm -r {state.agent}, or start with --no-agent."
             )
         elif self.with_agent:
-            threading.Thread(
-                target=self._watch_this_machine, args=(supervisor, prepared), daemon=True
-            ).start()
+            self._watch_this_machine(supervisor, prepared)
 
     def _watch_this_machine(self, supervisor: Supervisor, prepared: Prepared) -> None:
-        world = World()
-        for wait_s in (*ENROL_RETRY_WAITS_S, None):
-            try:
-                enrol_local_agent(self.settings, prepared, world)
-                break
-            except AgentError as error:
-                if wait_s is None:
-                    _say(f"This machine is not watched: {error}. Start again to try again.")
-                    return
-            # The data contour may be on its way up again.
-            world.clock.sleep(wait_s)
+        """Enrol the agent, then run it: in the process that it will be, or on a thread of this."""
         state = self.settings.state
         words = ("--state", str(state.agent), "--factory", str(state.agent_file))
         command = (sys.executable, "-P", "-m", "vezha.cli.launcher_process", *_SHOWN, *words)
-        supervisor.add(Plan("agent", command, announces=False))
+        plan = Plan("agent", command, announces=False)
+        world = World()
+        before = identity_now(self.settings, world)
+        why_not = partial(enrol_patiently, self.settings, prepared, world, before)
+        if self.forks:
+            supervisor.add(replace(plan, main=partial(enrol_and_become, why_not, command)))
+            return
+
+        def watch() -> None:
+            if reason := why_not():
+                _say(f"This machine is not watched: {reason}. Start again to try again.")
+            else:
+                supervisor.add(plan)
+
+        threading.Thread(target=watch, daemon=True).start()
 
 
-def enrol_local_agent(settings: Settings, prepared: Prepared, world: World) -> None:
-    """See to it that the agent of this machine has an identity that fits this server's settings.
-
-    Raises `AgentError`.
-    """
-    folder = str(settings.state.agent)
-    server = _reachable(settings)
-    if prepared.agent_token:
-        enrol(world, folder, server, prepared.agent_token, prepared.fingerprint)
-        return
-    _pin_keys(settings, world, folder)
-    # The port or the authority may be others than at enrolment.
-    ca = Path(settings.tls_files[0])
-    identity = load_identity(world, folder)
-    now = replace(identity, server=server, ca_pem=ca.read_text() if ca.exists() else "")
-    if now != identity:
-        save_identity(world, folder, now)
-
-
-def _pin_keys(settings: Settings, world: World, folder: str) -> None:
-    """An agent that was enrolled before there were keys pins them now: it is this very machine."""
-    path = settings.state.releases / "metadata"
-    roots = sorted(path.glob("*.root.json"), key=lambda p: int(p.name.partition(".")[0]))
-    if roots and not world.disk.exists(f"{folder}/trust/root.json"):
-        pin(world, folder, roots[-1].read_bytes())
-
-
-def _reachable(settings: Settings) -> str:
-    """`host:port` by which this machine's own agent reaches the channel, as certified."""
-    listen = settings.channel.listen
-    host = "127.0.0.1" if listen.host in ("0.0.0.0", "::", "") else listen.host  # noqa: S104
-    if settings.tls.cert and settings.channel.public_names:
-        host = settings.channel.public_names[0]
-    return str(Address(host, listen.port))
+def _work(name: str, arguments: Sequence[str]) -> None:
+    """The forked worker."""
+    worker_process.main([name, *arguments])
 
 
 def _with_ports(settings: Settings) -> Settings:

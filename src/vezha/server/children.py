@@ -11,7 +11,7 @@ others do. Its delay doubles up to a limit and is forgotten after a calm minute.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -45,12 +45,17 @@ class Action(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a child is started. *announces*: it says `ready`; one that does not counts as ready."""
+    """How a child is started. *announces*: it says `ready`; one that does not counts as ready.
+
+    *main* is what it does where it is forked from the supervisor, and gives its exit code; without
+    it, or where forking is not sound, *argv* is run.
+    """
 
     name: str
     argv: tuple[str, ...]
     announces: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
+    main: Callable[[], int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

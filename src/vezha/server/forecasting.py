@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections.abc import Sequence
 
 import structlog
 
 from vezha.server.bus import socket_path
 from vezha.server.limits import RESTART_CALM_S, RESTART_DELAY_FIRST_S, RESTART_DELAY_MAX_S
 from vezha.server.settings import Settings
-from vezha.server.worker_process import forecast_argv
+from vezha.server.worker_process import forecast, start_worker
 from vezha.world import World
 
 _log = structlog.get_logger("forecasting")
@@ -21,7 +22,7 @@ FOLDER = "forecast"
 
 async def keep_forecasting(settings: Settings, world: World) -> None:
     """For ever; cancelled at the end, which ends the process, too."""
-    argv = forecast_argv(
+    words = forecast(
         str(settings.state.store),
         socket_path(settings.state.run, "feed"),
         str(settings.state.path / FOLDER),
@@ -29,29 +30,29 @@ async def keep_forecasting(settings: Settings, world: World) -> None:
     delay_s = RESTART_DELAY_FIRST_S
     while True:
         began_s = world.clock.monotonic()
-        code = await _run(argv)
+        await _run(words)
         if world.clock.monotonic() - began_s >= RESTART_CALM_S:
             delay_s = RESTART_DELAY_FIRST_S
-        _log.error("the forecast's process ended; starting it again", code=code, in_s=delay_s)
+        _log.error("the forecast's process ended; starting it again", in_s=delay_s)
         await asyncio.sleep(delay_s)
         delay_s = min(2 * delay_s, RESTART_DELAY_MAX_S)
 
 
-async def _run(argv: list[str]) -> int:
+async def _run(words: Sequence[str]) -> None:
+    """Until it has ended. Cancelled, it is ended."""
     ours, theirs = socket.socketpair()
     with ours:
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                *argv,
-                str(theirs.fileno()),
-                pass_fds=[theirs.fileno()],
-                stdin=asyncio.subprocess.DEVNULL,
-                start_new_session=True,
-            )
+        ours.setblocking(False)
         try:
-            return await process.wait()
+            with theirs:
+                worker = await asyncio.to_thread(start_worker, words, theirs)
+        except OSError as error:
+            _log.error("the forecast's process cannot be started", error=str(error))
+            return
+        try:
+            with contextlib.suppress(OSError):
+                # It says nothing, so this is its end.
+                await asyncio.get_running_loop().sock_recv(ours, 1)
         finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+            worker.kill()
+            worker.wait()

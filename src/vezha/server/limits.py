@@ -23,6 +23,10 @@ FIRST_START_TRIES = 3
 RESTART_CALM_S = 60.0
 """A child that ran this long has its restart delay forgotten."""
 SUPERVISOR_POLL_S = 0.25
+WORKERS_MAX = 64
+"""Workers of all contours together that the supervisor forks."""
+WORKER_START_TIMEOUT_S = 30.0
+"""How long a contour waits for the supervisor to fork a worker."""
 
 LOG_LINE_BYTES_MAX = 16 << 10
 LOG_FILE_BYTES_DEFAULT = 16 << 20

@@ -12,39 +12,24 @@ import queue
 import selectors
 import signal
 import socket
-import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 
 from vezha.server.children import Action, Child, Phase, Plan, decide, has_settled
 from vezha.server.errors import ContourError
-from vezha.server.lifeline import FAILED, READY, VARIABLE
+from vezha.server.lifeline import FAILED, READY, WORKER
 from vezha.server.limits import SUPERVISOR_POLL_S
-from vezha.server.logs import LogFile
+from vezha.server.log_file import LogFile
+from vezha.server.nursery import REQUEST_DESCRIPTORS, Nursery, WorkerMain
 from vezha.server.settings import Settings
+from vezha.server.starting import Process, start
 from vezha.world import World
 
 _READ_BYTES = 64 << 10
-MEMORY = {"MALLOC_ARENA_MAX": "1"}
-"""How children allocate, unless the operator says otherwise. With an arena for each thread what one
-freed is of no use to the others, a quarter of the web contour's memory after heavy queries; and
-threads that hold the interpreter's lock do not contend for the allocator's."""
 
 Tell = Callable[[str, str], None]
 """Called with a child's name and a sentence about it, or a line that it wrote."""
-
-
-@dataclass(slots=True)
-class _Process:
-    """What belongs to one running child."""
-
-    popen: subprocess.Popen[bytes]
-    lifeline: socket.socket
-    output: int
-    said: bytes = b""
-    reason: str = ""
-    last_line: str = ""
 
 
 @dataclass(slots=True)
@@ -53,7 +38,9 @@ class Supervisor:
 
     *tell* gets news ("ended with code 1, starting again in 0.5 s"), *hear* each line that a
     child wrote. `on_ready` is called once, when all serve or the rest has failed several times.
-    `run` blocks; `stop` may be called from a signal handler.
+    `run` blocks; `stop` may be called from a signal handler. With *forks*, plans that have a `main`
+    are forked from this process, which must run no thread, and the contours get *workers* on
+    request. When *own_lifeline* ends, so does all.
     """
 
     settings: Settings
@@ -63,8 +50,11 @@ class Supervisor:
     hear: Tell
     on_ready: Callable[[], None]
     on_stopping: Callable[[], None] = lambda: None
+    forks: bool = False
+    workers: Mapping[str, WorkerMain] = field(default_factory=dict)
+    own_lifeline: socket.socket | None = None
     _children: dict[str, Child] = field(default_factory=dict)
-    _processes: dict[str, _Process] = field(default_factory=dict)
+    _processes: dict[str, Process] = field(default_factory=dict)
     _logs: dict[str, LogFile] = field(default_factory=dict)
     _added: queue.SimpleQueue[Plan] = field(default_factory=queue.SimpleQueue)
     _stops: int = 0
@@ -72,6 +62,10 @@ class Supervisor:
     _settled: bool = False
     _failure: str = ""
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
+    _nursery: Nursery = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._nursery = Nursery(self.workers, self._worker_ended)
 
     def stop(self) -> None:
         """Ask to stop; a second time kills."""
@@ -98,6 +92,8 @@ class Supervisor:
         before = {n: signal.signal(n, self._on_signal) for n in heeded}
         wakeup = signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
         self._selector.register(woken, selectors.EVENT_READ, None)
+        if self.own_lifeline is not None:
+            self._selector.register(self.own_lifeline, selectors.EVENT_READ, None)
         try:
             self._children = {plan.name: Child(plan) for plan in self.plans}
             while not self._is_over():
@@ -124,14 +120,19 @@ class Supervisor:
     def _turn(self) -> None:
         """One pass: read what came, notice who went, do what is decided."""
         for key, _ in self._selector.select(SUPERVISOR_POLL_S):
-            if key.data is None:
+            if key.fileobj is self.own_lifeline:
+                self._selector.unregister(key.fileobj)  # nothing is ever said there
+                self.stop()
+            elif key.data is None:
                 _drain(key.fileobj)
             else:
                 self._read(*key.data)
         now = self.world.clock.monotonic()
         for name in list(self._processes):
-            if self._processes[name].popen.poll() is not None:
-                self._on_exit(name, now)
+            code = self._processes[name].running.poll()
+            if code is not None:
+                self._on_exit(name, code, now)
+        self._nursery.look()
         while not self._added.empty():
             plan = self._added.get()
             self._children[plan.name] = Child(plan)
@@ -146,48 +147,26 @@ class Supervisor:
             if action is Action.START:
                 self._start(name, now)
             elif action is Action.KILL or (self._stops > 1 and name in self._processes):
-                self._processes[name].popen.kill()
+                self._processes[name].running.kill()
         if not self._settled and not self._stops and has_settled(self._children.values()):
             self._settled = True
             self.on_ready()
 
     def _start(self, name: str, now: float) -> None:
-        plan = self._children[name].plan
-        ours, theirs = socket.socketpair()
-        read, write = os.pipe()
-        environment = {
-            **MEMORY, **os.environ, **plan.environment, VARIABLE: str(theirs.fileno())
-        }  # fmt: skip
         try:
-            # A session of its own keeps the terminal's Ctrl-C from reaching it before our SIGTERM.
-            popen = subprocess.Popen(
-                plan.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=write,
-                stderr=write,
-                pass_fds=(theirs.fileno(),),
-                env=environment,
-                start_new_session=True,
-            )
+            process = start(self._children[name].plan, forks=self.forks)
         except OSError as error:
             # No memory, no processes left: tried again like a crash.
-            ours.close()
-            os.close(read)
             child = self._children[name] = self._children[name].started(now).exited(now)
             self.tell(name, f"cannot be started ({error}); trying again in {child.delay_s:g} s")
             return
-        finally:
-            os.close(write)
-            theirs.close()
-        ours.setblocking(False)
-        os.set_blocking(read, False)
-        self._processes[name] = _Process(popen, ours, read)
+        self._processes[name] = process
         if name not in self._logs:
             log = self.settings.log
             path = self.settings.state.logs / f"{name}.log"
             self._logs[name] = LogFile(path, log.file_bytes_max, log.files_max)
-        self._selector.register(ours, selectors.EVENT_READ, (name, "lifeline"))
-        self._selector.register(read, selectors.EVENT_READ, (name, "output"))
+        self._selector.register(process.lifeline, selectors.EVENT_READ, (name, "lifeline"))
+        self._selector.register(process.output, selectors.EVENT_READ, (name, "output"))
         self._children[name] = self._children[name].started(now)
 
     def _read(self, name: str, what: str) -> None:
@@ -197,10 +176,7 @@ class Supervisor:
         if what == "output":
             self._read_output(name, process)
             return
-        try:
-            data = process.lifeline.recv(_READ_BYTES)
-        except OSError:
-            data = b""
+        data, descriptors = _received(process.lifeline)
         if not data:
             self._forget(process.lifeline)
             return
@@ -212,8 +188,14 @@ class Supervisor:
                 self._children[name] = self._children[name].became_ready(now)
             elif word == FAILED:
                 process.reason = rest
+            elif word == WORKER:
+                # The kernel parts what comes with descriptors from what comes after: they are its.
+                self._nursery.start(name, rest, descriptors)
+                descriptors = []
+        for descriptor in descriptors:
+            os.close(descriptor)
 
-    def _read_output(self, name: str, process: _Process) -> bool:
+    def _read_output(self, name: str, process: Process) -> bool:
         try:
             data = os.read(process.output, _READ_BYTES)
         except BlockingIOError:
@@ -227,7 +209,7 @@ class Supervisor:
             self.hear(name, line)
         return True
 
-    def _on_exit(self, name: str, now: float) -> None:
+    def _on_exit(self, name: str, code: int, now: float) -> None:
         process = self._processes[name]
         while process.output in self._selector.get_map() and self._read_output(name, process):
             pass
@@ -238,7 +220,7 @@ class Supervisor:
         child = self._children[name] = before.exited(now)
         if child.phase is Phase.GONE:
             return
-        why = process.reason or _how(process.popen.returncode, process.last_line)
+        why = process.reason or _how(code, process.last_line)
         if process.reason and not self._settled:
             self._failure = self._failure or process.reason
             self.stop()
@@ -249,15 +231,20 @@ class Supervisor:
     def _ask_to_stop(self, name: str, now: float) -> None:
         child = self._children[name]
         if child.phase in (Phase.STARTING, Phase.READY):
-            self._processes[name].popen.terminate()
+            self._processes[name].running.terminate()
         self._children[name] = child.asked_to_stop(now)
 
     def _kill_all(self) -> None:
         for name in list(self._processes):
             process = self._processes[name]
-            process.popen.kill()
-            process.popen.wait()
+            process.running.kill()
+            process.running.wait()
             self._close(name)
+        self._nursery.close()
+
+    def _worker_ended(self, whose: str, name: str, code: int) -> None:
+        if code and not self._stopping and whose in self._logs:
+            self._logs[whose].write(f"vezha: a {name} worker {_how(code, '')}\n".encode())
 
     def _close(self, name: str) -> None:
         process = self._processes.pop(name)
@@ -269,6 +256,15 @@ class Supervisor:
     def _forget(self, channel: socket.socket | int) -> None:
         with contextlib.suppress(KeyError):
             self._selector.unregister(channel)
+
+
+def _received(lifeline: socket.socket) -> tuple[bytes, list[int]]:
+    """What a child said, and the descriptors with it; b"" when it has said all."""
+    try:
+        data, descriptors, _, _ = socket.recv_fds(lifeline, _READ_BYTES, REQUEST_DESCRIPTORS)
+    except OSError:
+        return b"", []
+    return data, descriptors
 
 
 def _drain(channel: object) -> None:

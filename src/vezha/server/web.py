@@ -91,7 +91,7 @@ from vezha.server.retention import retention_rows
 from vezha.server.scraping import keep_scraping
 from vezha.server.settings import Settings
 from vezha.server.source import Reading
-from vezha.server.worker_process import QUERY_ARGV
+from vezha.server.worker_process import start_query
 from vezha.world import World
 
 ROUTES: tuple[Route, ...] = (
@@ -284,7 +284,7 @@ def create_app(settings: Settings, parts: Parts) -> tuple[Starlette, Services]:
         routes = (*ROUTES, *doors.ROUTES)
     workers = None
     if parts.query_workers:
-        workers = Workers(QUERY_ARGV, parts.world, parts.query_workers, reading.message())
+        workers = Workers(start_query, parts.world, parts.query_workers, reading.message())
     querying = Querying(
         engine, parts.source, parts.world, services.metrics,
         timeout_s=settings.query.timeout_s, workers=workers, slow_s=settings.query.slow_s,

@@ -27,7 +27,7 @@ from vezha.query import Engine
 from vezha.query.encode import encode_result
 from vezha.query.errors import QueryCancelled
 from vezha.server.source import Reading
-from vezha.server.worker_process import QUERY_ARGV
+from vezha.server.worker_process import start_query
 from vezha.store import Store, StoreReader, StoreSettings
 from vezha.world import World
 
@@ -55,7 +55,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def workers(path: str) -> Iterator[Workers]:
     reading = Reading(path, 50_000_000, 4_000_000_000, 30.0, 300.0, 128 << 20, 0)
-    made = Workers(QUERY_ARGV, World(), 1, reading.message())
+    made = Workers(start_query, World(), 1, reading.message())
     yield made
     made.close()
 

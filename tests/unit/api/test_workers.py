@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
+import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -22,12 +24,12 @@ from vezha.api.packing import Packed
 from vezha.api.querying import Querying
 from vezha.api.question import Listing, Question
 from vezha.api.worker import step_back
-from vezha.api.workers import FromWorker, Workers
+from vezha.api.workers import FromWorker, Start, WorkerProcess, Workers
 from vezha.model.labels import metric
 from vezha.query import Engine, QueryLimits
 from vezha.query.errors import EvaluationError, QueryCancelled
 from vezha.server.source import Reading
-from vezha.server.worker_process import QUERY_ARGV
+from vezha.server.worker_process import start_query
 from vezha.store import Store, StoreReader, StoreSettings
 from vezha.world import World
 
@@ -39,6 +41,18 @@ connection = Connection(int(sys.argv[-1]))
 connection.recv(), connection.recv()
 {}
 """
+
+
+def program(what: str) -> Start:
+    """Starts a worker that takes one question, and then does *what*."""
+
+    def start(theirs: socket.socket) -> WorkerProcess:
+        number = theirs.fileno()
+        argv = [sys.executable, "-c", HANGS.format(what), str(number)]
+        process: subprocess.Popen[bytes] = subprocess.Popen(argv, pass_fds=[number])
+        return process
+
+    return start
 
 
 def never() -> bool:
@@ -67,8 +81,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def pool() -> Iterator[Callable[..., Workers]]:
     made: list[Workers] = []
 
-    def make(argv: Sequence[str], hello: object = None) -> Workers:
-        made.append(Workers(argv, World(), 1, hello))
+    def make(start: Start, hello: object = None) -> Workers:
+        made.append(Workers(start, World(), 1, hello))
         return made[-1]
 
     yield make
@@ -83,7 +97,7 @@ def hello(path: str) -> dict[str, Any]:
 def test_a_worker_answers_as_this_process_would_and_is_used_again(
     path: str, pool: Callable[..., Workers]
 ) -> None:
-    workers = pool(QUERY_ARGV, hello(path))
+    workers = pool(start_query, hello(path))
     sums = rows_of(workers.ask(Question("sum(up)", 0, NOW_MS), never))
     assert sums["result"] == [{"metric": {}, "value": [NOW_MS / 1000, "0"]}]
     asked = Question("count(up)", NOW_MS - 5000, NOW_MS, 1000, explain=True)
@@ -99,7 +113,7 @@ def test_a_worker_answers_as_this_process_would_and_is_used_again(
 def test_a_withdrawn_question_ends_soon_and_the_worker_goes_on(
     path: str, pool: Callable[..., Workers]
 ) -> None:
-    workers = pool(QUERY_ARGV, hello(path))
+    workers = pool(start_query, hello(path))
     workers.ask(Question("1", 0, NOW_MS), never)
     # so many steps of a subquery that only cancelling ends it soon
     text = " + ".join(["sum(max_over_time(up[1h:1s]))"] * 200)
@@ -113,21 +127,21 @@ def test_one_that_hangs_is_killed(
     pool: Callable[..., Workers], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "WORKER_GRACE_S", 0.1)
-    workers = pool([sys.executable, "-c", HANGS.format("time.sleep(600)")])
+    workers = pool(program("time.sleep(600)"))
     with pytest.raises(QueryCancelled):
         workers.ask(Question("1", 0, 0), lambda: True)
     assert workers._all == set()
 
 
 def test_one_that_dies_is_an_error_of_the_query(pool: Callable[..., Workers]) -> None:
-    workers = pool([sys.executable, "-c", HANGS.format("sys.exit(1)")])
+    workers = pool(program("sys.exit(1)"))
     with pytest.raises(EvaluationError, match="memory"):
         workers.ask(Question("1", 0, 0), never)
     assert workers._all == set()
 
 
 def test_closing_ends_what_is_asked(pool: Callable[..., Workers]) -> None:
-    workers = pool([sys.executable, "-c", HANGS.format("time.sleep(600)")])
+    workers = pool(program("time.sleep(600)"))
     errors: list[Exception] = []
 
     def ask() -> None:
@@ -161,7 +175,7 @@ class Noted(Workers):
 def querying(path: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Querying, Noted]]:
     monkeypatch.setattr(limits, "LIGHT_SAMPLES_MAX", 500)
     source = StoreReader.open(path)
-    workers = Noted(QUERY_ARGV, World(), 1, hello(path))
+    workers = Noted(start_query, World(), 1, hello(path))
     made = Querying(Engine(source), source, World(), ApiMetrics(), workers=workers)
     yield made, workers
     made.close()

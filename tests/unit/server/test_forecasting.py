@@ -14,7 +14,7 @@ import pytest
 from vezha.server import forecasting
 from vezha.server.settings import load_settings
 from vezha.server.state import StateFolder
-from vezha.server.worker_process import forecast_argv
+from vezha.server.worker_process import forecast, start_worker
 from vezha.world import World
 
 
@@ -27,10 +27,9 @@ def wait_for(there: Callable[[], bool], timeout_s: float = 60.0) -> None:
 
 def test_it_learns_from_nothing_and_ends_with_its_contour(tmp_path: Path) -> None:
     ours, theirs = socket.socketpair()
-    argv = forecast_argv(
-        str(tmp_path / "store"), str(tmp_path / "feed"), str(tmp_path / "forecast")
-    )
-    process = subprocess.Popen([*argv, str(theirs.fileno())], pass_fds=[theirs.fileno()])
+    words = forecast(str(tmp_path / "store"), str(tmp_path / "feed"), str(tmp_path / "forecast"))
+    process = start_worker(words, theirs)
+    assert isinstance(process, subprocess.Popen)  # no supervisor forks it here
     try:
         theirs.close()
         wait_for(lambda: (tmp_path / "forecast" / "figures.json").exists())
@@ -48,11 +47,10 @@ def test_one_that_ends_is_started_again(tmp_path: Path, monkeypatch: pytest.Monk
     settings = load_settings(StateFolder.at(tmp_path / "state"), {})
     starts: list[list[str]] = []
 
-    async def run(argv: list[str]) -> int:
-        starts.append(argv)
+    async def run(words: list[str]) -> None:
+        starts.append(words)
         if len(starts) == 3:
             raise asyncio.CancelledError
-        return 1
 
     monkeypatch.setattr(forecasting, "_run", run)
     monkeypatch.setattr(forecasting, "RESTART_DELAY_FIRST_S", 0.001)

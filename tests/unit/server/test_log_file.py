@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vezha.server.limits import LOG_LINE_BYTES_MAX
-from vezha.server.logs import LogFile
+from vezha.server.log_file import LogFile
 
 
 def test_lines_are_given_back_when_they_are_whole(tmp_path: Path) -> None:
