@@ -51,7 +51,8 @@ class Ring:
         try:
             told = json.loads(disk.read(self._told))
             keys = [tuple(key) for key in told["rows"]]
-            room = disk.size(self._path) // (4 * self.columns)
+            # without a row yet there are no values, and still it is known up to where all was read
+            room = disk.size(self._path) // (4 * self.columns) if keys else 0
             if told["version"] != VERSION or told["columns"] != self.columns or room < len(keys):
                 return False
         except (OSError, ValueError, KeyError, TypeError):

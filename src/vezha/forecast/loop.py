@@ -90,6 +90,12 @@ class Forecaster:
             return min(TICK_S - (now_s - LAG_S) % TICK_S, PUBLISH_S - (now_s - self._published_s))
         return 0.0
 
+    def rest_s(self) -> float:
+        """Seconds for which nobody misses this process; 0 where it has something to say."""
+        if self.book.loads.rows or self.book.files.rows:
+            return 0.0
+        return TICK_S - (self._world.clock.now() - LAG_S) % TICK_S
+
     # reading -------------------------------------------------------------------------------------
 
     def _catch_up(self, last: int) -> None:

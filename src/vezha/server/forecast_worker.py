@@ -1,7 +1,8 @@
 """The forecast's process, see `worker_process`; its arguments are STORE FEED FOLDER FD.
 
 Started by the ops contour, with the lowest priority; reads the store's files, writes its series
-through the data contour's feed. It ends when the contour does: the socket FD tells.
+through the data contour's feed. It ends when the contour does: the socket FD tells. Where there is
+nothing to forecast it ends, too, after it has said along FD in how many seconds it should look again.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ def main(given: Sequence[str]) -> None:
         os.nice(NICENESS)
     lifeline = socket.socket(fileno=int(number))
     threading.Thread(target=_end_with, args=(lifeline,), name="lifeline", daemon=True).start()
-    asyncio.run(_serve(store, feed, folder))
+    rest_s = asyncio.run(_serve(store, feed, folder))
+    with contextlib.suppress(OSError):
+        lifeline.sendall(f"{rest_s:.3f}".encode())
 
 
 def _end_with(lifeline: socket.socket) -> None:
@@ -53,7 +56,8 @@ def _end_with(lifeline: socket.socket) -> None:
     os._exit(0)
 
 
-async def _serve(store: str, feed: str, folder: str) -> None:
+async def _serve(store: str, feed: str, folder: str) -> float:
+    """Seconds after which it is worth another look."""
     world = World()
     doors = Doors(feed, world)
     reader = StoreReader.open(store, StoreSettings(cache_bytes_max=FORECAST_CACHE_BYTES_MAX))
@@ -78,4 +82,8 @@ async def _serve(store: str, feed: str, folder: str) -> None:
     forecaster = Forecaster(engine, world, folder, write)
     while True:
         wait_s = await asyncio.to_thread(forecaster.step)
+        if wait_s > 0.0 and (rest_s := forecaster.rest_s()) > 0.0:
+            doors.close()
+            reader.close()
+            return rest_s
         await asyncio.sleep(min(max(wait_s, 0.0), FORECAST_WAIT_MAX_S))

@@ -10,7 +10,7 @@ import pytest
 
 from vezha.forecast.book import Book
 from vezha.forecast.history import Ring
-from vezha.forecast.limits import DAY_STEPS, STEP_S
+from vezha.forecast.limits import DAY_STEPS, STEP_S, TICK_S
 from vezha.forecast.loop import Forecaster
 from vezha.model.labels import Labels, get_label, labels_of
 from vezha.query import Engine, QueryLimits
@@ -199,3 +199,24 @@ def test_readers_see_what_is_new(tmp_path: Path) -> None:
     book.save()
     reader.refresh()
     assert reader.history([("host", "a", "cpu"), ("host", "b", "cpu")], step, 1)[0, 0] == 5
+
+
+def test_where_nothing_is_known_it_may_rest_and_does_not_learn_the_same_again(
+    tmp_path: Path,
+) -> None:
+    clock, heard = Clock(NOW_S), Heard()
+    empty = Store.open(str(tmp_path / "store"), World(clock=clock))
+    one = forecaster(empty, tmp_path / "forecast", clock, heard)
+    assert settle(one) > 10
+    assert 0.0 < one.rest_s() <= TICK_S
+    clock.at_s += one.rest_s()
+    again = forecaster(empty, tmp_path / "forecast", clock, heard)
+    assert settle(again) < 5
+    assert again.rest_s() == TICK_S
+    empty.close()
+
+
+def test_who_knows_a_load_has_something_to_say_each_minute(store: Store, tmp_path: Path) -> None:
+    one = forecaster(store, tmp_path, Clock(NOW_S), Heard())
+    settle(one)
+    assert one.rest_s() == 0.0
