@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import pytest
 from tests.running import RunningVezha
+
+from vezha.server.forked import can_fork
 
 pytestmark = [
     pytest.mark.acceptance,
@@ -110,6 +113,30 @@ def test_kill_9_leaves_no_orphan_and_the_next_start_works(vezha: RunningVezha) -
     again = RunningVezha(vezha.state).start()
     assert answers(again.url)
     assert again.stop() == 0
+
+
+@pytest.mark.skipif(not can_fork(), reason="children are programs here")
+def test_forked_children_share_nothing_that_is_open(vezha: RunningVezha) -> None:
+    supervisor = vezha.process.pid
+    assert len(os.listdir(f"/proc/{supervisor}/task")) == 1  # who forks runs no thread
+    children = vezha.processes()
+    opened = {name: links_of(pid) for name, pid in children.items()}
+    for name in ("data", "ops", "web"):
+        assert f"vezha\0server\0{name}\0" in Path(f"/proc/{children[name]}/cmdline").read_text()
+        assert not [to for to in opened[name] if to.endswith("up.lock")]
+        others = [opened[other] for other in opened if other != name] + [links_of(supervisor)]
+        for to in opened[name]:
+            if to.startswith("socket:"):
+                assert not any(to in links for links in others), (name, to)
+
+
+def links_of(pid: int) -> set[str]:
+    """What a process has open."""
+    found = set()
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(OSError):
+            found.add(os.readlink(f"/proc/{pid}/fd/{name}"))
+    return found
 
 
 def test_a_second_up_on_the_same_folder_says_so(vezha: RunningVezha) -> None:

@@ -17,7 +17,8 @@ _ARGUMENTS_START, _ARGUMENTS_END = 48 - 3, 49 - 3
 def name_process(words: Sequence[str]) -> None:
     """Call this process *words*. Where the kernel does not let us it keeps its parent's name."""
     with contextlib.suppress(OSError, ValueError, IndexError):
-        Path("/proc/self/comm").write_bytes(" ".join(words).encode()[:_COMM_BYTES_MAX])
+        short = f"{words[0]} {words[-1]}"  # there is room for no more
+        Path("/proc/self/comm").write_bytes(short.encode()[:_COMM_BYTES_MAX])
         fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
         start, end = int(fields[_ARGUMENTS_START]), int(fields[_ARGUMENTS_END])
         if start:

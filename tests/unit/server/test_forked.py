@@ -172,7 +172,7 @@ def test_what_a_child_has_of_its_own(
     assert ops["environment"] == {"MALLOC_ARENA_MAX": given or "1", "OF_PLAN": "1"}
     assert web["environment"] == {"MALLOC_ARENA_MAX": given or "1", "OF_PLAN": None}
     assert ops["cmdline"] == ["vezha", "server", "ops"]
-    assert web["comm"] == "vezha server we"
+    assert web["comm"] == "vezha web"
     for one in (ops, web):
         assert one["session"]
         assert one["ignored"]  # as nohup wants it
