@@ -16,11 +16,14 @@ import numpy.typing as npt
 
 from vezha.model.columns import Refs, Times, Values
 from vezha.store import slab as at
+from vezha.store.gather_tile import Wanted
 from vezha.store.slab import LOOSE, Slab
-from vezha.store.tile import Tile
+from vezha.store.tile import Fit, GroupTimes, Tile
+from vezha.store.tilecolumn import read_columns
 
 I64 = npt.NDArray[np.int64]
 _NONE = np.iinfo(np.int64).min
+_NO_VALUES: Values = np.empty(0)
 
 
 class Layouts(Protocol):
@@ -70,23 +73,14 @@ class Newest:
         self.ts: Times = np.full(positions, _NONE, np.int64)
         self.values: Values = np.zeros(positions)
 
-    def offer(self, positions: I64, ts: Times, values: Values, *, older: bool = False) -> None:
-        """Samples in the order in which they came in; of equal times the first one stays.
-
-        *older* says that they came in before all that was offered until now.
-        """
+    def offer(self, positions: I64, ts: Times, values: Values) -> None:
+        """Samples in the order in which they came in; of equal times the first one stays."""
         if not len(positions):
             return
-        # later assignments win: so the newest last, and of equal times the first to come last
-        order = np.lexsort((-np.arange(len(ts)), ts))
-        positions, ts, values = positions[order], ts[order], values[order]
-        best_ts = np.full(len(self.ts), _NONE, np.int64)
-        best_values = np.zeros(len(self.ts))
-        best_ts[positions] = ts
-        best_values[positions] = values
-        better = (best_ts >= self.ts) & (best_ts != _NONE) if older else best_ts > self.ts
-        self.ts[better] = best_ts[better]
-        self.values[better] = best_values[better]
+        best = _first_newest(positions, ts, len(self.ts))
+        at = best[best >= 0]
+        at = at[ts[at] > self.ts[positions[at]]]
+        self.ts[positions[at]], self.values[positions[at]] = ts[at], values[at]
 
     @property
     def found(self) -> I64:
@@ -245,36 +239,77 @@ def _last_until(words: I64, offset: I64, count: I64, end: int) -> I64:
 
 
 def newest_in_tiles(
-    newest: Newest, positions_of: Callable[[Refs], I64], tiles: Iterable[Tile], start: int, end: int
+    newest: Newest, wanted: Wanted, tiles: Iterable[Tile], start: int, end: int
 ) -> int:
-    """Offer the last sample in (start, end] of each series of *tiles*, which are in the order in
-    which their samples came in, all before the head's. How many tiles were looked at."""
-    found: list[tuple[I64, Times, Values]] = []
+    """Put in the last sample in (start, end] of each *wanted* series of *tiles*, which are in the
+    order in which their samples came in, all before the head's: of equal times the first stays.
+    How many tiles were looked at. Only what stays is unpacked.
+    """
+    lasts: dict[int, tuple[GroupTimes, I64, Times]] = {}
+    fits: list[tuple[Tile, Fit, I64]] = []
+    found: list[Times] = []
     count = 0
     for tile in tiles:
         count += 1
-        positions = positions_of(tile.refs)
-        rows = np.flatnonzero(positions >= 0)
-        if not len(rows):
+        fit = tile.rows_of(wanted.refs, wanted.positions)
+        if not len(fit.rows):
             continue
-        last = tile.clock.until(np.array([end]))[:, 0] - 1
-        stamps = np.array(
-            [
-                int(t[i]) if i >= 0 else _NONE
-                for t, i in zip(tile.clock.each, last.tolist(), strict=True)
-            ]
-        )
-        rows = rows[stamps[tile.groups[rows]] > start]
-        if not len(rows):
-            continue
-        groups = tile.groups[rows]
-        values = tile.picked(rows, last[groups][:, None])[:, 0]
-        found.append((positions[rows], stamps[groups], values))
-    if found:
-        newest.offer(
-            np.concatenate([p for p, _, _ in found]),
-            np.concatenate([t for _, t, _ in found]),
-            np.concatenate([v for _, _, v in found]),
-            older=True,
-        )
+        known = lasts.get(id(tile.clock))
+        if known is None:  # kept with its clock, so that nothing else gets its number
+            known = lasts[id(tile.clock)] = (tile.clock, *_last_of(tile.clock, end))
+        _, last, stamps = known
+        if fit.group >= 0:
+            if stamps[fit.group] <= start:
+                continue
+            found.append(np.full(len(fit.rows), stamps[fit.group]))
+        else:
+            found.append(stamps[tile.groups[fit.rows]])
+        fits.append((tile, fit, last))
+    if not fits:
+        return count
+    ts, positions = np.concatenate(found), np.concatenate([fit.positions for _, fit, _ in fits])
+    best = _first_newest(positions, ts, len(newest.ts))
+    at = best[best >= 0]
+    at = at[(ts[at] > start) & (ts[at] >= newest.ts[positions[at]])]
+    stays = np.zeros(len(ts), np.bool_)
+    stays[at] = True
+    values = _unpacked(fits, stays)
+    newest.ts[positions[stays]], newest.values[positions[stays]] = ts[stays], values
     return count
+
+
+def _first_newest(positions: I64, ts: Times, count: int) -> I64:
+    """The place of each position's newest time, of equal times of the first; -1 where none is."""
+    # later assignments win: so the newest last, and of equal times the first to come last
+    order = np.lexsort((-np.arange(len(ts)), ts))
+    best = np.full(count, -1, np.int64)
+    best[positions[order]] = order
+    return best
+
+
+def _unpacked(fits: list[tuple[Tile, Fit, I64]], stays: npt.NDArray[np.bool_]) -> Values:
+    """The last values of the rows that stay, one tile's after another's."""
+    values: list[Values | None] = []
+    columns: list[tuple[Tile, I64, int]] = []
+    at = 0
+    for tile, fit, last in fits:
+        mine = stays[at : at + len(fit.rows)]
+        at += len(fit.rows)
+        rows = fit.rows if mine.all() else fit.rows[mine]
+        if not len(rows):
+            continue
+        if fit.group >= 0:
+            columns.append((tile, rows, int(last[fit.group])))
+            values.append(None)
+        else:
+            values.append(tile.picked(rows, last[tile.groups[rows]][:, None])[:, 0])
+    read = iter(read_columns(columns))
+    return np.concatenate([next(read) if one is None else one for one in values] or [_NO_VALUES])
+
+
+def _last_of(clock: GroupTimes, end: int) -> tuple[I64, Times]:
+    """The place of each group's last time at or before *end*, and that time; -1 and `NONE` where
+    there is none."""
+    last = clock.until(np.array([end]))[:, 0] - 1
+    stamps = clock.whole[np.arange(len(last)), np.maximum(last, 0)]
+    return last, np.where(last >= 0, stamps, _NONE)

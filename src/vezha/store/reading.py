@@ -263,7 +263,7 @@ class Reading:
                 cells = np.unique(self._index.cell_of[plan.refs[behind]])
                 there = self._tiles(cells, day, start, end, looking=looking)
                 opened += [tile for _, tile, _ in there]
-        tiles = newest_in_tiles(newest, positions_of, opened, start, end)
+        tiles = newest_in_tiles(newest, plan.wanted, opened, start, end)
         found = newest.found
         if len(found) > selection.samples_max:
             raise TooManySamples(f"the selection has more than {selection.samples_max} samples")

@@ -329,6 +329,16 @@ class Fit(NamedTuple):
     group: int
 
 
+class Way(NamedTuple):
+    """What adds up to the values of some rows in one column: a number that is known, and bytes by
+    significance of the differences from there on, which are of equal width in all of them."""
+
+    firsts: I64
+    part: list[U8]
+    shifts: U8
+    kinds: U8
+
+
 @dataclass(slots=True)
 class Tile:
     """An opened tile: everything but the values is unpacked.
@@ -490,25 +500,31 @@ class Tile:
     ) -> npt.NDArray[np.signedinteger]:
         """*count* differences from that after column *since* on, in the smallest integers that
         hold them."""
+        return differences(self._part(rows, width, since, count))
+
+    def _part(self, rows: I64, width: int, since: int, count: int) -> list[U8]:
+        """Their bytes by significance, each uint8[len(rows), count]."""
         rank = self._rank[rows]
-        size = 1 if width == 1 else 2 if width == 2 else 4 if width <= 4 else 8
         low = int(rank[0])
         row = slice(low, low + len(rank))
         if int(rank[-1]) - low + 1 != len(rank) or not (np.diff(rank) == 1).all():
             row = rank  # type: ignore[assignment]
-        planes = [self._plane(p)[row, since : since + count] for p in range(width)]
-        if size == 1:
-            zigzags = planes[0]
-        else:
-            octets = np.zeros((len(rows), count, size), np.uint8)
-            for p, plane in enumerate(planes):
-                octets[:, :, p] = plane
-            zigzags = octets.reshape(len(rows), -1).view(f"<u{size}")
-        one = zigzags.dtype.type(1)
-        signs = zigzags & one
-        differences: npt.NDArray[np.signedinteger] = (zigzags >> one).view(f"<i{size}")
-        differences ^= np.negative(signs.view(f"<i{size}"))
-        return differences
+        return [self._plane(p)[row, since : since + count] for p in range(width)]
+
+    def way_to(self, rows: I64, place: int) -> Way | None:
+        """What adds up to the values of *rows* in one column; None where that is not alike for all
+        of them, or they are known."""
+        if len(self._places) or self._kept() is not None:
+            return None
+        # rows in their best order: those of the widest differences first
+        width = int(self._widths[rows[0]])
+        if width != self._widths[rows[-1]]:
+            return None
+        mark = place // MARK_COLUMNS
+        firsts = self._marked(mark)[rows, mark] if mark else self._firsts[rows]
+        since = mark * MARK_COLUMNS
+        part = self._part(rows, width, since, place - since) if width and place > since else []
+        return Way(firsts, part, self._shifts[rows], self._kinds[rows])
 
     def _plane(self, p: int) -> U8:
         width = self.columns - 1
@@ -518,18 +534,7 @@ class Tile:
         return plane.reshape(count, width)
 
     def _scaled(self, rows: I64, numbers: I64) -> Values:
-        """Numbers as the values that they stand for."""
-        kinds = self._kinds[rows]
-        plain = kinds >= _KIND_BITS
-        if plain.all():
-            return numbers.view(np.float64)
-        values = numbers.astype(np.float64)
-        scales = np.where(plain, 0, kinds)
-        if scales.any():
-            values /= _POWERS[scales][:, None]
-        if plain.any():
-            values.view(np.int64)[plain] = numbers[plain]
-        return values
+        return scaled(self._kinds[rows], numbers)
 
     def _put_back(self, rows: I64, values: Values, since: int = 0) -> None:
         row_of, column = self._places // self.columns, self._places % self.columns - since
@@ -539,6 +544,39 @@ class Tile:
         mine = (target >= 0) & (column >= 0) & (column < values.shape[1])
         if mine.any():
             values.view(np.int64)[target[mine], column[mine]] = self._exceptions[mine]
+
+
+def differences(planes: list[U8]) -> npt.NDArray[np.signedinteger]:
+    """Differences of which these are the zigzags' bytes by significance, in the smallest integers
+    that hold them."""
+    width, shape = len(planes), planes[0].shape
+    size = 1 if width == 1 else 2 if width == 2 else 4 if width <= 4 else 8
+    if size == 1:
+        zigzags = planes[0]
+    else:
+        octets = np.zeros((*shape, size), np.uint8)
+        for p, plane in enumerate(planes):
+            octets[:, :, p] = plane
+        zigzags = octets.reshape(len(octets), -1).view(f"<u{size}")
+    one = zigzags.dtype.type(1)
+    signs = zigzags & one
+    found: npt.NDArray[np.signedinteger] = (zigzags >> one).view(f"<i{size}")
+    found ^= np.negative(signs.view(f"<i{size}"))
+    return found
+
+
+def scaled(kinds: U8, numbers: I64) -> Values:
+    """Rows of numbers, int64[rows, n], as the values that they stand for."""
+    plain = kinds >= _KIND_BITS
+    if plain.all():
+        return numbers.view(np.float64)
+    values = numbers.astype(np.float64)
+    scales = np.where(plain, 0, kinds)
+    if scales.any():
+        values /= _POWERS[scales][:, None]
+    if plain.any():
+        values.view(np.int64)[plain] = numbers[plain]
+    return values
 
 
 def _is_small(rows: int, columns: int) -> bool:

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from vezha.model.columns import STALE_NAN
 from vezha.store import tile
 from vezha.store.errors import StoreCorrupt
+from vezha.store.limits import MARK_COLUMNS
+from vezha.store.tilecolumn import read_columns
 
 _odd = st.sampled_from(
     [
@@ -102,6 +104,43 @@ def test_the_end_of_a_tile_is_read_without_its_beginning(
             assert (part.view(np.uint64) == values[some, since:until].view(np.uint64)).all()
             picked = opened.picked(some, np.arange(since, until, 2))
             assert (picked.view(np.uint64) == values[some, since:until:2].view(np.uint64)).all()
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(_tiles(), min_size=1, max_size=4), st.data())
+def test_one_column_of_many_tiles_is_what_each_gives(
+    made: list[tuple[list[int], list[int], list[list[int]], list[list[float]]]],
+    data: st.DataObject,
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tile, "MARK_COLUMNS", data.draw(st.integers(1, 8)))
+        patch.setattr(tile, "KEPT_CELLS_MAX", data.draw(st.sampled_from([0, 30])))
+        wanted, expected = [], []
+        for refs, groups, times, rows in made:
+            table = tile.TimeTable.of([np.array(t, np.int64) for t in times])
+            values = np.array(rows, np.float64)
+            blob = tile.encode(np.array(refs, np.int64), np.array(groups, np.int64), table, values)
+            opened = tile.decode(blob)
+            best, _, _ = opened.rows_of(np.array(refs, np.int64), lambda refs: np.arange(len(refs)))
+            keep = st.lists(st.booleans(), min_size=len(best), max_size=len(best)).filter(any)
+            some = best[np.array(data.draw(keep))]
+            column = data.draw(st.integers(0, values.shape[1] - 1))
+            wanted.append((opened, some, column))
+            expected.append(values[some, column])
+        for _ in range(2):
+            for found, mine in zip(read_columns(wanted), expected, strict=True):
+                assert found.view(np.uint64).tolist() == mine.view(np.uint64).tolist()
+
+
+def test_rows_of_equal_width_are_added_up_together() -> None:
+    random = np.random.default_rng(5)
+    values = np.round(random.random((6, 700)) * 100, 2)
+    opened = tile.decode(_encode(values))
+    way = opened.way_to(np.arange(6), 699)
+    assert way is not None
+    assert [part.shape for part in way.part] == [(6, 699 % MARK_COLUMNS)] * 2
+    (column,) = read_columns([(opened, np.arange(6), 699)])
+    assert column.tolist() == values[:, 699].tolist()
 
 
 @settings(deadline=None, max_examples=100)
