@@ -6,6 +6,8 @@ and `delete` write, so the server must be stopped.
 
 from __future__ import annotations
 
+import contextlib
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -13,6 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, NoReturn
 
+import structlog
 import typer
 
 from vezha.cli.opened import JsonOption, StateOption, settings_of
@@ -21,11 +24,18 @@ from vezha.model.columns import Matcher, MatchOp
 from vezha.server.retention import GENERAL, store_settings
 from vezha.store import Store, StoreInUse, StoreReader, StoreSettings
 from vezha.store.check import Problem, check, repair, stat
+from vezha.store.matching import value_test
 from vezha.store.transfer import ImportRefused, export_lines, import_lines
 from vezha.world import World
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 EXIT_DAMAGED, EXIT_WRONG = 1, 2
+
+
+@app.callback()
+def _store() -> None:
+    """What the store has to say of damage goes beside the answer, not into it."""
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
 def _folder(state: str) -> str:
@@ -200,41 +210,73 @@ def compact(state: StateOption = "state", json: JsonOption = False) -> None:
         typer.echo(f"{merged:,} tiles merged; {_size(before)} before, {_size(after)} now.")
 
 
-def _moment(text: str, otherwise: float) -> int:
-    """Milliseconds of Unix seconds or an ISO time."""
+def _moment(text: str, otherwise: float, now_s: float) -> int:
+    """Milliseconds of Unix seconds, an ISO time, or a time before now."""
     if not text:
         return int(otherwise * 1000)
-    try:
+    with contextlib.suppress(ValueError):
         return int(float(text) * 1000)
-    except ValueError:
-        pass
+    if text.startswith("-"):
+        from vezha.query.script.series_text import ScriptError
+        from vezha.query.script.start_text import duration_ms
+
+        with contextlib.suppress(ScriptError):
+            return int(now_s * 1000) + duration_ms(text)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        _wrong(f"{text!r} is no time: give Unix seconds or 2026-11-23T10:00:00")
+        _wrong(f"{text!r} is no time: give Unix seconds, 2026-11-23T10:00:00, or -2h")
     if moment.tzinfo is None:
         moment = moment.astimezone()
     return int(moment.timestamp() * 1000)
 
 
+def _span(start: str, end: str, oldest_s: float, now_s: float) -> tuple[int, int]:
+    """The first and the last millisecond."""
+    low, high = _moment(start, oldest_s, now_s), _moment(end, now_s, now_s)
+    if low > high:
+        _wrong("--end lies before --start")
+    return low, high
+
+
 _OPERATORS = (("!~", MatchOp.NRE), ("=~", MatchOp.RE), ("!=", MatchOp.NE), ("=", MatchOp.EQ))
 
 
-def _matcher(text: str) -> Matcher:
+def _matchers(texts: list[str]) -> list[Matcher]:
+    """What series must fit, all of it."""
+    return [matcher for text in texts for matcher in _parsed(text)]
+
+
+def _parsed(text: str) -> list[Matcher]:
+    if "{" in text:
+        from vezha.query.errors import ParseError
+        from vezha.query.parser import parse_selector
+
+        try:
+            return list(parse_selector(text))
+        except ParseError as error:
+            _wrong(f"--match {text!r}: {error}")
     for sign, op in _OPERATORS:
         name, found, value = text.partition(sign)
         if found and name:
-            return Matcher(name, op, value)
-    return Matcher("__name__", MatchOp.EQ, text)
+            matcher = Matcher(name, op, value)
+            try:
+                value_test(matcher)
+            except (ValueError, re.error) as error:
+                _wrong(f"--match {text!r}: the expression cannot be read: {error}")
+            return [matcher]
+    return [Matcher("__name__", MatchOp.EQ, text)]
 
 
 @app.command(help="Write samples as lines of JSON to standard output or a file.")
 def export(
     match: Annotated[
         list[str] | None,
-        typer.Option(help="A metric's name, or label=value, !=, =~, !~. May be repeated."),
+        typer.Option(
+            help="A metric's name, a selector, or label=value, !=, =~, !~. May be repeated."
+        ),
     ] = None,
-    start: Annotated[str, typer.Option(help="Unix seconds or an ISO time.")] = "",
+    start: Annotated[str, typer.Option(help="Unix seconds, an ISO time, or -2h.")] = "",
     end: Annotated[str, typer.Option(help="The same; default: now.")] = "",
     output: Annotated[str, typer.Option(help="A file instead of standard output.")] = "-",
     state: StateOption = "state",
@@ -247,37 +289,46 @@ def export(
     if days:
         first = datetime.fromisoformat(days[0].day).replace(tzinfo=timezone.utc)
         oldest = min(oldest, first.timestamp())
+    low, high = _span(start, end, oldest, now_s)
+    wanted = _matchers(match or [])
     reader = StoreReader.open(folder)
-    low, high = _moment(start, oldest), _moment(end, now_s)
+    count = 0
     try:
-        lines = export_lines(reader, [_matcher(m) for m in match or []], low, high)
-        if output == "-":
-            for line in lines:
-                sys.stdout.buffer.write(line)
-        else:
-            with Path(output).open("wb") as file:
-                file.writelines(lines)
+        with contextlib.ExitStack() as stack:
+            file = sys.stdout.buffer
+            if output != "-":
+                file = stack.enter_context(Path(output).open("wb"))
+            for count, line in enumerate(export_lines(reader, wanted, low, high), 1):  # noqa: B007
+                file.write(line)
     except BrokenPipeError:
         raise typer.Exit(0) from None
+    except OSError as error:
+        _wrong(f"{output} cannot be written: {error.strerror}")
     finally:
         reader.close()
+    if not count:
+        typer.echo("vezha: no series fits in that span of time", err=True)
 
 
 @app.command(help="Delete samples for good: of the series that fit, in a span of time.")
 def delete(
     match: Annotated[
         list[str],
-        typer.Option(help="A metric's name, or label=value, !=, =~, !~. May be repeated."),
+        typer.Option(
+            help="A metric's name, a selector, or label=value, !=, =~, !~. May be repeated."
+        ),
     ],
-    start: Annotated[str, typer.Option(help="Unix seconds or an ISO time; default: all.")] = "",
+    start: Annotated[
+        str, typer.Option(help="Unix seconds, an ISO time, or -2h; default: all.")
+    ] = "",
     end: Annotated[str, typer.Option(help="The same; default: now.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     state: StateOption = "state",
 ) -> None:
     """Hidden at once; `compact` gives the bytes back."""
-    matchers = [_matcher(m) for m in match]
+    matchers = _matchers(match)
     now_s = World().clock.now()
-    low, high = _moment(start, 0.0), _moment(end, now_s)
+    low, high = _span(start, end, 0.0, now_s)
     store = _opened(state, _folder(state))
     try:
         count = len(store.series(matchers, low, high))
@@ -311,6 +362,8 @@ def import_(
         refused = store.counts["future_samples"] + store.counts["refused_series"]
     except FileNotFoundError:
         _wrong(f"there is no file {path}")
+    except OSError as error:
+        _wrong(f"{path} cannot be read: {error.strerror}")
     except ImportRefused as error:
         _wrong(str(error))
     finally:

@@ -20,11 +20,11 @@ from vezha.store.beside import BESIDE, complaint_of, set_aside
 from vezha.store.catalog import Catalog, Known
 from vezha.store.damage import Damage
 from vezha.store.days import SAMPLES, DayFile, day_name, day_number
-from vezha.store.errors import StoreCorrupt, StoreInUse
+from vezha.store.errors import DAMAGE, StoreCorrupt, StoreInUse
 from vezha.store.limits import SQL_VALUES_MAX
 from vezha.store.mend import mend_day
 from vezha.store.names import FILE, NamesLog
-from vezha.store.opening import DAMAGE, write_register
+from vezha.store.opening import write_register
 from vezha.store.partition import Partition, Partitions
 from vezha.store.rebuild import rebuild
 from vezha.store.rolled import ID, SIZE
@@ -278,7 +278,10 @@ def _stat(partition: Partition) -> Iterator[DayStat]:
     for day in sorted({*sizes, *(d for _, d in roll_ups)}):
         rolled_bytes = {f"{t // 1000}s": size for (t, d), size in roll_ups.items() if d == day}
         file = days.file(day) if day in sizes else None
-        tiles, samples, size = (0, 0, 0) if file is None else file.stat()
+        tiles, samples, size = (0, 0, 0)
+        with contextlib.suppress(sqlite3.DatabaseError):  # `check` tells of it
+            if file is not None:
+                tiles, samples, size = file.stat()
         name = day_name(day)[:-3]
         yield DayStat(name, tiles, samples, size, sizes.get(day, 0), rolled_bytes, partition.name)
 

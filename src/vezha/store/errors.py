@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 
 class StoreError(Exception):
     """Anything of the store's own."""
@@ -38,3 +40,7 @@ class TooManySeries(StoreError):
 
 class UnknownSchema(StoreError):
     """A layout was asked for a schema that nobody put."""
+
+
+DAMAGE = (StoreCorrupt, msgspec.MsgspecError, ValueError, TypeError, LookupError)
+"""What reading a damaged catalog raises, beside what `salvage.is_damage` says of SQLite's errors."""

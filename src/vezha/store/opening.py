@@ -11,12 +11,11 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 import structlog
 
 from vezha.model.labels import Labels
 from vezha.store.catalog import Catalog, Known
-from vezha.store.errors import StoreCorrupt, WrongFormat
+from vezha.store.errors import DAMAGE, StoreCorrupt, WrongFormat
 from vezha.store.names import NamesLog, delta_record, tombstone_record
 from vezha.store.rebuild import rebuild
 from vezha.store.salvage import is_damage
@@ -24,8 +23,6 @@ from vezha.wire.ranges import Ranges
 from vezha.world import World
 
 log = structlog.get_logger(__name__)
-DAMAGE = (StoreCorrupt, msgspec.MsgspecError, ValueError, TypeError, LookupError)
-"""What reading a damaged catalog raises, beside what `salvage.is_damage` says of SQLite's errors."""
 
 
 @dataclass(slots=True)

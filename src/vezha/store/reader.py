@@ -7,16 +7,22 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+import structlog
+
 from vezha.model.columns import Matcher, Selection, SeriesData
 from vezha.model.labels import Labels
 from vezha.store.cardinality import Cardinality, cardinality
 from vezha.store.catalog import Catalog, Known
 from vezha.store.damage import Damage
+from vezha.store.errors import DAMAGE, StoreCorrupt
 from vezha.store.head import HeadSet
 from vezha.store.mark import Mark, Watch
 from vezha.store.partition import Partitions
 from vezha.store.reading import Reading
+from vezha.store.salvage import is_damage
 from vezha.store.settings import StoreSettings
+
+log = structlog.get_logger(__name__)
 
 
 class StoreReader:
@@ -33,6 +39,7 @@ class StoreReader:
         self._known = Known()
         self._catalog: Catalog | None = None
         self._began_ms: int | None = None
+        self._told_damage = False
         self._head: HeadSet | None = None
         self._partitions = Partitions(path, readonly=True)
         self._damage = Damage(path)
@@ -59,27 +66,49 @@ class StoreReader:
 
     def _refresh(self) -> bool:
         with self._lock:
-            if self._catalog is not None and self._catalog.is_replaced():
-                # the writer made a damaged one anew; the numbers in it are the same
-                self._catalog.close()
-                self._catalog = None
-            if self._catalog is None:
-                if not Path(self._path, "catalog.db").exists():
-                    return False
-                try:
-                    catalog = Catalog(self._path, readonly=True)
-                except sqlite3.OperationalError:
-                    return False  # the writer is just making it
-                folder = catalog.meta("head_folder")
-                if folder is None:
-                    catalog.close()
-                    return False
-                self._head = HeadSet((str(folder), f"{self._path}/head"))
-                self._catalog = catalog
-                began = catalog.meta("began_ms")
-                self._began_ms = None if began is None else int(began)
-            self._catalog.refresh(self._known)
-            return True
+            try:
+                return self._caught_up()
+            except sqlite3.Error as error:
+                if not is_damage(error):
+                    raise
+                why = str(error)
+            except DAMAGE as error:
+                why = str(error)
+            if self._known.index.count:
+                # what is known already is not wrong for that; new series are not seen
+                if not self._told_damage:
+                    self._told_damage = True
+                    log.error("the catalog is damaged; new series are not seen", why=why)
+                return True
+            raise StoreCorrupt(
+                f"the catalog of {self._path}, which names all series, is damaged ({why}): "
+                "`vezha store repair` makes it anew, and so does the server when it starts"
+            )
+
+    def _caught_up(self) -> bool:
+        if self._catalog is not None and self._catalog.is_replaced():
+            # the writer made a damaged one anew; the numbers in it are the same
+            self._catalog.close()
+            self._catalog, self._told_damage = None, False
+        if self._catalog is None:
+            if not Path(self._path, "catalog.db").exists():
+                return False
+            try:
+                catalog = Catalog(self._path, readonly=True)
+            except sqlite3.OperationalError as error:
+                if is_damage(error) and not str(error).startswith("no such table"):
+                    raise
+                return False  # the writer is just making it
+            folder = catalog.meta("head_folder")
+            if folder is None:
+                catalog.close()
+                return False
+            self._head = HeadSet((str(folder), f"{self._path}/head"))
+            self._catalog = catalog
+            began = catalog.meta("began_ms")
+            self._began_ms = None if began is None else int(began)
+        self._catalog.refresh(self._known)
+        return True
 
     def select(self, selection: Selection) -> SeriesData:
         """See `SampleSource.select`."""

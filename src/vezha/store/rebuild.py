@@ -258,6 +258,7 @@ def _write(path: str, found: Found, deltas: list[Delta], names_bytes: int) -> No
             catalog.add_tombstone(start, end, np.frombuffer(refs, np.int64))
         for key, value in found.meta.items():
             catalog.set_meta(key, value)
+        catalog.set_meta("head_folder", f"{path}/head")  # until the next writer names its own
         catalog.note_sums()
         catalog.set_meta("summed", 1)
         catalog.checkpoint(

@@ -97,7 +97,8 @@ def _parsed(number: int, line: bytes) -> tuple[Labels, Any, Any]:
         ts = np.array(stamps, np.int64)
         floats = np.array([_WORDS[v] if isinstance(v, str) else v for v in values], np.float64)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise ImportRefused(f"line {number} is not a series: {error!r}") from None
+        why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise ImportRefused(f"line {number} is not a series: {why}") from None
     if not labels or len(ts) != len(floats) or ts.ndim != 1:
         raise ImportRefused(f"line {number}: as many values as timestamps, and labels, please")
     # null is what others write for a missing value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from pathlib import Path
 
 import numpy as np
@@ -170,3 +171,49 @@ def test_commands_for_export_and_import(bench: Bench, tmp_path: Path) -> None:
     bench.open()
     assert bench.read("cpu") == {}
     assert len(bench.read("mem")["db-1"]) == 60
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["export", "--match", "instance=~("], "the expression cannot be read"),
+        (["export", "--match", "cpu{"], "unclosed left brace"),
+        (["export", "--start", "20", "--end", "10"], "--end lies before --start"),
+        (["export", "--start", "soon"], "is no time"),
+        (["export", "--output", "/nowhere/at/all"], "cannot be written: No such file"),
+        (["export", "--match", "nothing_of_that_name"], "no series fits"),
+        (["import", "/nowhere/at/all"], "there is no file"),
+        (["import", "/"], "cannot be read: Is a directory"),
+        (["delete", "--match", "cpu", "--start", "20", "--end", "10"], "--end lies before"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence(
+    bench: Bench, arguments: list[str], said: str
+) -> None:
+    bench.store.abandon()
+    result = runner.invoke(app, [arguments[0], "--state", str(bench.folder), *arguments[1:]])
+    assert said in result.output
+    assert result.exit_code == (0 if said == "no series fits" else 2)
+
+
+def test_series_may_be_named_by_a_selector_and_times_from_now(bench: Bench) -> None:
+    bench.store.abandon()
+    state = ["--state", str(bench.folder)]
+    now_ms = int(time.time() * 1000)
+    rows = [
+        {"metric": {"__name__": "cpu", "instance": f"db-{n}"}, "values": [1.0],
+         "timestamps": [now_ms - n * 3_600_000]}
+        for n in range(4)
+    ]  # fmt: skip
+    lines = bench.folder / "in.jsonl"
+    lines.write_text("\n".join(map(json.dumps, rows)))
+    assert runner.invoke(app, ["import", *state, str(lines)]).exit_code == 0
+
+    def exported(*arguments: str) -> list[str]:
+        result = runner.invoke(app, ["export", *state, *arguments])
+        assert result.exit_code == 0, result.output
+        return sorted(json.loads(line)["metric"]["instance"] for line in result.stdout.splitlines())
+
+    assert exported("--match", "cpu", "--start", "-90m") == ["db-0", "db-1"]
+    assert exported("--match", 'cpu{instance=~"db-[12]"}', "--start", "-1d") == ["db-1", "db-2"]
+    assert exported("--start", "-1d", "--end", "-150m") == ["db-3"]

@@ -14,7 +14,7 @@ from tests.unit.store.conftest import T0_MS, Bench, read, schema_of
 from vezha.model.labels import metric
 from vezha.store import StoreReader
 from vezha.store.check import check, repair
-from vezha.store.errors import WrongFormat
+from vezha.store.errors import StoreCorrupt, WrongFormat
 from vezha.store.names import NamesLog
 
 HOSTS = 12
@@ -295,3 +295,29 @@ def test_the_register_begins_where_there_was_none(bench: Bench) -> None:
     bench.open()
     after = everything(bench)
     assert len(after["cpu"]["db-1"]) == len(before["cpu"]["db-1"]) - 1
+
+
+def test_a_repaired_store_can_be_read_before_the_server_starts(bench: Bench) -> None:
+    fill(bench)
+    bench.store.flush()
+    settle(bench)
+    path = str(bench.folder / "store")
+    (bench.folder / "store/catalog.db").write_bytes(b"not a database" * 1000)
+    reader = StoreReader.open(path)
+    with pytest.raises(StoreCorrupt, match="vezha store repair"):
+        read(reader, "cpu")
+    repair(path, bench.world)
+    assert len(read(reader, "cpu")) == HOSTS
+    reader.close()
+
+
+def test_a_reader_that_knew_the_series_before_goes_on(bench: Bench) -> None:
+    fill(bench)
+    reader = StoreReader.open(str(bench.folder / "store"))
+    assert len(read(reader, "cpu")) == HOSTS
+    with sqlite3.connect(bench.folder / "store/catalog.db") as db:
+        db.execute("UPDATE host SET labels = x'ff' WHERE id = 0")
+        db.execute("INSERT INTO host VALUES (?, x'ff')", (HOSTS + 1,))
+    db.close()
+    assert len(read(reader, "cpu")) == HOSTS
+    reader.close()
