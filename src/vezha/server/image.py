@@ -13,6 +13,8 @@ import importlib
 import sys
 from collections.abc import Iterable, MutableMapping
 
+from vezha.server.holes import take_holes
+
 _ARENAS = "MALLOC_ARENA_MAX"
 MEMORY = {_ARENAS: "1"}
 """How children allocate, unless the operator says otherwise. With an arena for each thread what one
@@ -59,6 +61,7 @@ def load(environment: MutableMapping[str, str], modules: Iterable[str] = ()) -> 
     _allocate_as_children_should(environment)
     gc.collect()
     gc.freeze()
+    take_holes()
     gc.enable()
 
 
