@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import structlog
-from sqlalchemy import Connection, func, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Table, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from vezha.access import Subject, SubjectKind
@@ -32,6 +31,9 @@ from vezha.trust.folder import ReleaseFolder
 from vezha.wire import message as m
 from vezha.wire.directive import REFUSED
 from vezha.world import World
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
 
 log = structlog.get_logger("vezha.changes")
 
@@ -105,9 +107,8 @@ class LedgerChanges:
                 )
             self._audit_refusals(connection, told, rows)
             if rows:
-                dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
                 # what is told again is the same row
-                connection.execute(dialect.insert(progress).on_conflict_do_nothing(), rows)
+                connection.execute(_insert_of(connection)(progress).on_conflict_do_nothing(), rows)
 
     def _audit_refusals(
         self,
@@ -310,3 +311,14 @@ def _whole(value: Any) -> int:
 
 def _list(value: Any) -> list[Any]:
     return value[:_HASHES_MAX] if isinstance(value, list) else []
+
+
+def _insert_of(connection: Connection) -> Callable[[Table], postgresql.Insert | sqlite.Insert]:
+    """`insert` as the database has it. Only the one that is used is loaded: PostgreSQL's are 1.5 MB."""
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert
+
+        return insert
+    from sqlalchemy.dialects.sqlite import insert as insert_sqlite
+
+    return insert_sqlite

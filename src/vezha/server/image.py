@@ -48,13 +48,17 @@ _LATER = (
 )
 """What these would load only when they use it: as a rule in each process for itself."""
 
+_FOR_PEOPLE = ("rich", "httpx._main")
+"""Which nothing here prints for: structlog would load the one (4 MB), httpx the other (its command, with
+pygments, 1 MB), and both do without."""
+
 
 def load(environment: MutableMapping[str, str], modules: Iterable[str] = ()) -> None:
     """Load *modules* and what contours are made of, and leave all of it alone from then on."""
     for name, value in _ONE_THREAD.items():
         environment.setdefault(name, value)
-    # A contour prints nothing for people; without this structlog loads rich, 4 MB.
-    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
+    for module in _FOR_PEOPLE:
+        sys.modules.setdefault(module, None)  # type: ignore[arg-type]
     gc.disable()  # looking through what stays anyway makes holes that children would fill
     for module in (*modules, *MODULES, *_LATER):
         importlib.import_module(module)
