@@ -107,9 +107,12 @@ def instant(ev: Evaluator, node: VectorSelector) -> Block:
     return _instant(ev, node)[0]
 
 
-def instant_with_times(ev: Evaluator, node: VectorSelector) -> tuple[Block, Times]:
-    """An instant selector and, for each cell, its sample's time int64[series, steps]."""
-    block, at, _ = _instant(ev, node)
+def instant_with_times(
+    ev: Evaluator, node: VectorSelector, until_ms: int | None = None
+) -> tuple[Block, Times]:
+    """An instant selector and, for each cell, its sample's time int64[series, steps]. Samples
+    behind *until_ms* are not seen."""
+    block, at, _ = _instant(ev, node, until_ms)
     return block, np.broadcast_to(at, block.values.shape)
 
 
@@ -122,10 +125,14 @@ def instant_starts(ev: Evaluator, node: VectorSelector) -> Block:
     return Block(block.labels, starts / 1000.0, block.any_mask())
 
 
-def _instant(ev: Evaluator, node: VectorSelector) -> tuple[Block, Times, Times | None]:
+def _instant(
+    ev: Evaluator, node: VectorSelector, until_ms: int | None = None
+) -> tuple[Block, Times, Times | None]:
     """The block, its samples' times (int64[steps] where all series share them, else [series, steps])
     and when their counters began."""
     times = pinned_times(ev, node.at) - ev.duration_ms(node.offset)
+    if until_ms is not None:
+        times = np.minimum(times, until_ms)
     lookback = ev.context.options.lookback_ms
     if node.extension is Extension.SMOOTHED:
         samples = without_stale(fetch(ev, node, times, lookback, lookback, lookback))

@@ -146,3 +146,16 @@ def test_results_go_into_a_page() -> None:
     assert replaced(page, "x", "new\n") == "a\n<!-- begin: x -->\nnew\n<!-- end: x -->\nb\n"
     with pytest.raises(ScriptError):
         replaced(page, "y", "")
+
+
+def test_annotations_may_be_told_without_their_place() -> None:
+    script = """load 1m
+  jobs 0+1x5
+
+eval instant at 5m rate(jobs[5m])
+  expect info msg: PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "jobs"{place}
+  {{}} 0.016666666666666666
+"""
+    for place, fits in (("", True), (" (1:6)", True), (" (1:7)", False)):
+        report = run_script("x.test", script.format(place=place))
+        assert (report.mismatches == []) is fits, report.mismatches

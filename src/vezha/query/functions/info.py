@@ -108,9 +108,10 @@ def _info_series(
         start=node.start, end=node.end, name="", matchers=(*identifying, *names, *data)
     )
     first, last = _window(ev, node)
-    block, times = select.instant_with_times(ev, selector)
+    # only where the series themselves are looked for is read; what is found stands as long as ever
+    block, times = select.instant_with_times(ev, selector, until_ms=last)
     lookback = ev.context.options.lookback_ms
-    return masked(block, (times > first - lookback) & (times <= last)), times
+    return masked(block, (times > first - lookback) & (times > ev.times - lookback)), times
 
 
 def _quoted(text: str) -> str:
