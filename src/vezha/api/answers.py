@@ -40,6 +40,7 @@ class Answers:
         self._bytes_max = bytes_max
         self._kept: OrderedDict[Question, _Kept] = OrderedDict()
         self._lock = threading.Lock()
+        self._seen: OrderedDict[Question, None] = OrderedDict()
         self.bytes_used = 0
 
     def at_once(self, question: Question) -> Packed | None:
@@ -59,6 +60,16 @@ class Answers:
             return None
         self._put(question, replace(kept, mark=mark))
         return kept.packed
+
+    def is_new(self, question: Question) -> bool:
+        """Whether it was not asked lately: what is cheap is worth keeping for who asks the same
+        again, and a dashboard that moves on never does. From now on it is not new."""
+        with self._lock:
+            new = question not in self._seen
+            self._seen[question] = None
+            while len(self._seen) > limits.QUESTIONS_SEEN_MAX:
+                self._seen.popitem(last=False)
+        return new
 
     def begin(self, question: Question) -> tuple[Any, tuple[int, int]] | None:
         """To be called before *question* is evaluated, and given to `keep` after; None where its

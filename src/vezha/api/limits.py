@@ -54,6 +54,9 @@ QUERIES_WAITING_MAX = 64
 """Queries that may wait for a thread before new ones are refused with 503."""
 ANSWER_PART_MAX = 8
 """Answers larger than one part in so many of the memory for answers are not kept."""
+QUESTIONS_SEEN_MAX = 1_000
+"""Questions that are quick to answer of which it is known that they were asked; their answers are
+kept from the second time on."""
 QUERY_TIMEOUT_S = 30.0
 """Longest time for one query, waiting included."""
 QUERY_SLOW_S = 1.0

@@ -46,6 +46,17 @@ METRIC_TEXT_SERIES = 50_000
 """Label sets in all of them: about 150 bytes each."""
 REMEMBERED_PART_MAX = 8
 """Answers larger than one part in so many of the memory for answers are not remembered."""
+SAMPLE_NS = 40
+CELL_NS = 120
+"""About what it takes to read a sample, and to print one, in nanoseconds of processor time ..."""
+MOVING_NS = 250_000
+MOVING_ROW_NS = 3_000
+"""... and to ask what changed and put an answer together, in all and for each of its rows."""
+AGAIN_MAX = 0.4
+"""Where a new step reads more than this part of the samples again, reading less is not counted: as
+many tiles are opened."""
+UNWORTHY_KEPT_MAX = 1_000
+"""Queries known not to be worth remembering."""
 CELL_TEXT_BYTES = 32
 """About what a sample takes as JSON; answers of which the text would be larger than such a part are
 remembered without it."""

@@ -7,7 +7,7 @@ What is new is evaluated, what is kept is put before it, printed as it was. A la
 or an expiry takes away the steps that it may have touched, whatever the series, and these are found
 anew.
 
-Not remembered: queries with `@`, or whose meaning hangs on the range that is asked (`step()`,
+Not remembered: queries for which that would not be cheaper (`worth`); queries with `@`, or whose meaning hangs on the range that is asked (`step()`,
 `range()`, `start()`, `end()`); answers with warnings or native histograms; and who asks for
 statistics gets those of a query that was evaluated.
 """
@@ -22,9 +22,10 @@ from typing import Any, Protocol
 
 from vezha.query.ast import Call, Extension, MatrixSelector, Node, Subquery, VectorSelector
 from vezha.query.engine import Engine
-from vezha.query.limits import CELL_TEXT_BYTES, REMEMBERED_PART_MAX, QueryLimits
+from vezha.query.limits import CELL_TEXT_BYTES, REMEMBERED_PART_MAX, UNWORTHY_KEPT_MAX, QueryLimits
 from vezha.query.result import Result, ResultKind
 from vezha.query.rows import Rows
+from vezha.query.worth import Asked, is_worth
 
 _OF_THE_RANGE = frozenset(("start", "end", "range", "step", "info"))
 """Functions whose value hangs on more than the step: `info` also looks at series of its own."""
@@ -121,6 +122,7 @@ class Remembered:
         self.bytes_max = bytes_max
         self._part_max = bytes_max // REMEMBERED_PART_MAX
         self._kept: OrderedDict[tuple[str, int, int], _Kept] = OrderedDict()
+        self._unworthy: OrderedDict[tuple[str, int, int], None] = OrderedDict()
         self._lock = threading.Lock()
         self.bytes_used = 0
         self.steps_reused = 0
@@ -145,6 +147,18 @@ class Remembered:
         last_ms = start_ms + (end_ms - start_ms) // step_ms * step_ms
         span = (start_ms - reach.back_ms, last_ms + reach.ahead_ms)
         key = (text, step_ms, start_ms % step_ms)
+        steps = (last_ms - start_ms) // step_ms + 1
+        shape = (text, step_ms, steps)
+
+        def ask_anew() -> Result:
+            result = ask(start_ms)
+            reach_ms = reach.back_ms + reach.ahead_ms
+            asked = Asked(result.stats.samples, len(result.labels), steps, step_ms, reach_ms)
+            self._note(shape, is_worth(asked))
+            return result
+
+        if shape in self._unworthy:
+            return ask_anew()
         with self._lock:
             kept = self._kept.get(key)
         if kept is None:
@@ -153,8 +167,8 @@ class Remembered:
             mark, changed_ms = self.marks.since(kept.mark, *span)
             good_ms = kept.end_ms
             if changed_ms is not None:
-                steps = (changed_ms - 1 - reach.ahead_ms - kept.start_ms) // step_ms
-                good_ms = min(good_ms, kept.start_ms + steps * step_ms)
+                good = (changed_ms - 1 - reach.ahead_ms - kept.start_ms) // step_ms
+                good_ms = min(good_ms, kept.start_ms + good * step_ms)
             good_ms = min(good_ms, last_ms)
         if mark is None:
             return ask(start_ms)
@@ -167,10 +181,19 @@ class Remembered:
                 result = _moved(kept.rows, first, until, tail, self._part_max)
                 self.steps_reused += until - first
         if result is None:
-            result = ask(start_ms)
-        if _plain(result):
+            result = ask_anew()
+        if _plain(result) and shape not in self._unworthy:
             self._keep(key, _Kept(_rows(result), start_ms, last_ms, mark))
         return result
+
+    def _note(self, shape: tuple[str, int, int], worthy: bool) -> None:
+        """Remember whether a query of this text, step and number of steps is worth it."""
+        with self._lock:
+            self._unworthy.pop(shape, None)
+            if not worthy:
+                self._unworthy[shape] = None
+            while len(self._unworthy) > UNWORTHY_KEPT_MAX:
+                self._unworthy.popitem(last=False)
 
     def _keep(self, key: tuple[str, int, int], fresh: _Kept) -> None:
         with self._lock:

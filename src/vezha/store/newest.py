@@ -261,7 +261,7 @@ def newest_in_tiles(
         if fit.group >= 0:
             if stamps[fit.group] <= start:
                 continue
-            found.append(np.full(len(fit.rows), stamps[fit.group]))
+            found.append(stamps[fit.group : fit.group + 1].repeat(len(fit.rows)))
         else:
             found.append(stamps[tile.groups[fit.rows]])
         fits.append((tile, fit, last))

@@ -19,7 +19,7 @@ from vezha.api.packing import Packed
 from vezha.api.question import Question, answer
 from vezha.model.columns import STALE_NAN, Matcher, MatchOp
 from vezha.model.labels import Labels, with_labels
-from vezha.query import Engine
+from vezha.query import Engine, remembered
 from vezha.query.parser import parse
 from vezha.query.remembered import Reach, Remembered, reach_of
 from vezha.store import StoreReader
@@ -199,6 +199,12 @@ class RememberedMachine(RuleBasedStateMachine):
             self.asking.check(Question(old.text, 0, old.end_ms))
 
 
+@pytest.fixture(autouse=True)
+def all_is_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These answers are small; which are worth remembering is another question."""
+    monkeypatch.setattr(remembered, "is_worth", lambda asked: True)
+
+
 TestRemembered = RememberedMachine.TestCase
 TestRemembered.settings = settings(
     deadline=None,
@@ -237,6 +243,28 @@ def test_what_is_kept_is_not_evaluated_again(asking: tuple[Bench, Asking]) -> No
     reused = both.remembered.steps_reused
     both.check(Question(question.text, question.start_ms + 5_000, end_ms + 5_000, 5_000))
     assert both.remembered.steps_reused == reused + 14
+    both.reader.close()
+    bench.store.abandon()
+
+
+def test_what_is_not_worth_it_is_found_anew_until_it_is(
+    asking: tuple[Bench, Asking], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, both = asking
+    worthy = False
+    monkeypatch.setattr(remembered, "is_worth", lambda asked: worthy)
+
+    def moved_on(by: int) -> None:
+        end_ms = T0_MS + 200_000 + by * 5_000
+        both.remembered.range("a", end_ms - 100_000, end_ms, 5_000)
+
+    for by in range(3):
+        moved_on(by)
+    assert both.remembered.bytes_used == 0
+    worthy = True
+    for by in range(3, 6):
+        moved_on(by)
+    assert both.remembered.steps_reused == 20, "found out by the first, kept by the second"
     both.reader.close()
     bench.store.abandon()
 

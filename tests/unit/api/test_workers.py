@@ -28,6 +28,7 @@ from vezha.api.workers import FromWorker, Start, WorkerProcess, Workers
 from vezha.model.labels import metric
 from vezha.query import Engine, QueryLimits
 from vezha.query.errors import EvaluationError, QueryCancelled
+from vezha.query.remembered import Remembered
 from vezha.server.source import Reading
 from vezha.server.worker_process import start_query
 from vezha.store import Store, StoreReader, StoreSettings
@@ -231,6 +232,41 @@ def test_quick_queries_need_no_thread_the_second_time(
         assert workers.asked == 0
 
     asyncio.run(all_of_it())
+
+
+def test_a_quick_answer_is_kept_for_who_asks_the_same_again(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "QUICK_SECONDS_MAX", 60.0)
+    source = StoreReader.open(path)
+    engine = Engine(source)
+    remembered = Remembered(engine, source, 1 << 20)
+    workers = Noted(start_query, World(), 1, hello(path))
+    made = Querying(engine, source, World(), ApiMetrics(), workers=workers, remembered=remembered)
+    marked: list[Question] = []
+    begin = made._answers.begin  # type: ignore[union-attr]
+
+    def noted(question: Question) -> Any:
+        marked.append(question)
+        return begin(question)
+
+    made._answers.begin = noted  # type: ignore[union-attr, method-assign]
+    made._costs.note(Question("count(up)", 0, NOW_MS).shape, Cost.QUICK)
+
+    async def ask(at_ms: int) -> Packed | Any:
+        return await made.answer(Question("count(up)", 0, at_ms))
+
+    async def all_of_it() -> None:
+        for second in range(3):  # a dashboard that moves on never asks the same
+            await ask(NOW_MS + second * 1_000)
+        assert not marked
+        first = await ask(NOW_MS)
+        assert marked == [Question("count(up)", 0, NOW_MS)]
+        assert await ask(NOW_MS) is first
+
+    asyncio.run(all_of_it())
+    made.close()
+    source.close()
 
 
 def test_a_quick_query_that_became_heavy_is_handed_over(
