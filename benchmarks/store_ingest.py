@@ -71,7 +71,7 @@ def generate(hosts: int, series: int, seconds: int) -> npt.NDArray[np.float64]:
 def head_mb(store: Store) -> float:
     """Memory that the head takes, reserved or used."""
     folders = (Path(store.head_folder), Path(store.path, "head"))
-    files = [f for folder in folders for f in folder.glob("*.slab")]
+    files = [f for folder in folders for f in folder.glob("*.slab*")]
     return sum(f.stat().st_blocks * 512 for f in files) / 1e6
 
 

@@ -9,7 +9,7 @@ Times may come in any order; of equal times of a series the first stays.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from vezha.store.limits import (
     SPARSE_SPAN_MS_MIN,
     TILE_SPAN_MS,
 )
+from vezha.store.packed import AnySlab
 from vezha.store.policy import Assignment
 from vezha.store.slab import LOOSE, Slab
 from vezha.store.tile import TimeTable, encode
@@ -36,7 +37,7 @@ _PAD_RATIO, _PAD_FREE = 1.25, 8
 
 @dataclass(slots=True)
 class _Frames:
-    """Frames of one layout within one hour: `values` is [time, series]."""
+    """Frames of one layout within one hour: `values` is [series, time]."""
 
     ts: Times
     refs: Refs
@@ -45,70 +46,98 @@ class _Frames:
 
 @dataclass(slots=True)
 class Cut:
-    """The tiles of a generation, and how many samples were there already."""
+    """Cutting a generation: how many samples its tiles have so far, and how many were there
+    already."""
 
-    tiles: list[NewTile] = field(default_factory=list)
+    tiles: int = 0
     samples: int = 0
     duplicates: int = 0
 
 
+_Blocks = list[tuple[AnySlab, I64]]
+_Piece = tuple[Times, Values]
+
+
 def cut_tiles(
-    slabs: Sequence[Slab],
+    slabs: Sequence[AnySlab],
     index: SeriesIndex,
     layout_refs: Sequence[Refs],
     oldest_ms: int,
+    cut: Cut,
     assignment: Assignment | None = None,
-) -> Cut:
-    """All samples of *slabs* not older than *oldest_ms*, as tiles, each of one policy."""
-    cut = Cut()
-    blocks: dict[int, list[tuple[Slab, I64]]] = {}
-    rosters: dict[int, list[tuple[Slab, I64]]] = {}
+) -> Iterator[NewTile]:
+    """All samples of *slabs* not older than *oldest_ms*, as tiles, each of one policy.
+
+    One neighbourhood of hosts after another, so that no more than that is unpacked at a time.
+    """
+    for tile in _tiles(slabs, index, layout_refs, oldest_ms, cut, assignment):
+        cut.tiles += 1
+        cut.samples += tile.samples
+        yield tile
+
+
+def _tiles(
+    slabs: Sequence[AnySlab],
+    index: SeriesIndex,
+    layout_refs: Sequence[Refs],
+    oldest_ms: int,
+    cut: Cut,
+    assignment: Assignment | None,
+) -> Iterator[NewTile]:
+    blocks: dict[int, _Blocks] = {}
+    rosters: dict[int, _Blocks] = {}
     loose: list[tuple[Refs, Times, Values]] = []
+    known = len(layout_refs)
+    firsts = np.array([refs[0] for refs in layout_refs[:known]], np.int64)
+    neighbourhoods = index.host_of[firsts] // HOSTS_PER_TILE
     for slab in slabs:
-        for entry in slab.directory():
-            if not entry[slab_words.COUNT]:
-                continue
-            layout = int(entry[slab_words.LAYOUT])
-            if layout == LOOSE:
-                loose.append(slab.loose(entry))
-            else:
-                kept = blocks if layout > LOOSE else rosters
-                kept.setdefault(layout, []).append((slab, entry))
-    places: dict[tuple[int, int], list[_Frames]] = {}
-    for layout, entries in blocks.items():
-        refs = layout_refs[layout]
-        ts, values = _rows_in_order(entries, cut)
-        host_block = int(index.host_of[refs[0]]) // HOSTS_PER_TILE
-        for hour, part in _hours(ts, oldest_ms):
-            frames = _Frames(ts[part], refs, values[part])
-            places.setdefault((hour, host_block), []).append(frames)
-    cut.tiles.extend(_tiles_of_places(index, places, assignment))
-    places = {}
+        directory = slab.directory()
+        directory = directory[directory[:, slab_words.COUNT] > 0]
+        layouts = directory[:, slab_words.LAYOUT]
+        frames = directory[layouts > LOOSE]
+        blocks_of_hosts = neighbourhoods[frames[:, slab_words.LAYOUT]]
+        for block in np.unique(blocks_of_hosts).tolist():
+            blocks.setdefault(block, []).append((slab, frames[blocks_of_hosts == block]))
+        for entry in directory[layouts < LOOSE]:
+            rosters.setdefault(int(entry[slab_words.LAYOUT]), []).append((slab, entry))
+        if isinstance(slab, Slab):
+            loose += [slab.loose(entry) for entry in directory[layouts == LOOSE]]
+    for _, entries_here in sorted(blocks.items()):
+        by_layout: dict[int, list[_Piece]] = {}
+        for slab, entries in entries_here:
+            for layout, ts, values in slab.pieces(entries):
+                by_layout.setdefault(layout, []).append((ts, values))
+        parts = [(layout_refs[n], *_in_order(pieces, cut)) for n, pieces in by_layout.items()]
+        del by_layout
+        yield from _tiles_of_place(index, parts, oldest_ms, assignment)
     joining = _begun_alone(rosters, loose)
     together: list[tuple[Refs, Times, Values]] = []
-    for layout, entries in rosters.items():
-        refs = entries[0][0].roster(entries[0][1])
-        ts, values = _rows_in_order(entries, cut)
+    places: dict[int, list[tuple[Refs, slice | I64, _Blocks]]] = {}
+    for layout, entries_here in rosters.items():
+        slab, entry = entries_here[0]
+        refs = slab.roster(entry)
         if layout in joining:
-            together.append((np.tile(refs, len(ts)), np.repeat(ts, len(refs)), values.ravel()))
+            ts, values = _columns_in_order(entries_here, np.arange(len(refs)), cut)
+            together.append((np.repeat(refs, len(ts)), np.tile(ts, len(refs)), values.ravel()))
             continue
         for host_block, columns in _host_blocks(index, refs):
-            mine = values[:, columns]
-            for hour, part in _hours(ts, oldest_ms):
-                frames = _Frames(ts[part], refs[columns], mine[part])
-                places.setdefault((hour, host_block), []).append(frames)
-    cut.tiles.extend(_tiles_of_places(index, places, assignment))
+            places.setdefault(host_block, []).append((refs[columns], columns, entries_here))
+    for _, wanted in sorted(places.items()):
+        parts = [(refs, *_columns_in_order(here, columns, cut)) for refs, columns, here in wanted]
+        yield from _tiles_of_place(index, parts, oldest_ms, assignment)
     loose = together + loose  # of equal times the roster's stays, as in reading
     if loose:
         refs, ts, values = (np.concatenate([part[i] for part in loose]) for i in range(3))
-        cut.tiles.extend(tiles_of_samples(index, refs, ts, values, oldest_ms, cut, assignment))
-    cut.samples = sum(t.samples for t in cut.tiles)
-    return cut
+        yield from tiles_of_samples(index, refs, ts, values, oldest_ms, cut, assignment)
 
 
-def _begun_alone(
-    rosters: dict[int, list[tuple[Slab, I64]]], loose: list[tuple[Refs, Times, Values]]
-) -> set[int]:
+def _columns_in_order(blocks: _Blocks, columns: slice | I64, cut: Cut) -> _Piece:
+    """Some columns of a roster sorted by time."""
+    parts = [(slab.times(entry), slab.columns(entry, columns)) for slab, entry in blocks]
+    return _in_order(parts, cut)
+
+
+def _begun_alone(rosters: dict[int, _Blocks], loose: list[tuple[Refs, Times, Values]]) -> set[int]:
     """Rosters of few samples whose series came alone at first: one tile for both, not two."""
     if not rosters or not loose:
         return set()
@@ -126,12 +155,18 @@ def _begun_alone(
     return found
 
 
-def _tiles_of_places(
+def _tiles_of_place(
     index: SeriesIndex,
-    places: dict[tuple[int, int], list[_Frames]],
+    parts: list[tuple[Refs, Times, Values]],
+    oldest_ms: int,
     assignment: Assignment | None,
 ) -> Iterator[NewTile]:
-    for (hour, _), frames_here in sorted(places.items()):
+    """Tiles of layouts that are worked on together: series, times, values [series, time]."""
+    hours: dict[int, list[_Frames]] = {}
+    for refs, ts, values in parts:
+        for hour, part in _hours(ts, oldest_ms):
+            hours.setdefault(hour, []).append(_Frames(ts[part], refs, values[:, part]))
+    for hour, frames_here in sorted(hours.items()):
         for bucket in _buckets(frames_here):
             yield from _frame_tiles(index, hour, bucket, assignment)
 
@@ -154,21 +189,20 @@ def _neighbourhoods(index: SeriesIndex, refs: Refs) -> I64:
     return np.where(cells >> 32 >= WIDE, cells >> 32, index.host_of[refs] // HOSTS_PER_TILE)
 
 
-def _rows_in_order(entries: list[tuple[Slab, I64]], cut: Cut) -> tuple[Times, Values]:
-    """A layout's rows sorted by time, the first of equals."""
-    parts = [slab.rows(entry) for slab, entry in entries]
+def _in_order(parts: list[_Piece], cut: Cut) -> _Piece:
+    """A layout's samples [series, time] sorted by time, the first of equals."""
     if len(parts) == 1:
         ts, values = parts[0]
     else:
         ts = np.concatenate([p[0] for p in parts])
-        values = np.concatenate([p[1] for p in parts])
+        values = np.concatenate([p[1] for p in parts], axis=1)
     if len(ts) > 1 and not (ts[1:] > ts[:-1]).all():
         order = np.argsort(ts, kind="stable")
         ts = ts[order]
         keep = np.ones(len(ts), np.bool_)
         keep[1:] = ts[1:] != ts[:-1]
-        cut.duplicates += int(np.count_nonzero(~keep)) * values.shape[1]
-        ts, values = ts[keep], values[order[keep]]
+        cut.duplicates += int(np.count_nonzero(~keep)) * len(values)
+        ts, values = ts[keep], values[:, order[keep]]
     return ts, values
 
 
@@ -214,7 +248,7 @@ def _frame_tiles(
     row = 0
     for f in bucket:
         part = values[row : row + len(f.refs)]
-        part[:, : len(f.ts)] = f.values.T
+        part[:, : len(f.ts)] = f.values
         part[:, len(f.ts) :] = part[:, len(f.ts) - 1 : len(f.ts)]
         row += len(f.refs)
     times = [f.ts for f in bucket]

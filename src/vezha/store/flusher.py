@@ -17,9 +17,9 @@ import structlog
 from vezha.model.columns import Refs
 from vezha.store.days import FLUSH, DayFile, NewTile, day_of
 from vezha.store.delta import Delta
-from vezha.store.flush import cut_tiles
+from vezha.store.flush import Cut, cut_tiles
 from vezha.store.head import Frozen
-from vezha.store.limits import DAY_MS, MERGE_PASS_S, VACUUM_PAGES
+from vezha.store.limits import DAY_MS, FLUSH_BYTES, MERGE_PASS_S, VACUUM_PAGES
 from vezha.store.merge import (
     due_days,
     due_deletions,
@@ -58,6 +58,8 @@ class Flusher:
         self._stopping = False
         self._broken: Exception | None = None
         self._failed = False
+        self._unfinished = self._left_over = False
+        """Whether a flush has begun and did not end; and whether the one before this one did not."""
         self._merging = True
         self._touched: set[tuple[str, int]] = set()
         self._thread: threading.Thread | None = None
@@ -106,7 +108,7 @@ class Flusher:
             raise self._broken
         if self._thread is None:
             self._pass()
-        elif self._waiting:
+        elif self._waiting or self._store._head.needs_packing():
             self._wake.set()
 
     def run_until_empty(self) -> None:
@@ -135,6 +137,7 @@ class Flusher:
     def _pass(self) -> None:
         with self._work:
             try:
+                self.try_to_pack()
                 worked = bool(self._waiting)
                 while self._waiting and not self._stopping:
                     self._flush(self._waiting[0])
@@ -148,26 +151,63 @@ class Flusher:
                 self._counts["flush_failures"] += 1
                 log.error("tiles cannot be written, will try again", error=str(error))
 
+    def try_to_pack(self) -> None:
+        """Pack what of the head is not added to any more."""
+        try:
+            self._counts["duplicate_samples"] += self._store._head.pack()
+        except OSError as error:  # no room; what is there stays, and tiles are written all the same
+            self._counts["flush_failures"] += 1
+            log.error("the head cannot be packed", error=str(error))
+
     def _flush(self, frozen: Frozen) -> None:
         store = self._store
-        cut = cut_tiles(
-            frozen.slabs, store._index, store._known.layout_refs, store._oldest_ms,
+        cut = Cut()
+        tiles = cut_tiles(
+            frozen.head.slabs, store._index, store._known.layout_refs, store._oldest_ms, cut,
             store._assignment,
         )  # fmt: skip
         oldest_ms = store.oldest_by_policy_ms().tolist()
         by_day: dict[tuple[int, int], list[NewTile]] = {}
-        for tile in cut.tiles:
-            if tile.max_ts >= oldest_ms[tile.policy]:
-                by_day.setdefault((tile.policy, day_of(tile.hour)), []).append(tile)
-            else:
-                store.counts["old_samples"] += tile.samples
-        number = self.flushed + 1
+        begun: set[tuple[int, int]] = set()
+        number, size, old = self.flushed + 1, 0, 0
+        self._left_over, self._unfinished = self._unfinished, True
+        for tile in tiles:
+            if tile.max_ts < oldest_ms[tile.policy]:
+                old += tile.samples
+                continue
+            by_day.setdefault((tile.policy, day_of(tile.hour)), []).append(tile)
+            size += len(tile.data)
+            if size >= FLUSH_BYTES:
+                self._add(by_day, number, begun)
+                by_day, size = {}, 0
+        self._add(by_day, number, begun)
+        store.counts["old_samples"] += old
+        self._put_deltas()
+        self._catalog.checkpoint(frozen.segment, number, frozen.progress)
+        self.flushed = number
+        self._unfinished = False
+        self._waiting.remove(frozen)
+        store._written(frozen)
+        self._counts["flushes"] += 1
+        self._counts["tiles"] += cut.tiles
+        self._counts["flushed_samples"] += cut.samples
+        self._counts["duplicate_samples"] += cut.duplicates
+
+    def _add(
+        self,
+        by_day: dict[tuple[int, int], list[NewTile]],
+        number: int,
+        begun: set[tuple[int, int]],
+    ) -> None:
+        """Store some tiles of a flush, by policy and day. What a flush that failed left behind in
+        a file goes before the first of them."""
         for (policy, day), tiles in by_day.items():
             partition = self._partitions.made(self._names[policy])
             file = partition.days.file(day)
             assert file is not None
-            if self._failed:
+            if self._left_over and (policy, day) not in begun:
                 file.remove_unfinished(self.flushed)
+            begun.add((policy, day))
             try:
                 file.add(tiles, number)
             except sqlite3.OperationalError:
@@ -176,15 +216,6 @@ class Flusher:
                 partition.days.set_aside(day, error)
                 raise
             self._touched.add((partition.name, day))
-        self._put_deltas()
-        self._catalog.checkpoint(frozen.segment, number, frozen.progress)
-        self.flushed = number
-        self._waiting.remove(frozen)
-        store._written(frozen)
-        self._counts["flushes"] += 1
-        self._counts["tiles"] += len(cut.tiles)
-        self._counts["flushed_samples"] += cut.samples
-        self._counts["duplicate_samples"] += cut.duplicates
 
     def _tidy(self) -> None:
         """Delete days past their retention, and of those beyond the disk budget whatever has had

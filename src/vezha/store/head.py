@@ -2,7 +2,8 @@
 
 A generation begins with a WAL segment and ends when its samples are in tiles. Frames of one
 layout (a schema on a host) fill blocks [time][series], so that taking one in is one copy;
-samples from elsewhere go to loose blocks of three columns. `HeadSet` is what readers see: the
+samples from elsewhere go to loose blocks of three columns. Once a stretch of rows has become large
+it ends, and is packed while the next one fills (see `packed`). `HeadSet` is what readers see: the
 slabs of every generation that is not in tiles yet, oldest first.
 """
 
@@ -13,6 +14,7 @@ import hashlib
 import itertools
 import os
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,18 +25,25 @@ import numpy as np
 
 from vezha.model.columns import Refs, Times, Values
 from vezha.store.limits import (
+    BLOCK_BYTES_MIN,
     BLOCK_ROWS_FIRST,
     BLOCK_ROWS_MAX,
     BLOCK_ROWS_MIN,
     LOOSE_ROWS_FIRST,
     LOOSE_ROWS_MAX,
+    RELIST_MAX,
     ROSTER_BLOCK_BYTES_MAX,
     ROSTER_ROWS_MIN,
     SLAB_BYTES,
     SLAB_BYTES_FIRST,
+    SLAB_BYTES_LOOSE,
+    STRETCH_BYTES_MIN,
+    STRETCH_ROWS,
 )
 from vezha.store.listing import Listing
-from vezha.store.slab import LOOSE, Block, LooseBlock, Slab, block_bytes
+from vezha.store.packed import AnySlab, PackedSlab, attach
+from vezha.store.packing import pack_slabs
+from vezha.store.slab import HIDDEN, LOOSE, Block, LooseBlock, Slab, block_bytes
 from vezha.wire.ranges import Ranges
 
 AnyBlock = TypeVar("AnyBlock", Block, LooseBlock)
@@ -49,7 +58,6 @@ class Layout:
     id: int
     refs: Refs
     source: str = ""
-    generation: int = -1
     block: Block | None = None
     rows_before: int = BLOCK_ROWS_FIRST
     rows_now: int = 0
@@ -63,8 +71,7 @@ class Layout:
 class Frozen:
     """A generation that is being written as tiles, and what its end means for recovery."""
 
-    generation: int
-    slabs: list[Slab]
+    head: Head
     segment: int
     progress: dict[int, Ranges] = field(default_factory=dict)
 
@@ -86,54 +93,96 @@ _slab_numbers = itertools.count()
 """One count for all heads of the process, so that no two slabs ever share a name."""
 
 
+@dataclass(slots=True)
+class _Stretch:
+    """Rows of some seconds: slabs that are packed together, and who writes to them. `bytes_used`
+    are of all their blocks, `row_bytes` of one row of each of the layouts."""
+
+    slabs: list[Slab] = field(default_factory=list)
+    layouts: list[Layout] = field(default_factory=list)
+    bytes_used: int = 0
+    row_bytes: int = 0
+
+    def is_over(self, rows: int) -> bool:
+        """Whether it is worth packing, now that a layout needs more than these rows."""
+        enough = max(STRETCH_BYTES_MIN, STRETCH_ROWS * self.row_bytes)
+        if rows < STRETCH_ROWS:  # others have taken their share already
+            enough *= 2
+        return self.bytes_used >= enough
+
+    def let_go(self) -> None:
+        """Have its layouts begin new blocks with their next rows."""
+        for layout in self.layouts:
+            assert layout.block is not None
+            layout.rows_before = layout.rows_now - layout.block.capacity + layout.block.count
+            layout.block = None
+
+
 class Head:
     """The generation that takes samples in now."""
 
-    def __init__(
-        self, folder: str, fallback: str, generation: int, *, follows: bool = False
-    ) -> None:
-        """*follows* says that another one came before, so that its layouts' sizes are known."""
+    def __init__(self, folder: str, fallback: str, generation: int) -> None:
         self.folder = folder
-        self.follows = follows
         self._fallback = fallback
         self.generation = generation
-        self.slabs: list[Slab] = []
-        self.bytes_used = 0
+        self.slabs: list[AnySlab] = []
+        """All in use, oldest first; replaced as a whole, for any thread may look through it."""
+        self._reserved = 0
+        self._saved = 0
         self._spares: list[Slab] = []
-        self._second_half = False
-        self._spare_lock = threading.Lock()
+        self._lock = threading.Lock()
         self._ended = False
+        self._places = 0
+        self._stretch = _Stretch()
+        self._over: deque[list[Slab]] = deque()
+        self._loose_slabs: list[Slab] = []
         self._loose: LooseBlock | None = None
 
     def write_frame(self, layout: Layout, ts_ms: int, values: Values) -> None:
         """Take a frame, or a roster's row in. `values` float64[len(layout.refs)]."""
         block = layout.block
-        if block is None or layout.generation != self.generation or block.count == block.capacity:
+        if block is None or block.count == block.capacity:
             block = self._next_block(layout)
         block.append(ts_ms, values)
 
     def _next_block(self, layout: Layout) -> Block:
         """A block with room. If there is none to be had, the layout stays as it was."""
-        rows_now = 0
-        if layout.generation == self.generation:
-            rows = rows_now = layout.rows_now  # as many again
-        else:
-            if layout.block is not None:
-                layout.rows_before = layout.rows_now - layout.block.capacity + layout.block.count
-            # half of what the last generation needed: while it is being written as tiles, the
-            # next one shall not take as much memory again
-            rows = layout.rows_before // 2 + 2
+        if layout.block is not None and self._stretch.is_over(layout.rows_now):
+            self._end_stretch()
+        stretch = self._stretch
+        follows = layout.block is not None
         width = layout.width
+        row_bytes = 8 * (1 + width)
+        # the first of a stretch is small: all are reserved at once, while what was before is still
+        # being packed; then as many again
+        part = 2 if layout.id < LOOSE else 4
+        rows = layout.rows_now if follows else layout.rows_before // part
+        if follows and rows < STRETCH_ROWS:
+            rows = min(rows, STRETCH_ROWS - rows)
         if layout.id < LOOSE:
-            rows = min(rows, ROSTER_BLOCK_BYTES_MAX // (8 * (1 + width)))
-            rows = min(max(rows, ROSTER_ROWS_MIN), BLOCK_ROWS_MAX)
-        else:
-            rows = min(max(rows, BLOCK_ROWS_MIN), BLOCK_ROWS_MAX)
+            rows = min(rows, ROSTER_BLOCK_BYTES_MAX // row_bytes)
+            rows = max(rows, ROSTER_ROWS_MIN)
+        rows = min(max(rows, BLOCK_ROWS_MIN, BLOCK_BYTES_MIN // row_bytes), BLOCK_ROWS_MAX)
         size = block_bytes(rows, width, layout.id)
-        block = self._in_slab(size, lambda s: s.add_block(layout.id, rows, width, layout.refs))
-        layout.block, layout.generation = block, self.generation
-        layout.rows_now = rows_now + rows
+        first = SLAB_BYTES if self.slabs else SLAB_BYTES_FIRST
+        block = self._in_slab(
+            stretch.slabs, first, size, lambda s: s.add_block(layout.id, rows, width, layout.refs)
+        )
+        if follows:
+            layout.rows_now += rows
+        else:
+            stretch.layouts.append(layout)
+            stretch.row_bytes += row_bytes
+            layout.rows_now = rows
+        stretch.bytes_used += size
+        layout.block = block
         return block
+
+    def _end_stretch(self) -> None:
+        """What is written from now on goes to other slabs, so that these can be packed."""
+        over, self._stretch = self._stretch, _Stretch()
+        over.let_go()
+        self._over.append(over.slabs)
 
     def write_loose(self, refs: Refs, ts: Times, values: Values) -> None:
         """Take samples in, three columns of equal length."""
@@ -144,100 +193,169 @@ class Head:
                 rows = LOOSE_ROWS_FIRST if block is None else 4 * block.capacity
                 rows = min(max(rows, len(refs) - done), LOOSE_ROWS_MAX)
                 block = self._loose = self._in_slab(
-                    block_bytes(rows, 2), partial(Slab.add_loose, capacity=rows)
+                    self._loose_slabs,
+                    SLAB_BYTES if self._loose_slabs else SLAB_BYTES_LOOSE,
+                    block_bytes(rows, 2),
+                    partial(Slab.add_loose, capacity=rows),
                 )
             part = slice(done, done + min(len(refs) - done, block.capacity - block.count))
             block.extend(refs[part], ts[part], values[part])
             done = part.stop
 
-    def _in_slab(self, size: int, add: Callable[[Slab], AnyBlock | None]) -> AnyBlock:
-        """What *add* made in the slab in use or, of *size* bytes, in the next."""
-        block = add(self.slabs[-1]) if self.slabs else None
+    def _in_slab(
+        self, slabs: list[Slab], new: int, size: int, add: Callable[[Slab], AnyBlock | None]
+    ) -> AnyBlock:
+        """What *add* made in the last of *slabs* or, of *size* bytes, in the next, which has *new*
+        bytes or more."""
+        block = add(slabs[-1]) if slabs else None
         if block is None:
-            with self._spare_lock:
-                spare = self._spares.pop(0) if self._spares else None
-            if spare is not None:
-                self._begin(spare)
-                block = add(spare)
-        if block is None:
-            slab = self._new_slab(max(size, SLAB_BYTES if self.slabs else SLAB_BYTES_FIRST))
-            self._begin(slab)
+            slab = None
+            with self._lock:
+                if self._spares and new >= SLAB_BYTES_FIRST and self._spares[0].has_room(size):
+                    slab = self._spares.pop(0)
+            if slab is None:
+                slab = self._new_slab(max(size, new))
+            slabs.append(slab)
+            with self._lock:
+                self.slabs = [*self.slabs, slab]
+                self._places += 1
+            slab.begin(self._places)
             block = add(slab)
         assert block is not None
-        self.bytes_used += size
+        self._reserved += size
         return block
 
-    def _begin(self, slab: Slab) -> None:
-        self.slabs.append(slab)
-        slab.begin(len(self.slabs))
+    @property
+    def bytes_used(self) -> int:
+        """Memory of all blocks, packed ones as such."""
+        return self._reserved - self._saved
+
+    def _next_path(self, folder: str) -> str:
+        return f"{folder}/{self.generation:012d}-{next(_slab_numbers):09d}.slab"
 
     def _new_slab(self, size: int) -> Slab:
-        name = f"{self.generation:012d}-{next(_slab_numbers):09d}.slab"
         for folder in (self.folder, self._fallback):
             Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
-                return Slab.create(f"{folder}/{name}", self.generation, size)
+                return Slab.create(self._next_path(folder), self.generation, size)
             except OSError:
                 if folder == self._fallback:
                     raise
         raise AssertionError
 
-    def prepare(self, spares: int) -> None:
-        """Have slabs ready, so that the loop does not wait for pages. From any thread."""
-        while len(self._spares) < spares and not self._ended:
-            first = not self.slabs and not self._spares and spares == 1
-            slab = self._new_slab(SLAB_BYTES_FIRST if first else SLAB_BYTES)
-            with self._spare_lock:
-                if self._ended:
-                    slab.unlink()
-                else:
-                    self._spares.append(slab)
-
-    def prepare_second_half(self) -> None:
-        """Have slabs ready for when all blocks are full at once. From any thread."""
-        if not self._second_half:
-            self._second_half = True
-            self.prepare(len(self.slabs))
+    def prepare(self, size: int = SLAB_BYTES) -> None:
+        """Have a slab ready, so that the loop does not wait for pages. From any thread."""
+        if self._spares or self._ended:
+            return
+        slab = self._new_slab(size)
+        with self._lock:
+            if self._ended:
+                slab.unlink()
+            else:
+                self._spares.append(slab)
 
     def needs_spare(self) -> bool:
         """Whether the slab in use is half full."""
-        slabs = self.slabs
+        slabs = self._stretch.slabs
         return bool(slabs) and slabs[-1].fill_ratio() > 0.5
 
-    def freeze(self) -> list[Slab]:
-        """End this generation: its slabs, without those that were not used."""
-        with self._spare_lock:
+    def needs_packing(self) -> bool:
+        """Whether a stretch is over."""
+        return bool(self._over)
+
+    def pack(self) -> int:
+        """Pack the stretches that are over; how many samples were there already. From one thread at
+        a time, any. Raises OSError; what is not packed then stays as it is."""
+        duplicates = 0
+        while self._over:
+            slabs = self._over[0]
+            parts, doubled = pack_slabs(slabs, slabs[0].place)
+            packed = self._new_packed(slabs, parts)
+            duplicates += doubled
+            self._saved += sum(slab.bytes_used() for slab in slabs) - sum(map(len, parts))
+            with self._lock:
+                at = self.slabs.index(slabs[0])
+                kept = [slab for slab in self.slabs[at:] if slab not in slabs]
+                self.slabs = [*self.slabs[:at], packed, *kept]
+            self._over.popleft()
+            for slab in slabs:
+                slab.unlink()
+        return duplicates
+
+    def _new_packed(self, slabs: list[Slab], parts: list[bytes]) -> PackedSlab:
+        # readers look through our own folder first, and must not miss both
+        if all(Path(slab.path).parent == Path(self.folder) for slab in slabs):
+            with contextlib.suppress(OSError):
+                return PackedSlab.create(self._next_path(self.folder), parts)
+        Path(self._fallback).mkdir(mode=0o700, parents=True, exist_ok=True)
+        return PackedSlab.create(self._next_path(self._fallback), parts)
+
+    def freeze(self) -> None:
+        """End this generation: nothing is added to its slabs any more."""
+        with self._lock:
             self._ended = True
             for slab in self._spares:
                 slab.unlink()
             self._spares = []
-        return self.slabs
+        self._stretch.let_go()
+        self._stretch = _Stretch()
+
+    def unlink(self) -> None:
+        """Take away all slabs."""
+        self._over.clear()
+        for slab in self.slabs:
+            slab.unlink()
 
 
 class HeadSet:
     """Slabs in other processes' folders, mapped as they come and dropped as they go."""
 
     def __init__(self, folders: tuple[str, ...]) -> None:
-        self._slabs: dict[str, Slab] = {}
+        self._slabs: dict[str, AnySlab] = {}
         self._listings = [Listing(folder) for folder in folders]
 
-    def slabs(self) -> list[Slab]:
-        """Every slab there is now, oldest generation first."""
-        found: dict[str, Slab] = {}
-        named: list[tuple[str, str]] = []
+    def slabs(self) -> list[AnySlab]:
+        """Every slab there is now, oldest first; each sample is in one of them only."""
+        for _ in range(RELIST_MAX):
+            found, whole = self._look()
+            if whole:
+                break
+        self._slabs = found
+        replaced = {
+            (slab.generation, place)
+            for slab in found.values()
+            if isinstance(slab, PackedSlab)
+            for place in slab.replaces
+        }
+        left = [
+            slab
+            for slab in found.values()
+            if isinstance(slab, PackedSlab) or (slab.generation, slab.place) not in replaced
+        ]
+        return sorted(left, key=lambda slab: (slab.generation, slab.place))
+
+    def _look(self) -> tuple[dict[str, AnySlab], bool]:
+        """Slabs by path; and whether none went meanwhile, which may have been packed into one that
+        was not there yet."""
+        found: dict[str, AnySlab] = {}
+        whole = True
         for listing in self._listings:
             for name in listing.names():
                 path = f"{listing.folder}/{name}"
-                if name.endswith(".slab") and path not in found:
-                    slab = self._slabs.get(path) or Slab.attach(path)
-                    if slab is not None:
-                        found[path] = slab
-                        named.append((name, path))
-        self._slabs = found
-        return [found[path] for _, path in sorted(named)]
+                if not name.endswith(".slab") or path in found:
+                    continue
+                try:
+                    slab = self._slabs.get(path) or attach(path)
+                except FileNotFoundError:
+                    whole = False
+                    continue
+                if slab is not None:
+                    found[path] = slab
+        return found, whole
 
 
 _OWNER = "owner"
+_SUFFIXES = (".slab", HIDDEN, ".new")
 
 
 def claim_folder(folder: str, store_path: str) -> None:
@@ -272,7 +390,7 @@ def clear_folder(folder: str) -> None:
 
 def _slab_paths(folder: str) -> list[str]:
     try:
-        return [str(path) for path in Path(folder).iterdir() if path.suffix == ".slab"]
+        return [str(path) for path in Path(folder).iterdir() if path.suffix in _SUFFIXES]
     except FileNotFoundError:
         return []
 

@@ -38,12 +38,26 @@ DAY_MS = 86_400_000
 FUTURE_MS_MAX = 600_000
 """Samples further ahead of our clock than this are refused: a clock is wrong."""
 
-SLAB_BYTES = 16 << 20
+SLAB_BYTES = 4 << 20
 """Size of one piece of shared memory of the head; a block that needs more gets its own."""
 SLAB_BYTES_FIRST = 2 << 20
 """Size of the first of a generation, so that a small fleet takes little."""
+SLAB_BYTES_LOOSE = 512 << 10
+"""Size of the first for loose samples."""
 SLAB_BLOCKS_MAX = 2_048
-BLOCK_ROWS_MIN = 16
+STRETCH_BYTES_MIN = 4 << 20
+STRETCH_ROWS = 16
+"""Rows of a generation are packed once they take so much, and are so many of each layout on average.
+With more of them packing gains more, and takes more memory until it comes."""
+FLUSH_BYTES = 2 << 20
+"""Bytes of tiles that a flush stores at once."""
+PACKED_CELLS = 65_536
+"""Values that are packed at once."""
+RELIST_MAX = 8
+"""How often a reader looks again at the head's slabs when one went while it looked."""
+BLOCK_ROWS_MIN = 4
+BLOCK_BYTES_MIN = 2_048
+"""Least that a block takes, so that narrow ones do not use up a slab's entries first."""
 BLOCK_ROWS_FIRST = 32
 BLOCK_ROWS_MAX = 1_024
 SOURCE_SERIES_MIN = 8
@@ -107,6 +121,9 @@ PLAN_CACHE_ENTRIES = 256
 PLAN_DAYS_KNOWN_MAX = 8
 PLAN_TILES_KNOWN_MAX = 256
 """Days of which each of these knows its tiles, if they are so few."""
+PLAN_SLABS_KNOWN_MAX = 12
+PLAN_RUNS_KNOWN_MAX = 256
+"""Packed slabs of which each knows its runs, if they are so few."""
 IMPORT_SAMPLES = 5_000_000
 """Samples of an import between two flushes."""
 THIN_STEP_MS_MIN = 5_000

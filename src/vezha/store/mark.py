@@ -19,6 +19,7 @@ from vezha.store import slab as slab_words
 from vezha.store.catalog import Known
 from vezha.store.days import MAX_TS, MIN_TS, Directory, day_of
 from vezha.store.limits import DAY_MS
+from vezha.store.packed import AnySlab, snapshot
 from vezha.store.partition import Partitions
 from vezha.store.rollup import TIERS_MS
 from vezha.store.slab import LOOSE, Slab
@@ -27,7 +28,7 @@ from vezha.store.tombstone import Tombstone
 I64 = npt.NDArray[np.int64]
 _ID = 0
 _FAR = int(np.iinfo(np.int64).max)
-Seen = list[tuple[Slab, Directory]]
+Seen = list[tuple[AnySlab, Directory]]
 Place = tuple[str, int]
 """A partition and a day."""
 
@@ -61,7 +62,7 @@ class Watch:
 
     def __init__(
         self,
-        slabs: Callable[[], list[Slab]],
+        slabs: Callable[[], list[AnySlab]],
         partitions: Partitions,
         known: Known,
     ) -> None:
@@ -108,12 +109,12 @@ class Watch:
             return False
         return not any(
             low <= mark.end_ms and high > mark.start_ms
-            for low, high in _head_changes(mark, Slab.snapshot(self._slabs()))
+            for low, high in _head_changes(mark, snapshot(self._slabs()))
         )
 
     def _look(self, start_ms: int, end_ms: int) -> tuple[Mark, Seen]:
         known = self._names()
-        seen = Slab.snapshot(self._slabs())  # before the days, as in reading
+        seen = snapshot(self._slabs())  # before the days, as in reading
         unnamed = min((self._unnamed(slab, rows, *known) for slab, rows in seen), default=_FAR)
         if len(self._named) > len(seen):
             paths = {slab.path for slab, _ in seen}
@@ -128,7 +129,7 @@ class Watch:
         stones = _spans(self._tombstones)
         return Mark(start_ms, end_ms, head, days, rolled, stones, known, unnamed), seen
 
-    def _unnamed(self, slab: Slab, rows: Directory, series: int, layouts: int) -> int:
+    def _unnamed(self, slab: AnySlab, rows: Directory, series: int, layouts: int) -> int:
         """The lowest time of blocks with series beyond these; rows looked at once are known."""
         layout, count = rows[:, slab_words.LAYOUT], rows[:, slab_words.COUNT]
         named = np.zeros(len(rows), np.int64)
@@ -138,7 +139,10 @@ class Watch:
         unnamed = (layout >= layouts) & (count > 0)
         for i in np.flatnonzero((layout <= LOOSE) & (count > named)).tolist():
             loose = layout[i] == LOOSE
-            refs = slab.loose(rows[i])[0][named[i] :] if loose else slab.roster(rows[i])
+            if loose and isinstance(slab, Slab):
+                refs = slab.loose(rows[i])[0][named[i] :]
+            else:
+                refs = slab.roster(rows[i])
             if int(refs.max()) < series:
                 named[i] = count[i] if loose else _FAR
             else:
@@ -191,7 +195,7 @@ def _head_changes(mark: Mark, seen: Seen) -> list[tuple[int, int]]:
     return changes
 
 
-def _times(slab: Slab, entry: I64) -> I64:
+def _times(slab: AnySlab, entry: I64) -> I64:
     at, count = int(entry[slab_words.OFFSET]) // 8, int(entry[slab_words.COUNT])
     return slab.words[at : at + count]
 

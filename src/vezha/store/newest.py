@@ -7,16 +7,17 @@ tiles are opened only for series whose newest sample may still be in one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 from vezha.model.columns import Refs, Times, Values
 from vezha.store import slab as at
+from vezha.store.flat import FlatLayouts, counted
 from vezha.store.gather_tile import Wanted
+from vezha.store.packed import AnySlab, PackedSlab
+from vezha.store.packed_runs import Runs, last_packed, runs_of_frames
 from vezha.store.slab import LOOSE, Slab
 from vezha.store.tile import Fit, GroupTimes, Tile
 from vezha.store.tilecolumn import read_columns
@@ -24,44 +25,6 @@ from vezha.store.tilecolumn import read_columns
 I64 = npt.NDArray[np.int64]
 _NONE = np.iinfo(np.int64).min
 _NO_VALUES: Values = np.empty(0)
-
-
-class Layouts(Protocol):
-    """Columns of layouts that a match wants: layout → (columns, positions)."""
-
-    layouts: dict[int, tuple[I64, list[int]]]
-    layouts_seen: int
-
-
-@dataclass(frozen=True, slots=True)
-class FlatLayouts:
-    """The same as flat arrays: layout i has `columns[start[i] : start[i] + size[i]]`."""
-
-    seen: int
-    start: I64
-    size: I64
-    columns: I64
-    positions: I64
-
-    @staticmethod
-    def of(plan: Layouts) -> FlatLayouts:
-        """Flatten; worth keeping while `plan.layouts_seen` stays."""
-        start = np.zeros(plan.layouts_seen + 1, np.int64)
-        size = np.zeros(plan.layouts_seen + 1, np.int64)
-        columns, positions, filled = [], [], 0
-        for number, (wanted, places) in plan.layouts.items():
-            start[number], size[number] = filled, len(wanted)
-            columns.append(wanted)
-            positions.append(np.array(places, np.int64))
-            filled += len(wanted)
-        empty = np.empty(0, np.int64)
-        return FlatLayouts(
-            plan.layouts_seen,
-            start,
-            size,
-            np.concatenate(columns) if columns else empty,
-            np.concatenate(positions) if positions else empty,
-        )
 
 
 class Newest:
@@ -93,21 +56,22 @@ def newest_in_head(
     newest: Newest,
     flat: FlatLayouts,
     positions_of: Callable[[Refs], I64],
-    roster_of: Callable[[Slab, I64], tuple[I64, I64]],
-    slabs: Iterable[Slab],
+    roster_of: Callable[[AnySlab, I64], tuple[I64, I64]],
+    slabs: Iterable[AnySlab],
     start: int,
     end: int,
 ) -> None:
     """Look through the head's slabs, oldest generation first, for samples in (start, end]."""
     loose: list[tuple[int, Slab, I64]] = []
-    rosters: list[tuple[Slab, I64]] = []
-    for slab in slabs:
-        directory = slab.directory()
-        near = directory[
-            (directory[:, at.COUNT] > 0)
-            & (directory[:, at.LOWEST] <= end)
-            & (directory[:, at.HIGHEST] > start)
-        ]
+    rosters: list[tuple[AnySlab, I64]] = []
+    for slab, near in _worth_a_look(_near(slabs, start, end), start):
+        if isinstance(slab, PackedSlab):
+            is_roster = near[:, at.LAYOUT] < LOOSE
+            runs = runs_of_frames(flat, near[~is_roster])
+            if len(runs.columns):
+                newest.offer(*last_packed(slab, runs, start, end))
+            rosters += [(slab, entry) for entry in near[is_roster]]
+            continue
         is_loose = near[:, at.LAYOUT] == LOOSE
         loose += [(int(entry[at.HIGHEST]), slab, entry) for entry in near[is_loose]]
         rosters += [(slab, entry) for entry in near[near[:, at.LAYOUT] < LOOSE]]
@@ -126,10 +90,45 @@ def newest_in_head(
         newest.offer(positions[keep], ts[keep], values[keep])
 
 
+def _near(slabs: Iterable[AnySlab], start: int, end: int) -> Iterator[tuple[AnySlab, I64]]:
+    """Blocks that may have samples in (start, end]."""
+    for slab in slabs:
+        directory = slab.directory()
+        near = directory[
+            (directory[:, at.COUNT] > 0)
+            & (directory[:, at.LOWEST] <= end)
+            & (directory[:, at.HIGHEST] > start)
+        ]
+        if len(near):
+            yield slab, near
+
+
+def _worth_a_look(blocks: Iterable[tuple[AnySlab, I64]], start: int) -> list[tuple[AnySlab, I64]]:
+    """The same without blocks of packed slabs after which others of their layouts are newer
+    throughout: mostly all of them."""
+    found = list(blocks)
+    highest = [
+        int(near[:, at.HIGHEST].max()) if isinstance(slab, PackedSlab) else _NONE
+        for slab, near in found
+    ]
+    later = np.empty(0, np.int64)
+    for i in range(len(found) - 1, -1, -1):
+        slab, near = found[i]
+        if isinstance(slab, PackedSlab):
+            near = near[~np.isin(near[:, at.LAYOUT], later)]
+            found[i] = slab, near
+        before = max(highest[:i], default=_NONE)
+        if before == _NONE:
+            break
+        newer = (near[:, at.LOWEST] > max(before, start)) & (near[:, at.DISORDER] == 0)
+        later = np.union1d(later, near[newer, at.LAYOUT])
+    return [(slab, near) for slab, near in found if len(near)]
+
+
 def _offer_rosters(
     newest: Newest,
-    roster_of: Callable[[Slab, I64], tuple[I64, I64]],
-    rosters: list[tuple[Slab, I64]],
+    roster_of: Callable[[AnySlab, I64], tuple[I64, I64]],
+    rosters: list[tuple[AnySlab, I64]],
     start: int,
     end: int,
 ) -> None:
@@ -138,6 +137,10 @@ def _offer_rosters(
     for slab, entry in rosters:
         columns, positions = roster_of(slab, entry)
         if not len(columns):
+            continue
+        if isinstance(slab, PackedSlab):
+            runs = Runs(entry[None, :], np.zeros(len(columns), np.int64), columns, positions)
+            found.append(last_packed(slab, runs, start, end))
             continue
         ts, rows = slab.rows(entry)
         if entry[at.DISORDER]:
@@ -177,7 +180,7 @@ def _offer_frames(
     frames, offset, row, stamps = frames[good], offset[good], row[good], stamps[good]
     layouts = frames[:, at.LAYOUT]
     sizes = flat.size[layouts]
-    place = np.repeat(flat.start[layouts], sizes) + _counted(sizes)
+    place = np.repeat(flat.start[layouts], sizes) + counted(sizes)
     first = offset + frames[:, at.CAPACITY] + row * frames[:, at.WIDTH]
     values = words[np.repeat(first, sizes) + flat.columns[place]].view(np.float64)
     newest.offer(flat.positions[place], np.repeat(stamps, sizes), values)
@@ -200,10 +203,10 @@ def samples_of_frames(
     series = flat.size[layouts]
     # one run per series and block, then one place per sample
     run_block = np.repeat(np.arange(len(frames)), series)
-    run_place = _counted(series) + np.repeat(flat.start[layouts], series)
+    run_place = counted(series) + np.repeat(flat.start[layouts], series)
     run_rows = rows[run_block]
     run = np.repeat(np.arange(len(run_block)), run_rows)
-    row = _counted(run_rows) + np.repeat(low[run_block], run_rows)
+    row = counted(run_rows) + np.repeat(low[run_block], run_rows)
     block = run_block[run]
     ts = words[offset[block] + row]
     first = offset + frames[:, at.CAPACITY]
@@ -211,14 +214,6 @@ def samples_of_frames(
         first[block] + row * frames[block, at.WIDTH] + flat.columns[run_place][run]
     ].view(np.float64)
     return flat.positions[run_place][run], ts, values
-
-
-def _counted(sizes: I64) -> I64:
-    """0, 1, … sizes[0]-1, 0, 1, … sizes[1]-1, …"""
-    total = int(sizes.sum())
-    ends = np.cumsum(sizes)
-    counted: I64 = np.arange(total) - np.repeat(ends - sizes, sizes)
-    return counted
 
 
 def _last_until(words: I64, offset: I64, count: I64, end: int) -> I64:

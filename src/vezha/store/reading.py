@@ -22,6 +22,7 @@ from vezha.store import slab as slab_words
 from vezha.store.damage import Damage
 from vezha.store.days import CELL, FLUSH, MAX_TS, MIN_TS, DayFile, Directory, day_name, day_of
 from vezha.store.errors import StoreCorrupt
+from vezha.store.flat import FlatLayouts
 from vezha.store.gather import Gathering
 from vezha.store.gather_tile import Wanted, gather_tile, gather_tiles
 from vezha.store.index import Match, SeriesIndex
@@ -29,17 +30,20 @@ from vezha.store.limits import (
     DAY_MS,
     PLAN_CACHE_ENTRIES,
     PLAN_DAYS_KNOWN_MAX,
+    PLAN_RUNS_KNOWN_MAX,
+    PLAN_SLABS_KNOWN_MAX,
     PLAN_TILES_KNOWN_MAX,
     ROSTER_LAYOUTS_KNOWN_MAX,
     TILE_SPAN_MS,
 )
 from vezha.store.newest import (
-    FlatLayouts,
     Newest,
     newest_in_head,
     newest_in_tiles,
     samples_of_frames,
 )
+from vezha.store.packed import AnySlab, PackedSlab, snapshot
+from vezha.store.packed_runs import Runs, gather_packed, runs_of_frames, runs_of_rosters
 from vezha.store.partition import Partitions
 from vezha.store.rolled import hours_of
 from vezha.store.rolledreading import Looking, RolledReading
@@ -75,6 +79,7 @@ class _Plan:
     rosters: dict[int, tuple[I64, I64]] = field(default_factory=dict)
     ordered: tuple[list[int], list[Labels]] = field(default_factory=lambda: ([], []))
     days: _Days = field(default_factory=OrderedDict)
+    packed: dict[str, tuple[FlatLayouts, Runs, Runs]] = field(default_factory=dict)
 
     def of_day(self, day: DayFile) -> Directory:
         """Rows of the day's directory that may have wanted samples, in the order in which these
@@ -91,7 +96,7 @@ class _Plan:
                     self.days.popitem(last=False)
         return rows
 
-    def roster(self, slab: Slab, entry: I64) -> tuple[I64, I64]:
+    def roster(self, slab: AnySlab, entry: I64) -> tuple[I64, I64]:
         """Which columns of a roster's block are wanted, and their positions."""
         layout = int(entry[slab_words.LAYOUT])
         found = self.rosters.get(layout)
@@ -102,6 +107,20 @@ class _Plan:
                 self.rosters = {}
             found = self.rosters[layout] = (columns, positions[columns])
         return found
+
+    def packed_runs(self, flat: FlatLayouts, slab: PackedSlab) -> tuple[Runs, Runs]:
+        """What of a packed slab's frames is wanted, and of its rosters; worked out once."""
+        known = self.packed.get(slab.path)
+        if known is not None and known[0] is flat:
+            return known[1:]
+        directory = slab.directory()
+        of_rosters = directory[:, slab_words.LAYOUT] < LOOSE
+        frames = runs_of_frames(flat, directory[~of_rosters])
+        rosters = runs_of_rosters(self.roster, slab, directory[of_rosters])
+        if len(frames.columns) + len(rosters.columns) <= PLAN_RUNS_KNOWN_MAX:
+            kept = list(self.packed.items())[-PLAN_SLABS_KNOWN_MAX:]
+            self.packed = {**dict(kept), slab.path: (flat, frames, rosters)}  # others ask, too
+        return frames, rosters
 
     def labels(self, order: list[int]) -> list[Labels]:
         """The label sets at *order*; those that ask each second ask for the same ones."""
@@ -118,7 +137,7 @@ class Reading:
         self,
         index: SeriesIndex,
         layout_refs: list[np.ndarray[tuple[int], np.dtype[np.int64]]],
-        slabs: Callable[[], list[Slab]],
+        slabs: Callable[[], list[AnySlab]],
         partitions: Partitions,
         settings: StoreSettings,
         tombstones: list[Tombstone],
@@ -199,7 +218,7 @@ class Reading:
             data.rolled = None  # nothing but samples
         return data
 
-    def _looking(self, plan: _Plan, selection: Selection, slabs: list[Slab]) -> Looking:
+    def _looking(self, plan: _Plan, selection: Selection, slabs: list[AnySlab]) -> Looking:
         """How the days of a selection are looked at."""
         start, end = selection.start_ms, selection.end_ms
         looking = Looking(start, end, thinning_of(selection) if self._thins else None)
@@ -242,7 +261,7 @@ class Reading:
             for s in self._tombstones
         )
 
-    def _select_newest(self, plan: _Plan, slabs: list[Slab], selection: Selection) -> SeriesData:
+    def _select_newest(self, plan: _Plan, slabs: list[AnySlab], selection: Selection) -> SeriesData:
         start, end = selection.start_ms, selection.end_ms
         newest = Newest(len(plan.refs))
         flat = self._flat(plan)
@@ -399,19 +418,26 @@ class Reading:
     def _gather_head(
         self,
         plan: _Plan,
-        slabs: list[Slab],
+        slabs: list[AnySlab],
         start: int,
         end: int,
         gathering: Gathering,
         thinning: Thinning | None,
     ) -> None:
-        generations: dict[int, list[tuple[Slab, I64]]] = {}
-        for slab, directory in Slab.snapshot(slabs):
+        generations: dict[int, list[tuple[AnySlab, I64]]] = {}
+        for slab, directory in snapshot(slabs):
             generations.setdefault(slab.generation, []).append((slab, directory))
         for generation in sorted(generations):
             loose: list[tuple[Slab, I64]] = []
             rosters: list[tuple[Slab, I64]] = []
+            packed: list[tuple[PackedSlab, Runs]] = []
             for slab, directory in generations[generation]:
+                if isinstance(slab, PackedSlab):
+                    if slab.lowest <= end and slab.highest > start:
+                        of_frames, of_rosters = plan.packed_runs(self._flat(plan), slab)
+                        gather_packed(slab, of_frames, start, end, gathering)
+                        packed.append((slab, of_rosters))
+                    continue
                 near = (
                     (directory[:, slab_words.COUNT] > 0)
                     & (directory[:, slab_words.LOWEST] <= end)
@@ -432,6 +458,8 @@ class Reading:
                     elif layout in plan.layouts:
                         wanted = plan.layouts[layout]
                         _gather_block(wanted, slab, entry, start, end, gathering, thinning)
+            for older, of_rosters in packed:
+                gather_packed(older, of_rosters, start, end, gathering)
             for slab, entry in rosters:
                 columns, places = plan.roster(slab, entry)
                 if len(columns):
@@ -462,15 +490,16 @@ class Reading:
                     continue
                 layout = int(entry[slab_words.LAYOUT])
                 if layout == LOOSE:
+                    assert isinstance(slab, Slab)
                     refs, ts, _ = slab.loose(entry)
                     positions = plan.wanted.positions(refs[(ts >= start) & (ts <= end)])
                     seen[positions[positions >= 0]] = True
                 elif layout < LOOSE:
-                    ts, _ = slab.rows(entry)
+                    ts = slab.times(entry)
                     if ((ts >= start) & (ts <= end)).any():
                         seen[plan.roster(slab, entry)[1]] = True
                 elif layout in plan.layouts:
-                    ts, _ = slab.rows(entry)
+                    ts = slab.times(entry)
                     if ((ts >= start) & (ts <= end)).any():
                         seen[plan.layouts[layout][1]] = True
         for day in sorted(self._files(start, end), key=lambda file: -file.day):
@@ -545,12 +574,12 @@ def _warn(data: SeriesData, looking: Looking) -> None:
         )
 
 
-def _spans_of(plan: _Plan, slabs: list[Slab]) -> I64:
+def _spans_of(plan: _Plan, slabs: list[AnySlab]) -> I64:
     """Lowest and highest time of each block of the head that may have wanted samples,
     int64[n, 2]."""
     found = [np.empty((0, 2), np.int64)]
     layouts = np.array(list(plan.layouts), np.int64)
-    for slab, directory in Slab.snapshot(slabs):
+    for slab, directory in snapshot(slabs):
         rows = directory[directory[:, slab_words.COUNT] > 0]
         mine = np.isin(rows[:, slab_words.LAYOUT], layouts)
         mine |= rows[:, slab_words.LAYOUT] == LOOSE  # which series it has is not known here

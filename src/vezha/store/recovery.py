@@ -97,6 +97,8 @@ class Recovery:
                         self._replay(kind, data, stored_series, rosters)
                     except (StoreCorrupt, LookupError) as error:
                         self._lost(number, error)
+                if store._head.needs_packing():
+                    store._flusher.try_to_pack()
 
     def _lost(self, segment: int, error: Exception) -> None:
         counts = self._store.counts

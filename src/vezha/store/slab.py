@@ -14,7 +14,8 @@ A slab is a file that is mapped into memory, best on a memory file system. Littl
 The writer fills a row, then the times in the directory, then raises `count`; a reader copies
 the directory first and believes only rows below `count`. Rows never change, so no lock is needed
 (x86-64 keeps stores in order; elsewhere the interpreter's own atomics between the two stores do).
-Slabs vanish by unlink when their samples are in tiles; a reader's map of one stays valid.
+Slabs vanish by unlink when their samples are packed (`packed`) or in tiles; a reader's map of one
+stays valid.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +36,8 @@ from vezha.store.limits import SLAB_BLOCKS_MAX
 MAGIC = b"VZSLAB1\0"
 LOOSE = -1
 _ROSTER_FIRST = -2
+HIDDEN = ".spare"
+"""What the name of a slab that is not in use yet ends with."""
 _HEAD_WORDS = 8
 _ENTRY_WORDS = 8
 DATA_AT = 8 * (_HEAD_WORDS + _ENTRY_WORDS * SLAB_BLOCKS_MAX)
@@ -128,7 +132,9 @@ class Slab:
 
     @staticmethod
     def create(path: str, generation: int, data_bytes: int) -> Slab:
-        """A new slab with room for *data_bytes*. Raises OSError if there is none."""
+        """A new slab with room for *data_bytes*, hidden until it begins. Raises OSError if there is
+        none."""
+        path += HIDDEN
         size = DATA_AT + data_bytes
         size = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -151,25 +157,6 @@ class Slab:
         slab = Slab(path, memory)
         slab.generation = generation
         return slab
-
-    @staticmethod
-    def attach(path: str) -> Slab | None:
-        """Map another process's slab for reading; None if it is gone or not ready yet."""
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return None
-        try:
-            size = os.fstat(fd).st_size
-            if size < DATA_AT:
-                return None
-            memory = mmap.mmap(fd, size, prot=mmap.PROT_READ)
-        finally:
-            os.close(fd)
-        if memory[:8] != MAGIC:
-            memory.close()
-            return None
-        return Slab(path, memory)
 
     def add_block(
         self, layout: int, capacity: int, width: int, refs: Refs | None = None
@@ -213,13 +200,28 @@ class Slab:
         return base, at // 8
 
     def begin(self, place: int) -> None:
-        """The generation uses this slab from now on, as its *place*th (from 1)."""
+        """The generation uses this slab from now on, as its *place*th (from 1).
+
+        Readers do not see it before: one that knew this slab already, but not yet another that began
+        earlier, would see later rows without earlier ones.
+        """
         self._cells[4] = place
+        shown = self.path.removesuffix(HIDDEN)
+        Path(self.path).rename(shown)
+        self.path = shown
 
     @property
     def place(self) -> int:
         """Its place among the slabs of its generation, 0 if it is not in use."""
         return int(self._words[4])
+
+    def bytes_used(self) -> int:
+        """Room that its blocks take."""
+        return int(self._words[3]) - DATA_AT
+
+    def has_room(self, data_bytes: int) -> bool:
+        """Whether a block of that size fits."""
+        return int(self._words[3]) + data_bytes <= len(self.memory)
 
     def fill_ratio(self) -> float:
         """How much of it is reserved by blocks."""
@@ -237,18 +239,6 @@ class Slab:
         """The whole slab as int64."""
         return self._words
 
-    @staticmethod
-    def snapshot(slabs: list[Slab]) -> list[tuple[Slab, Directory]]:
-        """The slabs in use, oldest first, with their directories as of about now.
-
-        The newest is looked at first: whatever was written before a row that is seen, is seen.
-        """
-        used = [(s.generation, s.place, s) for s in slabs if s.place]
-        used.sort(key=lambda u: u[:2], reverse=True)
-        found = [(slab, slab.directory()) for _, _, slab in used]
-        found.reverse()
-        return found
-
     def rows(self, entry: Directory) -> tuple[Times, Values]:
         """Times [count] and values [count, width] of a block of frames."""
         offset, capacity, width, count = (int(entry[i]) for i in (OFFSET, CAPACITY, WIDTH, COUNT))
@@ -257,6 +247,21 @@ class Slab:
         start = at + capacity
         values = self._words[start : start + count * width].view(np.float64)
         return ts, values.reshape(count, width)
+
+    def times(self, entry: Directory) -> Times:
+        """Times [count] of a block."""
+        at = int(entry[OFFSET]) // 8
+        return self._words[at : at + int(entry[COUNT])]
+
+    def pieces(self, entries: Directory) -> Iterator[tuple[int, Times, Values]]:
+        """(layout, times [count], values [width, count]) of blocks of frames."""
+        for entry in entries:
+            ts, values = self.rows(entry)
+            yield int(entry[LAYOUT]), ts, values.T
+
+    def columns(self, entry: Directory, columns: slice | npt.NDArray[np.int64]) -> Values:
+        """All rows of some columns of a block, float64[columns, count]."""
+        return self.rows(entry)[1][:, columns].T
 
     def loose(self, entry: Directory) -> tuple[Refs, Times, Values]:
         """Columns [count] of a loose block."""

@@ -46,8 +46,15 @@ from vezha.store.head import (
     release_folder,
 )
 from vezha.store.index import HOST_LABELS, split_labels
-from vezha.store.limits import FROZEN_HEADS_MAX, FUTURE_MS_MAX, REFUSED_SOURCES_TOLD_MAX
+from vezha.store.limits import (
+    FROZEN_HEADS_MAX,
+    FUTURE_MS_MAX,
+    REFUSED_SOURCES_TOLD_MAX,
+    SLAB_BYTES,
+    SLAB_BYTES_FIRST,
+)
 from vezha.store.opening import open_catalog
+from vezha.store.packed import AnySlab
 from vezha.store.partition import Partitions
 from vezha.store.policy import Assignment
 from vezha.store.reading import Reading
@@ -55,7 +62,6 @@ from vezha.store.recovery import Recovery
 from vezha.store.roster import Rosters
 from vezha.store.salvage import is_damage
 from vezha.store.settings import StoreSettings
-from vezha.store.slab import Slab
 from vezha.store.sources import Sources
 from vezha.store.wal import Wal
 from vezha.wire.ranges import Ranges
@@ -63,7 +69,6 @@ from vezha.world import World
 
 log = structlog.get_logger(__name__)
 _PREPARE_FROM = 0.9
-_PREPARE_HALF_FROM = 0.4
 
 
 @dataclass(slots=True)
@@ -536,8 +541,9 @@ class Store:
             new.freeze()  # made a moment too late
             new = None
         if new is None:
-            new = Head(self._folder, f"{self.path}/head", old.generation + 1, follows=True)
-        frozen = Frozen(old.generation, old.freeze(), -1, progress)
+            new = Head(self._folder, f"{self.path}/head", old.generation + 1)
+        old.freeze()
+        frozen = Frozen(old, -1, progress)
         # readers list frozen heads and then the head: for a moment both, never neither
         with self._frozen_lock:
             self._frozen = [*self._frozen, frozen]
@@ -566,8 +572,7 @@ class Store:
         """A head's samples are in tiles: let go of it."""
         with self._frozen_lock:
             self._frozen = [f for f in self._frozen if f is not frozen]
-        for slab in frozen.slabs:
-            slab.unlink()
+        frozen.head.unlink()
         self._wal.remove_through(frozen.segment)
 
     def _write(self, batch: Batch) -> None:
@@ -592,20 +597,17 @@ class Store:
             batch.frozen = None
 
     def _prepare(self) -> None:
-        """Memory that the loop will want soon. Near the end of a window, that is all of it: with
-        the next head's first second every host wants its block."""
+        """Memory that the loop will want soon."""
         head, settings = self._head, self.settings
         if head.needs_spare():
-            head.prepare(1)
+            head.prepare()
         over = max(
             self._now_s % settings.window_s / settings.window_s,
             head.bytes_used / settings.head_bytes_max,
         )
-        if over > _PREPARE_HALF_FROM and head.follows:
-            head.prepare_second_half()
         if self._next_head is None and head.slabs and over > _PREPARE_FROM:
-            following = Head(self._folder, f"{self.path}/head", head.generation + 1, follows=True)
-            following.prepare(len(head.slabs) // 2 + 1)
+            following = Head(self._folder, f"{self.path}/head", head.generation + 1)
+            following.prepare(SLAB_BYTES if len(head.slabs) > 1 else SLAB_BYTES_FIRST)
             self._next_head = following
 
     def flush(self) -> None:
@@ -648,10 +650,11 @@ class Store:
         """Where the head's shared memory lies."""
         return self._folder
 
-    def _slabs(self) -> list[Slab]:
-        frozen, head = self._frozen, self._head
-        slabs = [slab for f in frozen for slab in f.slabs]
-        if not frozen or frozen[-1].generation != head.generation:
+    def _slabs(self) -> list[AnySlab]:
+        head = self._head  # first: what ends meanwhile is then among the frozen ones
+        frozen = self._frozen
+        slabs = [slab for f in frozen for slab in f.head.slabs]
+        if not frozen or frozen[-1].head is not head:
             slabs += head.slabs
         return slabs
 
@@ -723,8 +726,8 @@ class Store:
         self._head.freeze()
         if self._next_head is not None:
             self._next_head.freeze()
-        for slab in self._slabs():
-            slab.unlink()
+        for head in (*(frozen.head for frozen in self._frozen), self._head):
+            head.unlink()
         release_folder(self._folder)
         self._partitions.close()
         self._catalog.close()

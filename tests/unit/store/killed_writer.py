@@ -9,6 +9,7 @@ import sys
 import time
 
 import numpy as np
+from tests.unit.store.small_stretches import small_stretches
 
 from vezha.model.labels import metric
 from vezha.store import Store, StoreSettings
@@ -64,4 +65,5 @@ def main(folder: str, first: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    with small_stretches():  # so that the head is packed, too
+        main(sys.argv[1], int(sys.argv[2]))

@@ -1,4 +1,4 @@
-"""The store against a dictionary: writes, late writes, commits, faults, crashes, flushes.
+"""The store against a dictionary: writes, late writes, commits, faults, crashes, packing, flushes.
 
 What was acknowledged must be there with its first value, exactly once, whatever happens; what
 was not may be there or not, but nothing else. The WAL's disk is the twin that forgets and tears.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import shutil
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from tests.unit.store.conftest import T0_MS, Bench, schema_of
+from tests.unit.store.small_stretches import small_stretches
 
 from vezha.model.columns import Selection
 from vezha.model.labels import Labels, with_labels
@@ -44,14 +46,18 @@ class StoreMachine(RuleBasedStateMachine):
         self.durable_seqs: dict[str, Ranges] = {}
         self.next_seq = 0
         self.value = 0.0
+        self.small = ExitStack()
 
-    @initialize(seed=st.integers(0, 2**16))
-    def begin(self, seed: int) -> None:
+    @initialize(seed=st.integers(0, 2**16), packs=st.booleans())
+    def begin(self, seed: int, packs: bool) -> None:
+        if packs:
+            self.small.enter_context(small_stretches())
         self.disk = MemoryDisk(seed)
         self.bench = Bench(self.folder, self.disk)
         self.reader = StoreReader.open(str(self.folder / "store"))
 
     def teardown(self) -> None:
+        self.small.close()
         self.reader.close()
         self.bench.store.abandon()
         shutil.rmtree(self.folder)
@@ -199,6 +205,18 @@ class StoreMachine(RuleBasedStateMachine):
     def another_process_reads_the_same(self) -> None:
         self.commit()
         assert self._found(self.reader) == self.visible
+
+    @rule(back=ages, reach=st.integers(1, 60))
+    def the_newest_are_the_last_of_all(self, back: int, reach: int) -> None:
+        end = T0_MS - back * 1000 + 20_000
+        newest = self.bench.store.select(Selection((), end - reach * 1000, end, newest_only=True))
+        wanted: dict[Labels, int] = {}
+        for labels, ts in self.visible:
+            if end - reach * 1000 < ts <= end:
+                wanted[labels] = max(ts, wanted.get(labels, 0))
+        assert dict(zip(newest.labels, newest.ts.tolist(), strict=True)) == wanted
+        for labels, value in zip(newest.labels, newest.values.tolist(), strict=True):
+            assert value == self.visible[(labels, wanted[labels])]
 
 
 TestStoreStates = StoreMachine.TestCase
