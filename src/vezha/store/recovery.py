@@ -39,8 +39,8 @@ class Recovery:
         it has not, the catalog was set back by damage, and the tiles stay."""
         store = self._store
         done = int(store._catalog.meta("segment") or 0)
-        numbers = store._wal.numbers()
-        if numbers and min(numbers) > done + 1:
+        following = min((n for n in store._wal.numbers() if n > done), default=0)
+        if following != done + 1:
             self._keep_later_flushes()
             return
         parts = store._partitions.all()
