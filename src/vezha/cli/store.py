@@ -88,8 +88,8 @@ def stat_(state: StateOption = "state", json: JsonOption = False) -> None:
         (
             d.day,
             d.policy or GENERAL,
-            f"{d.samples:,}",
-            f"{d.tiles:,}",
+            "damaged" if d.damaged else f"{d.samples:,}",
+            "" if d.damaged else f"{d.tiles:,}",
             _size(d.disk_bytes),
             f"{d.tile_bytes / d.samples:.2f}" if d.samples else "",
             *(_size(d.rolled_bytes[t]) if t in d.rolled_bytes else "" for t in _TIERS),

@@ -60,6 +60,8 @@ class DayStat:
     """Bytes of roll-ups by the length of their buckets (`10s`, `60s`, `3600s`)."""
     policy: str = ""
     """The retention policy under which it is kept; empty: the general one."""
+    damaged: bool = False
+    """Whether its file cannot be read; how many samples there are is not known then."""
 
 
 def check(path: str, world: World) -> Iterator[Problem]:
@@ -279,11 +281,16 @@ def _stat(partition: Partition) -> Iterator[DayStat]:
         rolled_bytes = {f"{t // 1000}s": size for (t, d), size in roll_ups.items() if d == day}
         file = days.file(day) if day in sizes else None
         tiles, samples, size = (0, 0, 0)
-        with contextlib.suppress(sqlite3.DatabaseError):  # `check` tells of it
+        damaged = day in sizes and file is None
+        try:
             if file is not None:
                 tiles, samples, size = file.stat()
+        except sqlite3.DatabaseError:
+            damaged = True
         name = day_name(day)[:-3]
-        yield DayStat(name, tiles, samples, size, sizes.get(day, 0), rolled_bytes, partition.name)
+        yield DayStat(
+            name, tiles, samples, size, sizes.get(day, 0), rolled_bytes, partition.name, damaged
+        )  # fmt: skip
 
 
 __all__ = ["DayStat", "Problem", "StoreInUse", "check", "repair", "stat"]

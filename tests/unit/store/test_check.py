@@ -101,6 +101,11 @@ def test_a_file_that_is_no_database_does_not_stop_the_start(bench: Bench) -> Non
     _fill(bench)
     bench.store.abandon()
     (bench.folder / "store/days/2026-09-20.db").write_bytes(b"not a database" * 100)
+    state = ["--state", str(bench.folder)]
+    days = json.loads(runner.invoke(app, ["stat", *state, "--json"]).stdout)
+    assert (days[0]["day"], days[0]["damaged"]) == ("2026-09-20", True)
+    assert not days[-1]["damaged"]
+    assert "damaged" in runner.invoke(app, ["stat", *state]).stdout
     bench.open()
     assert len(bench.read("cpu", T0_MS - 10**10)["db-1"]) == 60
     reader = StoreReader.open(str(bench.folder / "store"))
