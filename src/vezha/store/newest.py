@@ -286,13 +286,14 @@ def _unpacked(fits: list[tuple[Tile, Fit, I64]], stays: npt.NDArray[np.bool_]) -
     """The last values of the rows that stay, one tile's after another's."""
     values: list[Values | None] = []
     columns: list[tuple[Tile, I64, int]] = []
-    at = 0
+    at, all_stay = 0, bool(stays.all())
     for tile, fit, last in fits:
-        mine = stays[at : at + len(fit.rows)]
-        at += len(fit.rows)
-        rows = fit.rows if mine.all() else fit.rows[mine]
-        if not len(rows):
-            continue
+        rows = fit.rows
+        if not all_stay:
+            rows = rows[stays[at : at + len(rows)]]
+            at += len(fit.rows)
+            if not len(rows):
+                continue
         if fit.group >= 0:
             columns.append((tile, rows, int(last[fit.group])))
             values.append(None)

@@ -500,30 +500,34 @@ class Tile:
     ) -> npt.NDArray[np.signedinteger]:
         """*count* differences from that after column *since* on, in the smallest integers that
         hold them."""
-        return differences(self._part(rows, width, since, count))
-
-    def _part(self, rows: I64, width: int, since: int, count: int) -> list[U8]:
-        """Their bytes by significance, each uint8[len(rows), count]."""
         rank = self._rank[rows]
-        low = int(rank[0])
-        row = slice(low, low + len(rank))
-        if int(rank[-1]) - low + 1 != len(rank) or not (np.diff(rank) == 1).all():
+        ordered = bool((np.diff(rank) == 1).all())
+        return differences(self._part(rank, width, since, count, ordered))
+
+    def _part(self, rank: I64, width: int, since: int, count: int, ordered: bool) -> list[U8]:
+        """Their bytes by significance, each uint8[len(rank), count]; rows by their rank, which is
+        *ordered* where it ascends."""
+        low, rows = int(rank[0]), len(rank)
+        row = slice(low, low + rows)
+        if not ordered or int(rank[-1]) - low + 1 != rows:
             row = rank  # type: ignore[assignment]
         return [self._plane(p)[row, since : since + count] for p in range(width)]
 
     def way_to(self, rows: I64, place: int) -> Way | None:
-        """What adds up to the values of *rows* in one column; None where that is not alike for all
-        of them, or they are known."""
+        """What adds up to the values of *rows*, which are in their best order, in one column; None
+        where that is not alike for all of them, or they are known."""
         if len(self._places) or self._kept() is not None:
             return None
-        # rows in their best order: those of the widest differences first
+        # those of the widest differences come first
         width = int(self._widths[rows[0]])
         if width != self._widths[rows[-1]]:
             return None
         mark = place // MARK_COLUMNS
         firsts = self._marked(mark)[rows, mark] if mark else self._firsts[rows]
         since = mark * MARK_COLUMNS
-        part = self._part(rows, width, since, place - since) if width and place > since else []
+        part: list[U8] = []
+        if width and place > since:
+            part = self._part(self._rank[rows], width, since, place - since, True)
         return Way(firsts, part, self._shifts[rows], self._kinds[rows])
 
     def _plane(self, p: int) -> U8:
