@@ -65,6 +65,8 @@ def due_days(directory: Directory, quiet_flush: int) -> Iterator[Directory]:
     Its tiles become one (see `flush`), or are cut by hours again, all of one flush, and so are
     never due twice.
     """
+    if not len(directory):
+        return  # a flush that did not come to its end left nothing behind
     over = directory[np.lexsort((directory[:, _ID], directory[:, FLUSH], directory[:, CELL]))]
     starts = np.flatnonzero(np.diff(over[:, CELL], prepend=-1))
     for first, last in zip(starts.tolist(), [*starts[1:].tolist(), len(over)], strict=True):

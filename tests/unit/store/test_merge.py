@@ -11,6 +11,7 @@ from tests.unit.store.conftest import T0_MS, Bench, schema_of
 from vezha.model.labels import metric
 from vezha.query import Engine
 from vezha.store.days import day_of
+from vezha.store.merge import due_days, due_merges
 
 HOUR_MS = 3_600_000
 START_MS = T0_MS // HOUR_MS * HOUR_MS
@@ -116,3 +117,9 @@ def test_merging_gives_space_back_to_the_file_system(bench: Bench) -> None:
     assert bench.store.compact() > 0
     bench.store._days.close()
     assert bench.store._days.bytes_on_disk()[file.day] < before / 2
+
+
+def test_a_day_without_tiles_has_nothing_to_merge() -> None:
+    empty = np.empty((0, 7), np.int64)
+    assert list(due_days(empty, 1 << 40)) == []
+    assert list(due_merges(empty, 1 << 60, 1 << 40)) == []
