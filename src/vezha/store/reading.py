@@ -273,13 +273,15 @@ class Reading:
         opened: list[Tile] = []
         looking = Looking(start, end, None)
         for day in self._files(start, end):
-            near = _near(day.directory(), start, end)
+            near = _near(plan.of_day(day), start, end)
             if not len(near):
                 continue
             # only series whose newest sample may be in a tile: the live ones are in the head
             behind = newest.ts <= int(near[:, MAX_TS].max())
             if behind.any():
-                cells = np.unique(self._index.cell_of[plan.refs[behind]])
+                cells: I64 | _Plan = plan
+                if not behind.all():
+                    cells = np.unique(self._index.cell_of[plan.refs[behind]])
                 there = self._tiles(cells, day, start, end, looking=looking)
                 opened += [tile for _, tile, _ in there]
         tiles = newest_in_tiles(newest, plan.wanted, opened, start, end)
