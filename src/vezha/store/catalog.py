@@ -53,6 +53,7 @@ COMMIT;
 """
 _SET_META = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
 _U32 = 0xFFFFFFFF
+CHECKPOINT = ("segment", "flush", "sum:checkpoint")
 SUMMED = ("label_column", "host", "series", "schema", "layout", "origin")
 """Tables whose rows have a common checksum in `meta` (`sum:<table>`): SQLite has none of its own."""
 
@@ -87,8 +88,26 @@ def digest(row: Sequence[Any]) -> int:
         if isinstance(cell, int):
             value ^= cell & _U32
         else:
-            value = zlib.crc32(cell if isinstance(cell, bytes) else cell.encode(), value)
+            # of any other type only where it is damaged
+            data = cell if isinstance(cell, bytes) else str(cell).encode()
+            value = zlib.crc32(data, value)
     return value
+
+
+def checkpoint_sum(segment: int, flush: int) -> int:
+    """The checksum of a checkpoint's numbers."""
+    return zlib.crc32(b"%d %d" % (segment, flush))
+
+
+def is_checkpoint(meta: dict[str, Any]) -> bool:
+    """Whether what `meta` says of the checkpoint is what was written, as far as that was noted."""
+    noted = meta.get("sum:checkpoint")
+    if noted is None:
+        return True
+    segment, flush = meta.get("segment"), meta.get("flush")
+    if not isinstance(segment, int) or not isinstance(flush, int):
+        return False
+    return checkpoint_sum(segment, flush) == int(noted)
 
 
 def _signed(schema_id: int) -> int:
@@ -222,7 +241,16 @@ class Catalog:
                         "INSERT OR REPLACE INTO progress VALUES (?, ?)",
                         [(origin, _encode(list(r))) for origin, r in progress.items()],
                     )
-                    self._db.executemany(_SET_META, [("segment", segment), ("flush", flush)])
+                    told = 0
+                    for row in self._db.execute("SELECT origin, ranges FROM progress"):
+                        told ^= digest(row)
+                    self._db.executemany(
+                        _SET_META,
+                        [
+                            ("segment", segment), ("flush", flush), ("sum:progress", told),
+                            ("sum:checkpoint", checkpoint_sum(segment, flush)),
+                        ],
+                    )  # fmt: skip
             finally:
                 self._db.execute("PRAGMA synchronous=NORMAL")
 
@@ -342,19 +370,22 @@ class Catalog:
             self._db.execute("BEGIN")
             try:
                 noted = dict(self._db.execute("SELECT key, value FROM meta"))
-                for table in SUMMED if "summed" in noted else ():
+                tables = SUMMED if "summed" in noted else ()
+                for table in (*tables, *(("progress",) if "sum:progress" in noted else ())):
                     value = 0
                     for row in self._db.execute(f"SELECT * FROM {table}"):  # noqa: S608
                         value ^= digest(row)
                     if noted.get(f"sum:{table}", 0) != value:
                         found.append(f"rows of the table {table} are not what was written")
+                if not is_checkpoint(noted):
+                    found.append("the checkpoint is not what was written")
             finally:
                 self._db.execute("COMMIT")
         return found
 
     def noted_sums(self) -> dict[str, int]:
         """The checksums as they were noted; of tables that have none yet, nothing."""
-        noted = {table: self.meta(f"sum:{table}") for table in SUMMED}
+        noted = {table: self.meta(f"sum:{table}") for table in (*SUMMED, "progress")}
         return {table: int(value) for table, value in noted.items() if value is not None}
 
     def note_sums(self) -> None:

@@ -42,5 +42,8 @@ class UnknownSchema(StoreError):
     """A layout was asked for a schema that nobody put."""
 
 
-DAMAGE = (StoreCorrupt, msgspec.MsgspecError, ValueError, TypeError, LookupError)
+DAMAGE = (
+    StoreCorrupt, msgspec.MsgspecError, ValueError, TypeError, LookupError, AttributeError,
+    ArithmeticError, AssertionError,
+)  # fmt: skip
 """What reading a damaged catalog raises, beside what `salvage.is_damage` says of SQLite's errors."""

@@ -21,10 +21,10 @@ import zstandard
 
 from vezha.model.labels import INSTANCE, METRIC_NAME, Labels
 from vezha.store import salvage
-from vezha.store.catalog import Catalog
+from vezha.store.catalog import CHECKPOINT, Catalog, digest, is_checkpoint
 from vezha.store.days import FLUSH
 from vezha.store.delta import Delta
-from vezha.store.errors import StoreCorrupt
+from vezha.store.errors import DAMAGE, StoreCorrupt
 from vezha.store.limits import DAY_MS, NAMES_PER_RECORD, SERIES_PER_RECORD
 from vezha.store.names import NamesLog, delta_record, tombstone_record
 from vezha.store.partition import Partitions
@@ -51,7 +51,7 @@ class Found:
     layouts: dict[int, tuple[int, Labels, bytes]] = field(default_factory=dict)
     origins: dict[int, str] = field(default_factory=dict)
     tombstones: dict[tuple[int, int, bytes], None] = field(default_factory=dict)
-    progress: dict[int, bytes] = field(default_factory=dict)
+    progress: dict[int, Ranges] = field(default_factory=dict)
     meta: dict[str, int] = field(default_factory=dict)
 
     def take(self, delta: Delta) -> None:
@@ -127,28 +127,31 @@ def _salvage(path: str, found: Found) -> None:
         return (n for n in range(highest + 1) if n not in known)
 
     with salvage.opened(path, make) as copies:
-        for key, value in salvage.rows(copies, "meta", "key", "key, value", _NUMBERS):
+        keys = (*_NUMBERS, "sum:checkpoint", "sum:progress")
+        told = dict(salvage.rows(copies, "meta", "key", "key, value", keys))
+        if not is_checkpoint(told):
+            told = {key: value for key, value in told.items() if key not in CHECKPOINT}
+        for key in _NUMBERS:
+            value = told.get(key)
             if isinstance(value, int) and value >= 0:
                 found.meta[key] = value
         for table, known in (("label_column", found.columns), ("host", found.hosts)):
             wanted = missing(table, known)
             for number, labels in _read(copies, table, "id, labels", wanted):
-                with contextlib.suppress(msgspec.MsgspecError, ValueError, TypeError):
+                with contextlib.suppress(*DAMAGE):
                     known[number] = _labels(labels)
         for first, columns, hosts in salvage.scanned(copies, "series", "first_ref, columns, hosts"):
-            with contextlib.suppress(ValueError, TypeError):
+            with contextlib.suppress(*DAMAGE):
                 if 0 <= first <= bytes_on_disk:
                     found.take(Delta(series=[(first, columns, hosts)]))
         for schema_id, series in salvage.scanned(copies, "schema", "id, series"):
-            with contextlib.suppress(
-                msgspec.MsgspecError, zstandard.ZstdError, ValueError, TypeError
-            ):
+            with contextlib.suppress(zstandard.ZstdError, *DAMAGE):
                 if series[:4] == b"\x28\xb5\x2f\xfd":
                     series = zstandard.ZstdDecompressor().decompress(series)
                 found.schemas.setdefault(schema_id & ((1 << 64) - 1), _schema(series))
         wanted = missing("layout", found.layouts)
         for number, schema, host, refs in _read(copies, "layout", "id, schema, host, refs", wanted):
-            with contextlib.suppress(msgspec.MsgspecError, ValueError, TypeError):
+            with contextlib.suppress(*DAMAGE):
                 np.frombuffer(refs, np.int64)
                 found.layouts[number] = (schema & ((1 << 64) - 1), _labels(host), refs)
         wanted = missing("origin", found.origins)
@@ -156,14 +159,20 @@ def _salvage(path: str, found: Found) -> None:
             if isinstance(key, str):
                 found.origins[number] = key
         for start, end, refs in salvage.scanned(copies, "tombstone", "start_ms, end_ms, refs"):
-            with contextlib.suppress(ValueError, TypeError):
+            with contextlib.suppress(*DAMAGE):
                 np.frombuffer(refs, np.int64)
                 found.tombstones[(int(start), int(end), refs)] = None
         origins = range(max(found.origins, default=-1) + 1)
+        total = 0
         for number, ranges in salvage.rows(copies, "progress", "origin", "origin, ranges", origins):
-            with contextlib.suppress(msgspec.MsgspecError, ValueError, TypeError):
-                _ranges(ranges)
-                found.progress[number] = ranges
+            with contextlib.suppress(*DAMAGE):
+                found.progress[number] = Ranges(_ranges(ranges))
+                total ^= digest((number, ranges))
+        if total != told.get("sum:progress", total):
+            # one that says too much would have frames dropped as known; without, they come twice,
+            # which is harmless
+            log.error("how far streams were stored is not known any more")
+            found.progress.clear()
 
 
 def _read(
@@ -261,9 +270,7 @@ def _write(path: str, found: Found, deltas: list[Delta], names_bytes: int) -> No
         catalog.set_meta("head_folder", f"{path}/head")  # until the next writer names its own
         catalog.note_sums()
         catalog.set_meta("summed", 1)
-        catalog.checkpoint(
-            found.meta.get("segment", 0), found.meta["flush"],
-            {origin: Ranges(_ranges(data)) for origin, data in found.progress.items()},
-        )  # fmt: skip
+        segment = found.meta.get("segment", 0)
+        catalog.checkpoint(segment, found.meta["flush"], found.progress)
     finally:
         catalog.close()

@@ -7,6 +7,7 @@ import random
 import sqlite3
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from tests.unit.store.conftest import T0_MS, Bench, read, schema_of
@@ -324,3 +325,52 @@ def test_a_reader_that_knew_the_series_before_goes_on(bench: Bench) -> None:
     db.close()
     assert len(read(reader, "cpu")) == HOSTS
     reader.close()
+
+
+@pytest.mark.parametrize("key", ["segment", "flush"])
+def test_a_checkpoint_that_is_not_what_was_written(bench: Bench, key: str) -> None:
+    """A flush number that is too low would have tiles taken for unfinished and deleted."""
+    fill(bench)
+    before = everything(bench)
+    settle(bench)
+    with sqlite3.connect(bench.folder / "store/catalog.db") as db:
+        db.execute("UPDATE meta SET value = value - 1 WHERE key = ?", (key,))
+    db.close()
+    assert [p.kind for p in check(str(bench.folder / "store"), bench.world)] == ["catalog"]
+    bench.open()
+    assert everything(bench) == before
+    bench.restart()
+    assert everything(bench) == before
+
+
+def test_progress_that_is_not_what_was_written_is_forgotten(bench: Bench) -> None:
+    """Ranges that say too much would have frames dropped that were never stored."""
+    fill(bench)
+    bench.store.flush()
+    before = everything(bench)
+    settle(bench)
+    with sqlite3.connect(bench.folder / "store/catalog.db") as db:
+        much = msgspec.msgpack.encode([(0, 10**6)])
+        db.execute("UPDATE progress SET ranges = ? WHERE origin = 1", (much,))
+    db.close()
+    bench.open()
+    bench.frame(1, 500, T0_MS + 500_000, [7.0, 8.0], "a/1")
+    assert (T0_MS + 500_000, 7.0) in bench.read("cpu")["db-1"]
+    bench.frame(1, 0, T0_MS, [0.0, 1.0], "a/1", (("instance", "db-1"), ("job", "node")))
+    after = bench.read("cpu")
+    after["db-1"].remove((T0_MS + 500_000, 7.0))
+    assert after == before["cpu"]  # what comes twice is there once
+
+
+def test_cells_of_types_that_were_never_written(bench: Bench) -> None:
+    fill(bench)
+    before = everything(bench)
+    settle(bench)
+    with sqlite3.connect(bench.folder / "store/catalog.db") as db:
+        db.execute("UPDATE label_column SET labels = 1.5 WHERE id = 1")
+        db.execute("UPDATE layout SET host = 'text' WHERE id = 0")
+        db.execute("UPDATE origin SET key = x'00ff' WHERE id = 0")
+    db.close()
+    assert list(check(str(bench.folder / "store"), bench.world))
+    bench.open()
+    assert everything(bench) == before
