@@ -16,16 +16,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
-import zstandard
 
 from vezha.model.columns import Refs
 from vezha.model.labels import Labels
+from vezha.store.catalog_rows import (
+    SUMMED,
+    U32,
+    checkpoint_sum,
+    complaints_of,
+    decode_labels,
+    decode_ranges,
+    digest,
+    encode,
+    everything_of,
+    pack_series,
+    signed,
+    sum_of,
+    unpack_series,
+)
 from vezha.store.delta import Delta
 from vezha.store.errors import StoreCorrupt, WrongFormat
 from vezha.store.index import SeriesIndex
-from vezha.store.limits import NAMES_PER_RECORD, SERIES_PER_RECORD
 from vezha.store.names import NamesLog, delta_record, tombstone_record
 from vezha.store.tombstone import Tombstone
 from vezha.wire.ranges import Ranges
@@ -52,66 +64,6 @@ INSERT OR IGNORE INTO meta VALUES ('format', 2);
 COMMIT;
 """
 _SET_META = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
-_U32 = 0xFFFFFFFF
-CHECKPOINT = ("segment", "flush", "sum:checkpoint")
-SUMMED = ("label_column", "host", "series", "schema", "layout", "origin")
-"""Tables whose rows have a common checksum in `meta` (`sum:<table>`): SQLite has none of its own."""
-
-_encode = msgspec.msgpack.encode
-_decode_labels = msgspec.msgpack.Decoder(Labels).decode
-_decode_schema = msgspec.msgpack.Decoder(list[Labels]).decode
-_decode_ranges = msgspec.msgpack.Decoder(list[tuple[int, int]]).decode
-
-
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-"""How a zstd frame begins (RFC 8878, 3.1.1). No msgpack array begins so: older catalogs stay readable."""
-
-
-def _pack_series(series: list[Labels]) -> bytes:
-    """A schema's series, which are the same few names again and again."""
-    return zstandard.ZstdCompressor(level=3).compress(_encode(series))
-
-
-def _unpack_series(data: bytes) -> list[Labels]:
-    try:
-        if data[:4] == _ZSTD_MAGIC:
-            data = zstandard.ZstdDecompressor().decompress(data)
-        return _decode_schema(data)
-    except (zstandard.ZstdError, msgspec.MsgspecError) as error:
-        raise StoreCorrupt(f"a schema in the catalog cannot be read: {error}") from None
-
-
-def digest(row: Sequence[Any]) -> int:
-    """A checksum of one row, whose first cell is its number. Those of a table are XORed."""
-    value: int = row[0] & _U32
-    for cell in row[1:]:
-        if isinstance(cell, int):
-            value ^= cell & _U32
-        else:
-            # of any other type only where it is damaged
-            data = cell if isinstance(cell, bytes) else str(cell).encode()
-            value = zlib.crc32(data, value)
-    return value
-
-
-def checkpoint_sum(segment: int, flush: int) -> int:
-    """The checksum of a checkpoint's numbers."""
-    return zlib.crc32(b"%d %d" % (segment, flush))
-
-
-def is_checkpoint(meta: dict[str, Any]) -> bool:
-    """Whether what `meta` says of the checkpoint is what was written, as far as that was noted."""
-    noted = meta.get("sum:checkpoint")
-    if noted is None:
-        return True
-    segment, flush = meta.get("segment"), meta.get("flush")
-    if not isinstance(segment, int) or not isinstance(flush, int):
-        return False
-    return checkpoint_sum(segment, flush) == int(noted)
-
-
-def _signed(schema_id: int) -> int:
-    return schema_id - (1 << 64) if schema_id >= 1 << 63 else schema_id
 
 
 @dataclass(slots=True)
@@ -200,18 +152,18 @@ class Catalog:
             schemas=[
                 (i, series)
                 for i, series in dict(delta.schemas).items()
-                if self._db.execute(there, (_signed(i),)).fetchone() is None
+                if self._db.execute(there, (signed(i),)).fetchone() is None
             ],
             layouts=fresh("layout", delta.layouts),
             origins=fresh("origin", delta.origins),
         )
 
     def _put(self, delta: Delta) -> None:
-        self._insert("label_column", [(i, _encode(s)) for i, s in delta.columns])
-        self._insert("host", [(i, _encode(s)) for i, s in delta.hosts])
+        self._insert("label_column", [(i, encode(s)) for i, s in delta.columns])
+        self._insert("host", [(i, encode(s)) for i, s in delta.hosts])
         self._insert("series", delta.series)
-        self._insert("schema", [(_signed(i), _pack_series(s)) for i, s in delta.schemas])
-        layouts = [(i, _signed(s), _encode(h), r) for i, s, h, r in delta.layouts]
+        self._insert("schema", [(signed(i), pack_series(s)) for i, s in delta.schemas])
+        layouts = [(i, signed(s), encode(h), r) for i, s, h, r in delta.layouts]
         self._insert("layout", layouts)
         self._insert("origin", delta.origins)
 
@@ -239,7 +191,7 @@ class Catalog:
                 with self._db:
                     self._db.executemany(
                         "INSERT OR REPLACE INTO progress VALUES (?, ?)",
-                        [(origin, _encode(list(r))) for origin, r in progress.items()],
+                        [(origin, encode(list(r))) for origin, r in progress.items()],
                     )
                     told = 0
                     for row in self._db.execute("SELECT origin, ranges FROM progress"):
@@ -288,43 +240,24 @@ class Catalog:
         """How far tiles hold each stream."""
         with self._lock:
             rows = self._db.execute("SELECT origin, ranges FROM progress").fetchall()
-        return {origin: Ranges(_decode_ranges(data)) for origin, data in rows}
+        return {origin: Ranges(decode_ranges(data)) for origin, data in rows}
 
     def schemas(self) -> dict[int, list[Labels]]:
         """Every schema by its unsigned id."""
         with self._lock:
             rows = self._db.execute("SELECT id, series FROM schema").fetchall()
-        return {i & ((1 << 64) - 1): _unpack_series(data) for i, data in rows}
+        return {i & ((1 << 64) - 1): unpack_series(data) for i, data in rows}
 
     def layouts(self) -> list[tuple[int, int, Labels]]:
         """(id, schema, host's labels) of every layout."""
         with self._lock:
             rows = self._db.execute("SELECT id, schema, host FROM layout ORDER BY id").fetchall()
-        return [(i, s & ((1 << 64) - 1), _decode_labels(h)) for i, s, h in rows]
+        return [(i, s & ((1 << 64) - 1), decode_labels(h)) for i, s, h in rows]
 
     def everything(self) -> Iterator[Delta]:
         """All that there is, in pieces; from a catalog that nobody else writes to."""
         with self._lock:
-            for name, table in (("columns", "label_column"), ("hosts", "host")):
-                rows = self._db.execute(f"SELECT id, labels FROM {table} ORDER BY id")  # noqa: S608
-                while part := rows.fetchmany(NAMES_PER_RECORD):
-                    sets = [(i, _decode_labels(data)) for i, data in part]
-                    yield Delta(columns=sets) if name == "columns" else Delta(hosts=sets)
-            rows = self._db.execute("SELECT first_ref, columns, hosts FROM series ORDER BY 1")
-            for first, columns, hosts in rows:
-                for at in range(0, len(columns), 4 * SERIES_PER_RECORD):
-                    part_of = slice(at, at + 4 * SERIES_PER_RECORD)
-                    yield Delta(series=[(first + at // 4, columns[part_of], hosts[part_of])])
-            schemas = self._db.execute("SELECT id, series FROM schema").fetchall()
-            yield Delta(
-                schemas=[(i & ((1 << 64) - 1), _unpack_series(data)) for i, data in schemas],
-                origins=self._db.execute("SELECT id, key FROM origin ORDER BY id").fetchall(),
-            )
-            rows = self._db.execute("SELECT id, schema, host, refs FROM layout ORDER BY id")
-            while part := rows.fetchmany(NAMES_PER_RECORD):
-                yield Delta(
-                    layouts=[(i, s & ((1 << 64) - 1), _decode_labels(h), r) for i, s, h, r in part]
-                )
+            yield from everything_of(self._db)
 
     def tombstones(self) -> list[tuple[int, int, bytes]]:
         """(start, end, references) of what was deleted."""
@@ -352,36 +285,14 @@ class Catalog:
 
     def sums(self, tables: Sequence[str] = SUMMED) -> dict[str, int]:
         """The checksums of tables as their rows are now; reads all of them."""
-        found: dict[str, int] = {}
         with self._lock:
-            for table in tables:
-                found[table] = 0
-                for row in self._db.execute(f"SELECT * FROM {table}"):  # noqa: S608
-                    found[table] ^= digest(row)
-        return found
+            return {table: sum_of(self._db, table) for table in tables}
 
     def complaints(self) -> list[str]:
-        """What is wrong with the file: SQLite's complaints, and tables whose rows are not what was
-        written. Beside a writer, as of one moment."""
-        found: list[str] = []
+        """What is wrong with the file: SQLite's complaints, and rows that are not what was written.
+        Beside a writer, as of one moment."""
         with self._lock:
-            rows = self._db.execute("PRAGMA integrity_check").fetchall()
-            found += [text for (text,) in rows if text != "ok"]
-            self._db.execute("BEGIN")
-            try:
-                noted = dict(self._db.execute("SELECT key, value FROM meta"))
-                tables = SUMMED if "summed" in noted else ()
-                for table in (*tables, *(("progress",) if "sum:progress" in noted else ())):
-                    value = 0
-                    for row in self._db.execute(f"SELECT * FROM {table}"):  # noqa: S608
-                        value ^= digest(row)
-                    if noted.get(f"sum:{table}", 0) != value:
-                        found.append(f"rows of the table {table} are not what was written")
-                if not is_checkpoint(noted):
-                    found.append("the checkpoint is not what was written")
-            finally:
-                self._db.execute("COMMIT")
-        return found
+            return complaints_of(self._db)
 
     def noted_sums(self) -> dict[str, int]:
         """The checksums as they were noted; of tables that have none yet, nothing."""
@@ -413,8 +324,8 @@ class Catalog:
                     )
                     total = 0
                     for number, data in rows:
-                        total ^= crc32(data, number & _U32)
-                        if append(_decode_labels(data)) != number:
+                        total ^= crc32(data, number & U32)
+                        if append(decode_labels(data)) != number:
                             raise StoreCorrupt(f"{self.path}: {table} {number} is out of order")
                     if sums is not None:
                         sums[table] = total

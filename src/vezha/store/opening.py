@@ -14,7 +14,8 @@ from pathlib import Path
 import structlog
 
 from vezha.model.labels import Labels
-from vezha.store.catalog import CHECKPOINT, SUMMED, Catalog, Known, is_checkpoint
+from vezha.store.catalog import Catalog, Known
+from vezha.store.catalog_rows import CHECKPOINT, SUMMED, is_checkpoint
 from vezha.store.errors import DAMAGE, StoreCorrupt, WrongFormat
 from vezha.store.names import NamesLog, delta_record, tombstone_record
 from vezha.store.rebuild import rebuild

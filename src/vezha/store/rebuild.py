@@ -21,7 +21,8 @@ import zstandard
 
 from vezha.model.labels import INSTANCE, METRIC_NAME, Labels
 from vezha.store import salvage
-from vezha.store.catalog import CHECKPOINT, Catalog, digest, is_checkpoint
+from vezha.store.catalog import Catalog
+from vezha.store.catalog_rows import CHECKPOINT, digest, is_checkpoint
 from vezha.store.days import FLUSH
 from vezha.store.delta import Delta
 from vezha.store.errors import DAMAGE, StoreCorrupt
