@@ -265,4 +265,4 @@ def _audit_after(call: Call) -> None:
 
 def _request_id(request: Request, services: Services) -> str:
     given = header_of(request, b"x-request-id")
-    return given if given and _REQUEST_ID.fullmatch(given) else services.world.chance.token(8).hex()
+    return given if given and _REQUEST_ID.fullmatch(given) else services.next_request_id()

@@ -8,6 +8,8 @@ FORM_BYTES_MAX = 1024 * 1024
 """Form body of a Prometheus query: Grafana sends long `match[]` lists."""
 FORM_FIELDS_MAX = 1_000
 """Fields of such a form."""
+ANSWERS_NOTED_MAX = 2_000
+"""Answers and queries that are noted before they are counted, if nobody looks at the figures."""
 ESCAPED_KEPT = 1_024
 """Parameters of query strings that are kept as they were written and as they were meant ..."""
 ESCAPED_KEPT_CHARS_MAX = 1_024

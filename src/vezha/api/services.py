@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -65,9 +66,13 @@ class Services:
     handler_threads: anyio.CapacityLimiter = field(init=False)
     sign_in_threads: anyio.CapacityLimiter = field(init=False)
     session_idle_s: float | None = None
+    _ids: str = field(init=False)
+    _numbers: Iterator[int] = field(init=False)
 
     def __post_init__(self) -> None:
         chance = self.world.chance
+        self._ids = chance.token(4).hex()
+        self._numbers = itertools.count(1)
         self.recognition = Recognition(self.ledger)
         if self.session_idle_s is None:
             self.sessions = Sessions(self.ledger, chance=chance)
@@ -75,6 +80,10 @@ class Services:
             self.sessions = Sessions(self.ledger, chance=chance, idle_s=self.session_idle_s)
         self.handler_threads = anyio.CapacityLimiter(limits.HANDLER_THREADS)
         self.sign_in_threads = anyio.CapacityLimiter(limits.SIGN_IN_THREADS)
+
+    def next_request_id(self) -> str:
+        """A name for one request, which no other has."""
+        return f"{self._ids}{next(self._numbers):08x}"
 
     def now_ms(self) -> int:
         """The time of day in ms since the epoch."""

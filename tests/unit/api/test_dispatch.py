@@ -12,7 +12,9 @@ from tests.unit.api.conftest import PASSWORD, TestClient, Tower
 
 from vezha.access import ACTIONS, Action, Role, Subject, SubjectKind, decide
 from vezha.access.audit import list_audit
+from vezha.api import limits
 from vezha.api.app import OWN_ROUTES, check_table
+from vezha.api.metrics import ApiMetrics
 from vezha.api.route import Route
 
 OPEN = {
@@ -217,6 +219,26 @@ def test_every_answer_has_an_id_and_is_not_cached(tower: Tower) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
     other = client.get("/api/v1/hosts", headers={"X-Request-ID": "a b\u00a0<script>".encode()})
     assert len(other.headers["x-request-id"]) == 16
+    assert client.get("/api/v1/hosts").headers["x-request-id"] != other.headers["x-request-id"]
+
+
+def test_answers_are_counted_by_the_time_somebody_looks() -> None:
+    metrics = ApiMetrics()
+    count = metrics.counts_of("GET", "/api/v1/query")
+    assert b'route="/api/v1/query"' not in metrics.text()
+    for _ in range(limits.ANSWERS_NOTED_MAX + 5):
+        count(200, 0.003)
+    count(404, 3.0)
+    metrics.count_query("answered", 0.003)
+    text = metrics.text().decode()
+    seen = limits.ANSWERS_NOTED_MAX + 5
+    asked = 'vezha_http_requests_total{method="GET",route="/api/v1/query"'
+    assert f'{asked},status="200"}} {seen}.0' in text
+    assert f'{asked},status="404"}} 1.0' in text
+    assert f'duration_seconds_count{{route="/api/v1/query"}} {seen + 1}.0' in text
+    assert 'vezha_queries_total{outcome="answered"} 1.0' in text
+    assert "vezha_query_duration_seconds_count 1.0" in text
+    assert metrics.text().decode() == text
 
 
 def test_what_breaks_on_our_side_is_a_500_with_an_id_and_no_details(
