@@ -23,6 +23,10 @@ def row_texts(times: Times, values: Values, present: Mask) -> Iterator[list[byte
     few = len(times) <= STAMPED_STEPS_MAX
     begins = _kept_begins(times.tobytes()) if few else _begins(times)
     longest = max(1, BATCH_CELLS // max(1, len(times)))
+    if present.all():
+        for low in range(0, len(present), longest):
+            yield _printed(begins, values[low : low + longest])
+        return
     for low, high in _runs(present, longest):
         at = np.flatnonzero(present[low])
         if at.size == len(begins):

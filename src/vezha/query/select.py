@@ -169,11 +169,12 @@ def _instant(
 def _together(samples: Samples, shared: Times, times: Times, lookback: int) -> tuple[Block, Times]:
     """The same of series that all have a sample at the *shared* times: one look for all."""
     shape = (len(samples), times.size)
-    last = shared.searchsorted(times, "right") - 1
-    there = last >= 0
-    np.maximum(last, 0, out=last)
+    last = shared.searchsorted(times, "right")
+    last -= 1
     at = shared[last]
-    there &= at > times - lookback
+    there = at > times - lookback
+    if last[0] < 0:  # steps before the first sample, which see any other instead
+        there &= last >= 0
     values = samples.values.reshape(shape[0], shared.size)[:, last]
     found = np.empty(shape, np.bool_)
     found[:] = there

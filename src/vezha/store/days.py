@@ -280,6 +280,7 @@ class Days:
         self._lock = threading.Lock()
         self._listing = Listing(folder)
         self._days: tuple[tuple[str, ...], list[int]] = ((), [])
+        self._asked: tuple[tuple[str, ...], int, int, list[DayFile]] | None = None
         if not readonly:
             Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -296,13 +297,21 @@ class Days:
         return f"{self._folder}/{day_name(day)}"
 
     def between(self, first: int, last: int) -> list[DayFile]:
-        """Files of the days first..last that exist. One that is no database is left out."""
+        """Files of the days first..last that exist. One that is no database is left out. Not to be
+        changed."""
+        names = self._listing.names()
+        asked = self._asked  # replaced as a whole
+        if asked is not None and asked[0] is names and asked[1:3] == (first, last):
+            return asked[3]
         files: list[DayFile] = []
         there = self.days()
-        for day in there[bisect_left(there, first) : bisect_right(there, last)]:
+        wanted = there[bisect_left(there, first) : bisect_right(there, last)]
+        for day in wanted:
             file = self.file(day)
             if file is not None:
                 files.append(file)
+        if self._readonly and len(files) == len(wanted):
+            self._asked = (names, first, last, files)
         with self._lock:
             if len(self._files) > len(there) or not self._files.keys() <= set(there):
                 for gone in [d for d in self._files if d not in there]:
@@ -376,3 +385,4 @@ class Days:
             for file in self._files.values():
                 file.close()
             self._files.clear()
+            self._asked = None

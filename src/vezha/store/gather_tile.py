@@ -91,15 +91,18 @@ def gather_tiles(
     thinning: Thinning | None,
 ) -> None:
     """Several tiles, each with its cell, in the order in which their samples came in."""
-    if len(tiles) == 1:
-        tile = tiles[0][1]
-        fit = tile.rows_of(wanted.refs, wanted.positions)
-        if fit.group >= 0 and len(fit.rows) * tile.columns <= THIN_CELLS_MIN:
-            low, high = tile.clock.bounds(fit.group, start, end)
+    if len(tiles) == 1 or len(wanted.refs) == 1:
+        for _, tile in tiles:  # nothing to put side by side
+            fit = tile.rows_of(wanted.refs, wanted.positions)
+            if fit.group < 0 or len(fit.rows) * tile.columns > THIN_CELLS_MIN:
+                gather_tile(wanted, tile, start, end, gathering, thinning)
+                continue
+            clock, group = tile.clock, fit.group
+            low, high = clock.bounds(group, start, end)
             if low < high:
-                ts = tile.clock.each[fit.group][low:high]
-                gathering.add_rows(fit.positions, ts, tile.values(fit.rows, high, low))
-            return
+                values = tile.values(fit.rows, high, low)
+                gathering.add_rows(fit.positions, clock.each[group][low:high], values)
+        return
     sheets = Sheets(gathering, start, end)
     for cell, tile in tiles:
         fit = tile.rows_of(wanted.refs, wanted.positions)

@@ -124,6 +124,8 @@ PLAN_TILES_KNOWN_MAX = 256
 PLAN_SLABS_KNOWN_MAX = 12
 PLAN_RUNS_KNOWN_MAX = 256
 """Packed slabs of which each knows its runs, if they are so few."""
+PLAN_TILES_LISTED_MAX = 64
+"""So few tiles are looked through one by one: cheaper than by columns."""
 IMPORT_SAMPLES = 5_000_000
 """Samples of an import between two flushes."""
 THIN_STEP_MS_MIN = 5_000

@@ -33,6 +33,7 @@ from vezha.store.limits import (
     PLAN_RUNS_KNOWN_MAX,
     PLAN_SLABS_KNOWN_MAX,
     PLAN_TILES_KNOWN_MAX,
+    PLAN_TILES_LISTED_MAX,
     ROSTER_LAYOUTS_KNOWN_MAX,
     TILE_SPAN_MS,
 )
@@ -57,8 +58,8 @@ from vezha.store.tilecache import TileCache
 from vezha.store.tombstone import Tombstone, without_deleted
 
 I64 = npt.NDArray[np.int64]
-_Days = OrderedDict[str, tuple["weakref.ref[Directory]", Directory]]
-"""By file: a state of its directory, and what of it is wanted."""
+_Days = OrderedDict[str, tuple["weakref.ref[Directory]", Directory, list[list[int]] | None]]
+"""By file: a state of its directory, and what of it is wanted; as lists, too, where that is little."""
 BULK_BLOCKS_MIN = 64
 BULK_ROWS_MAX = 64
 """From so many blocks with so few rows each, one sort is cheaper than a loop over blocks."""
@@ -81,20 +82,22 @@ class _Plan:
     days: _Days = field(default_factory=OrderedDict)
     packed: dict[str, tuple[FlatLayouts, Runs, Runs]] = field(default_factory=dict)
 
-    def of_day(self, day: DayFile) -> Directory:
+    def of_day(self, day: DayFile) -> tuple[Directory, list[list[int]] | None]:
         """Rows of the day's directory that may have wanted samples, in the order in which these
-        came in; worked out once for each state of it."""
+        came in; worked out once for each state of it. As lists, too, if they are few."""
         directory = day.directory()
         known = self.days.get(day.path)  # replaced as a whole: other threads ask, too
         if known is not None and known[0]() is directory:
-            return known[1]
+            return known[1], known[2]
         rows = _rows_of(self.cells, directory)
+        listed: list[list[int]] | None = None
         if len(rows) <= PLAN_TILES_KNOWN_MAX:
-            self.days[day.path] = (weakref.ref(directory), rows)
+            listed = rows.tolist() if len(rows) <= PLAN_TILES_LISTED_MAX else None
+            self.days[day.path] = (weakref.ref(directory), rows, listed)
             while len(self.days) > PLAN_DAYS_KNOWN_MAX:
                 with contextlib.suppress(KeyError):
                     self.days.popitem(last=False)
-        return rows
+        return rows, listed
 
     def roster(self, slab: AnySlab, entry: I64) -> tuple[I64, I64]:
         """Which columns of a roster's block are wanted, and their positions."""
@@ -230,10 +233,13 @@ class Reading:
             looking.spans = _spans_of(plan, slabs)
         first, last = day_of(start), day_of(end)
         for partition in self._partitions.all():
-            files = {file.day: file for file in partition.days.between(first, last)}
-            by_day: dict[int, list[int]] = {}
-            if choice is not None or len(files) <= last - first:
-                by_day = partition.rolled.there(first, last, TIERS_MS)
+            found = partition.days.between(first, last)
+            if choice is None and len(found) > last - first:
+                # the samples of every day are there, and no roll-up would be used
+                looking.days += [(partition, file.day, file, ()) for file in found]
+                continue
+            files = {file.day: file for file in found}
+            by_day = partition.rolled.there(first, last, TIERS_MS)
             beyond = [day for day in by_day if day not in files]
             if beyond and nearest is None:
                 nearest = planes_without_samples(selection)
@@ -273,7 +279,7 @@ class Reading:
         opened: list[Tile] = []
         looking = Looking(start, end, None)
         for day in self._files(start, end):
-            near = _near(plan.of_day(day), start, end)
+            near = _near(plan.of_day(day)[0], start, end)
             if not len(near):
                 continue
             # only series whose newest sample may be in a tile: the live ones are in the head
@@ -369,19 +375,27 @@ class Reading:
         """Tiles of cells (of a plan: of all its cells) that may have samples in (start, end], in
         the order in which these came in: the cell of each, the tile, and the hours (bits) of it that
         are wanted, None being all. *covered* are hours of each strip that are not."""
+        parts: dict[int, int] = {}
+        if covered is not None and not covered.any():
+            covered = None
         for _ in range(3):
+            listed = None
             if isinstance(cells, _Plan):
-                rows = _near(cells.of_day(day), start, end)
+                rows, listed = cells.of_day(day)
+                if listed is None or covered is not None:
+                    rows, listed = _near(rows, start, end), None
             else:
                 rows = _rows_of(cells, _near(day.directory(), start, end))
-            parts: dict[int, int] = {}
-            if covered is not None and strips is not None and covered.any():
+            if covered is not None and strips is not None:
                 hours = hours_of(day.day, rows[:, MIN_TS], rows[:, MAX_TS] + 1)
                 left = hours & ~covered[np.searchsorted(strips, strip_of(rows[:, CELL]))]
                 some = (left != hours) & (left != 0)
                 parts = dict(zip(rows[some, 0].tolist(), left[some].tolist(), strict=True))
                 rows = rows[left != 0]
-            named = rows[:, :2].tolist()
+            if listed is None:
+                named = rows[:, :2].tolist()
+            else:
+                named = [r[:2] for r in listed if r[MIN_TS] <= end and r[MAX_TS] > start]
             tiles = self.cache.known(day.path, [number for number, _ in named])
             missing = [number for number, tile in tiles.items() if tile is None]
             if not missing:
