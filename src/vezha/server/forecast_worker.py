@@ -25,9 +25,11 @@ from vezha.legacy.doors import Doors
 from vezha.legacy.errors import BadBody, NotNow
 from vezha.model.labels import Labels
 from vezha.query import Engine, QueryLimits
+from vezha.server.contour import StopSignal
 from vezha.server.limits import FORECAST_CACHE_BYTES_MAX, FORECAST_WAIT_MAX_S
 from vezha.server.logs import configure_logs
 from vezha.server.settings import LogSettings
+from vezha.server.trimming import keep_trimmed
 from vezha.store.reader import StoreReader
 from vezha.store.settings import StoreSettings
 from vezha.world import World
@@ -45,6 +47,7 @@ def main(given: Sequence[str]) -> None:
         os.nice(NICENESS)
     lifeline = socket.socket(fileno=int(number))
     threading.Thread(target=_end_with, args=(lifeline,), name="lifeline", daemon=True).start()
+    keep_trimmed(StopSignal())
     rest_s = asyncio.run(_serve(store, feed, folder))
     with contextlib.suppress(OSError):
         lifeline.sendall(f"{rest_s:.3f}".encode())

@@ -14,9 +14,11 @@ from multiprocessing.connection import Connection
 from vezha.api.limits import WORKER_NICENESS
 from vezha.api.worker import serve
 from vezha.query.engine import Engine
+from vezha.server.contour import StopSignal
 from vezha.server.logs import configure_logs
 from vezha.server.settings import LogSettings
 from vezha.server.source import Reading
+from vezha.server.trimming import keep_trimmed
 from vezha.world import World
 
 
@@ -31,6 +33,7 @@ def main(given: Sequence[str]) -> None:
         reading = Reading(**connection.recv())
     except EOFError:
         return
+    keep_trimmed(StopSignal())
     source = reading.joined(reading.reader(), World())
     engine = Engine(source, reading.limits, reading.options)
     serve(connection, engine, reading.remembered(engine, source))

@@ -2,7 +2,7 @@
 
 The C library keeps what was freed between what is still in use; only the top of its heap goes back
 by itself. After a burst (100,000 new series, a long request, a turn of the head) that is 10 to 20 MB
-of a contour that nobody else can use until the next one.
+of a contour that nobody else can use until the next one; after a heavy query it is most of a worker.
 """
 
 from __future__ import annotations
