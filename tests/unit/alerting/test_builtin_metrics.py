@@ -64,7 +64,8 @@ def spelled(rooms: tuple[str, ...]) -> set[str]:
     }
 
 
-SPELLED = spelled(MAKERS)
+SPELLED = spelled(MAKERS) | {f"vezha_store_{name}" for name in spelled(("store",))}
+"""What the store counts is shown under a name that is put together."""
 AGENT = FamilyTable(
     [
         *(f for entry in COLLECTORS for f in collector_of(entry, Host(World())).families),
@@ -79,6 +80,7 @@ def test_there_are_rules_and_makers() -> None:
     assert AGENT.find("node_nothing") is None
     assert "vezha_check_up" in SPELLED
     assert "vezha_nothing" not in SPELLED
+    assert "vezha_store_nothing" not in SPELLED
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda r: r.name)
