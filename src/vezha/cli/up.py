@@ -22,7 +22,7 @@ from vezha.server import image, lifeline, worker_process
 from vezha.server.children import Plan
 from vezha.server.contour import CONTOURS
 from vezha.server.errors import ContourError
-from vezha.server.forked import can_fork, output_of
+from vezha.server.forked import can_fork, open_streams, output_of
 from vezha.server.limits import PREPARE_TIMEOUT_S
 from vezha.server.ports import claim_port
 from vezha.server.prepared import Prepared
@@ -55,6 +55,7 @@ def up(
     ] = False,
 ) -> None:
     """Prepare, supervise, say good-bye."""
+    open_streams()
     folder = StateFolder.at(state)
     folder.make()
     lock = StateLock(folder)
@@ -227,7 +228,7 @@ def _with_ports(settings: Settings) -> Settings:
 
 def _say(*lines: str) -> None:
     """Tell the operator. Nobody there to read, or no room for it, is no reason to stop watching."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, AttributeError):  # it may have been closed at our start
         # One write, since two threads speak here.
         sys.stdout.write("".join(f"{line}\n" for line in lines))
         sys.stdout.flush()

@@ -89,7 +89,7 @@ def fork(
     Raises OSError where there is no room for one more process.
     """
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # it may be closed, or None
             stream.flush()  # else both would write it
     # A signal that comes before the child has its own handlers must not be taken by ours.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
@@ -100,6 +100,13 @@ def fork(
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return Forked(pid)
+
+
+def open_streams() -> None:
+    """Have 0, 1 and 2 open, whoever started us: what is opened later must not become one of them."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
 
 
 def output_of(main: Callable[[], int], timeout_s: float, words: Sequence[str]) -> tuple[int, bytes]:

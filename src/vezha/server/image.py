@@ -12,6 +12,7 @@ import gc
 import importlib
 import sys
 from collections.abc import Iterable, MutableMapping
+from pathlib import Path
 
 from vezha.server.holes import take_holes
 
@@ -22,6 +23,7 @@ freed is of no use to the others, a quarter of the web contour's memory after he
 threads that hold the interpreter's lock do not contend for the allocator's."""
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 """Else numpy starts threads as it is loaded, which a fork would lose."""
+_MADV_NOHUGEPAGE = 15
 _M_ARENA_MAX = -8
 """Of mallopt(3)."""
 MODULES = (
@@ -66,7 +68,21 @@ def load(environment: MutableMapping[str, str], modules: Iterable[str] = ()) -> 
     gc.collect()
     gc.freeze()
     take_holes()
+    _keep_pages_small()
     gc.enable()
+
+
+def _keep_pages_small() -> None:
+    """Where the system makes huge pages by itself it would make a child's own ones of shared ones."""
+    import ctypes
+
+    libc = ctypes.CDLL(None)
+    with contextlib.suppress(OSError, AttributeError):
+        for line in Path("/proc/self/maps").read_text().splitlines():
+            place, rights, _, _, inode, *name = line.split()
+            if rights == "rw-p" and inode == "0" and name in ([], ["[heap]"]):
+                first, end = (int(number, 16) for number in place.split("-"))
+                libc.madvise(ctypes.c_void_p(first), ctypes.c_size_t(end - first), _MADV_NOHUGEPAGE)
 
 
 def _allocate_as_children_should(environment: MutableMapping[str, str]) -> None:

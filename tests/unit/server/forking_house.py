@@ -18,7 +18,7 @@ from pathlib import Path
 
 from vezha.server import image, lifeline
 from vezha.server.children import Plan
-from vezha.server.forked import fork, output_of
+from vezha.server.forked import fork, open_streams, output_of
 from vezha.server.settings import load_settings
 from vezha.server.state import StateFolder
 from vezha.server.supervisor import Supervisor
@@ -97,6 +97,12 @@ def echo(arguments: Sequence[str]) -> None:
     time.sleep(600)
 
 
+def huge_pages_in_heap() -> bool:
+    """Whether the kernel may make huge pages of what is shared."""
+    heap = Path("/proc/self/smaps").read_text().partition("[heap]")[2]
+    return " nh" not in heap.partition("VmFlags:")[2].partition("\n")[0]
+
+
 def show() -> int:
     descriptors = {}
     for name in os.listdir("/proc/self/fd"):
@@ -115,6 +121,7 @@ def show() -> int:
         "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
         "threads": threading.active_count(),
         "chance": random.random(),
+        "huge": huge_pages_in_heap(),
     }
     print(json.dumps(shown), flush=True)
     return serve()
@@ -209,8 +216,24 @@ def outputs() -> None:
     child.terminate()  # it is over, and its number may be another's
 
 
+def closed() -> None:
+    """What a child has for streams where we were given none."""
+    open_streams()
+
+    def answer() -> int:
+        print("answer", end="")
+        return 0
+
+    code, said = output_of(answer, 30, ("vezha", "t"))
+    streams = [os.readlink(f"/proc/self/fd/{number}") for number in range(3)]
+    (FOLDER / "opened").write_text(" ".join([*streams, said.decode()]))
+    sys.exit(code)
+
+
 if __name__ == "__main__":
     if sys.argv[2] == "outputs":
         outputs()
+    elif sys.argv[2] == "closed":
+        closed()
     else:
         supervise(sys.argv[2])

@@ -177,6 +177,7 @@ def test_what_a_child_has_of_its_own(
         assert one["session"]
         assert one["ignored"]  # as nohup wants it
         assert one["sigterm"]
+        assert not one["huge"]
         assert one["blocked"] == []
         # streams and its end of one lifeline; nobody else's, no log, no lock, no selector
         assert len(one["descriptors"]) == 4, one["descriptors"]
@@ -223,3 +224,9 @@ def test_outputs_and_ends(tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout.splitlines() == ["(4, b'answer')", "too long", "None", "-9 -9"]
+
+
+def test_it_starts_with_its_streams_closed(tmp_path: Path) -> None:
+    closed = f"exec {sys.executable} -P {HOUSE} {tmp_path} closed <&- >&- 2>&-"
+    assert subprocess.run(["sh", "-c", closed], timeout=60, check=False).returncode == 0
+    assert (tmp_path / "opened").read_text() == f"{os.devnull} {os.devnull} {os.devnull} answer"
