@@ -36,7 +36,7 @@ from vezha.store.limits import (
     ROSTER_ROWS_MIN,
     SLAB_BYTES,
     SLAB_BYTES_FIRST,
-    SLAB_BYTES_LOOSE,
+    SLAB_BYTES_MIN,
     STRETCH_BYTES_MIN,
     STRETCH_ROWS,
 )
@@ -133,6 +133,7 @@ class Head:
         self._lock = threading.Lock()
         self._ended = False
         self._places = 0
+        self._usual_bytes = 0
         self._stretch = _Stretch()
         self._over: deque[list[Slab]] = deque()
         self._loose_slabs: list[Slab] = []
@@ -164,9 +165,11 @@ class Head:
             rows = max(rows, ROSTER_ROWS_MIN)
         rows = min(max(rows, BLOCK_ROWS_MIN, BLOCK_BYTES_MIN // row_bytes), BLOCK_ROWS_MAX)
         size = block_bytes(rows, width, layout.id)
-        first = SLAB_BYTES if self.slabs else SLAB_BYTES_FIRST
         block = self._in_slab(
-            stretch.slabs, first, size, lambda s: s.add_block(layout.id, rows, width, layout.refs)
+            stretch.slabs,
+            self._slab_bytes(),
+            size,
+            lambda s: s.add_block(layout.id, rows, width, layout.refs),
         )
         if follows:
             layout.rows_now += rows
@@ -182,7 +185,16 @@ class Head:
         """What is written from now on goes to other slabs, so that these can be packed."""
         over, self._stretch = self._stretch, _Stretch()
         over.let_go()
+        self._usual_bytes = over.bytes_used
         self._over.append(over.slabs)
+
+    def _slab_bytes(self) -> int:
+        """Size of the next slab for rows: no more than this stretch will need if it is like the one
+        before."""
+        left = self._usual_bytes - self._stretch.bytes_used
+        if left > 0:
+            return min(max(left, SLAB_BYTES_MIN), SLAB_BYTES)
+        return SLAB_BYTES if self._usual_bytes or self._stretch.slabs else SLAB_BYTES_FIRST
 
     def write_loose(self, refs: Refs, ts: Times, values: Values) -> None:
         """Take samples in, three columns of equal length."""
@@ -194,7 +206,7 @@ class Head:
                 rows = min(max(rows, len(refs) - done), LOOSE_ROWS_MAX)
                 block = self._loose = self._in_slab(
                     self._loose_slabs,
-                    SLAB_BYTES if self._loose_slabs else SLAB_BYTES_LOOSE,
+                    SLAB_BYTES if self._loose_slabs else SLAB_BYTES_MIN,
                     block_bytes(rows, 2),
                     partial(Slab.add_loose, capacity=rows),
                 )
@@ -211,7 +223,7 @@ class Head:
         if block is None:
             slab = None
             with self._lock:
-                if self._spares and new >= SLAB_BYTES_FIRST and self._spares[0].has_room(size):
+                if self._spares and slabs is self._stretch.slabs and self._spares[0].has_room(size):
                     slab = self._spares.pop(0)
             if slab is None:
                 slab = self._new_slab(max(size, new))
@@ -219,7 +231,7 @@ class Head:
             with self._lock:
                 self.slabs = [*self.slabs, slab]
                 self._places += 1
-            slab.begin(self._places)
+            slab.begin(self._places, self.generation, self._next_path(str(Path(slab.path).parent)))
             block = add(slab)
         assert block is not None
         self._reserved += size
@@ -243,11 +255,11 @@ class Head:
                     raise
         raise AssertionError
 
-    def prepare(self, size: int = SLAB_BYTES) -> None:
+    def prepare(self) -> None:
         """Have a slab ready, so that the loop does not wait for pages. From any thread."""
         if self._spares or self._ended:
             return
-        slab = self._new_slab(size)
+        slab = self._new_slab(self._slab_bytes() if self.needs_spare() else SLAB_BYTES_FIRST)
         with self._lock:
             if self._ended:
                 slab.unlink()
@@ -255,9 +267,9 @@ class Head:
                 self._spares.append(slab)
 
     def needs_spare(self) -> bool:
-        """Whether the slab in use is half full."""
+        """Whether the slab in use is half full. While there is something to pack, memory is short."""
         slabs = self._stretch.slabs
-        return bool(slabs) and slabs[-1].fill_ratio() > 0.5
+        return bool(slabs) and not self._over and slabs[-1].fill_ratio() > 0.5
 
     def needs_packing(self) -> bool:
         """Whether a stretch is over."""
@@ -290,13 +302,17 @@ class Head:
         Path(self._fallback).mkdir(mode=0o700, parents=True, exist_ok=True)
         return PackedSlab.create(self._next_path(self._fallback), parts)
 
-    def freeze(self) -> None:
-        """End this generation: nothing is added to its slabs any more."""
+    def freeze(self, following: Head | None = None) -> None:
+        """End this generation: nothing is added to its slabs any more. What it had ready goes to the
+        *following* one."""
         with self._lock:
             self._ended = True
-            for slab in self._spares:
+            spares, self._spares = self._spares, []
+        if following is not None:
+            following._spares, following._usual_bytes = spares, self._usual_bytes
+        else:
+            for slab in spares:
                 slab.unlink()
-            self._spares = []
         self._stretch.let_go()
         self._stretch = _Stretch()
 

@@ -41,9 +41,9 @@ FUTURE_MS_MAX = 600_000
 SLAB_BYTES = 4 << 20
 """Size of one piece of shared memory of the head; a block that needs more gets its own."""
 SLAB_BYTES_FIRST = 2 << 20
-"""Size of the first of a generation, so that a small fleet takes little."""
-SLAB_BYTES_LOOSE = 512 << 10
-"""Size of the first for loose samples."""
+"""Size of the first for rows, so that a small fleet takes little."""
+SLAB_BYTES_MIN = 512 << 10
+"""Size of the first for loose samples, and the least of any."""
 SLAB_BLOCKS_MAX = 2_048
 STRETCH_BYTES_MIN = 4 << 20
 STRETCH_ROWS = 16

@@ -199,16 +199,16 @@ class Slab:
         words[2] = used + 1
         return base, at // 8
 
-    def begin(self, place: int) -> None:
-        """The generation uses this slab from now on, as its *place*th (from 1).
+    def begin(self, place: int, generation: int, path: str) -> None:
+        """The generation uses this slab from now on, as its *place*th (from 1), at *path*.
 
         Readers do not see it before: one that knew this slab already, but not yet another that began
         earlier, would see later rows without earlier ones.
         """
+        self._cells[1] = self.generation = generation
         self._cells[4] = place
-        shown = self.path.removesuffix(HIDDEN)
-        Path(self.path).rename(shown)
-        self.path = shown
+        Path(self.path).rename(path)
+        self.path = path
 
     @property
     def place(self) -> int:

@@ -50,8 +50,6 @@ from vezha.store.limits import (
     FROZEN_HEADS_MAX,
     FUTURE_MS_MAX,
     REFUSED_SOURCES_TOLD_MAX,
-    SLAB_BYTES,
-    SLAB_BYTES_FIRST,
 )
 from vezha.store.opening import open_catalog
 from vezha.store.packed import AnySlab
@@ -163,7 +161,6 @@ class Store:
             self._catalog.set_meta("began_ms", self._began_ms)
         self._catalog.set_meta("head_folder", self._folder)
         self._head = Head(self._folder, f"{path}/head", times_opened << 32)
-        self._next_head: Head | None = None
         self._now()
         self._reading = Reading(
             self._index,
@@ -536,13 +533,8 @@ class Store:
         self._window = int(self._now_s // self.settings.window_s)
         progress = {i: Ranges(r) for i, r in enumerate(self._progress)}
         old = self._head
-        new, self._next_head = self._next_head, None
-        if new is not None and new.generation <= old.generation:
-            new.freeze()  # made a moment too late
-            new = None
-        if new is None:
-            new = Head(self._folder, f"{self.path}/head", old.generation + 1)
-        old.freeze()
+        new = Head(self._folder, f"{self.path}/head", old.generation + 1)
+        old.freeze(new)
         frozen = Frozen(old, -1, progress)
         # readers list frozen heads and then the head: for a moment both, never neither
         with self._frozen_lock:
@@ -599,16 +591,12 @@ class Store:
     def _prepare(self) -> None:
         """Memory that the loop will want soon."""
         head, settings = self._head, self.settings
-        if head.needs_spare():
-            head.prepare()
         over = max(
             self._now_s % settings.window_s / settings.window_s,
             head.bytes_used / settings.head_bytes_max,
         )
-        if self._next_head is None and head.slabs and over > _PREPARE_FROM:
-            following = Head(self._folder, f"{self.path}/head", head.generation + 1)
-            following.prepare(SLAB_BYTES if len(head.slabs) > 1 else SLAB_BYTES_FIRST)
-            self._next_head = following
+        if head.needs_spare() or (head.slabs and over > _PREPARE_FROM):
+            head.prepare()
 
     def flush(self) -> None:
         """Commit and write everything as tiles now. Blocks."""
@@ -724,8 +712,6 @@ class Store:
         self._flusher.stop()
         self._wal.close()
         self._head.freeze()
-        if self._next_head is not None:
-            self._next_head.freeze()
         for head in (*(frozen.head for frozen in self._frozen), self._head):
             head.unlink()
         release_folder(self._folder)

@@ -55,7 +55,7 @@ def test_every_value_comes_back_bit_for_bit(
 ) -> None:
     folder = tmp_path_factory.mktemp("slabs")
     slab = Slab.create(f"{folder}/a.slab", 7, 1 << 16)
-    slab.begin(1)
+    slab.begin(1, 7, f"{folder}/a.slab")
     every = np.array(rows)
     blocks = [slab.add_block(layout, len(rows), 3) for layout in (0, 4)]
     for block in blocks:
@@ -82,7 +82,7 @@ def test_every_value_comes_back_bit_for_bit(
 
 def test_late_rows_are_sorted_in_and_the_first_of_equal_times_stays(tmp_path: Path) -> None:
     slab = Slab.create(f"{tmp_path}/a.slab", 1, 1 << 16)
-    slab.begin(3)
+    slab.begin(3, 1, f"{tmp_path}/a.slab")
     block = slab.add_block(0, 8, 1)
     assert block is not None
     for second, value in ((1, 1.0), (5, 2.0), (3, 3.0), (5, 4.0), (1, 5.0)):
@@ -100,7 +100,7 @@ def test_a_wide_roster_is_packed_in_pieces_and_names_its_series(tmp_path: Path) 
     refs = np.concatenate([np.arange(500, 700), [3], np.arange(10_000, 10_000 + width - 201)])
     layout = roster_layout(2)
     slab = Slab.create(f"{tmp_path}/a.slab", 1, 1 << 22)
-    slab.begin(1)
+    slab.begin(1, 1, f"{tmp_path}/a.slab")
     block = slab.add_block(layout, rows, width, refs)
     assert block is not None
     random = np.random.default_rng(3)
