@@ -28,6 +28,8 @@ class Cost(Enum):
     """What a query was seen to cost."""
 
     QUICK = "quick"
+    LIGHT = "light"
+    """It is quick, but reads more than the event loop should."""
     LARGE = "large"
     """It reads too much for the serving process."""
     SLOW = "slow"

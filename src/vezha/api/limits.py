@@ -33,7 +33,7 @@ LIGHT_SECONDS_MAX = 0.25
 """Time after which such a query is handed to a worker, too."""
 QUICK_SECONDS_MAX = 0.003
 """A query that took a thread no longer than this is evaluated by the event loop the next time."""
-QUICK_SAMPLES_MAX = 20_000
+QUICK_SAMPLES_MAX = 50_000
 """Samples read, and values made, up to which it may be."""
 SHAPES_REMEMBERED = 1_000
 """Queries known to be heavy, which are not tried in the serving process first; and those known to be

@@ -122,7 +122,7 @@ class Querying:
                 return packed
         limit_s = min(timeout_s or self.timeout_s, self.timeout_s)
         began_s = handed_s = self._world.clock.monotonic()
-        if cost in (None, Cost.QUICK):
+        if cost in (None, Cost.QUICK, Cost.LIGHT):
             found = await self.run(
                 lambda cancelled: self._try_light(question, cancelled),
                 text, timeout_s=limit_s, gone=gone,
@@ -174,7 +174,8 @@ class Querying:
         except QueryTimeout:
             self._costs.note(question.shape, Cost.SLOW)
             return None
-        if self._world.clock.monotonic() - began_s <= limits.QUICK_SECONDS_MAX:
+        took_s = self._world.clock.monotonic() - began_s
+        if took_s <= limits.QUICK_SECONDS_MAX and self._costs.of(question.shape) is None:
             self._costs.note(question.shape, Cost.QUICK)
         return packed
 
@@ -183,7 +184,10 @@ class Querying:
         began_s = self._world.clock.monotonic()
         try:
             packed = self._tried(question, lambda: False, self._quick_limits)
-        except (LimitExceeded, QueryTimeout):
+        except LimitExceeded:
+            self._costs.note(question.shape, Cost.LIGHT)  # or it would be tried each time
+            return None
+        except QueryTimeout:
             self._costs.forget(question.shape)
             return None
         except (QueryError, TooManySamples) as error:

@@ -287,6 +287,31 @@ def test_a_quick_query_that_became_heavy_is_handed_over(
     assert made._costs.of(shape) is Cost.LARGE
 
 
+def test_a_quick_query_that_reads_more_is_tried_by_the_loop_once(
+    querying: tuple[Querying, Noted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, workers = querying
+    monkeypatch.setattr(limits, "QUICK_SECONDS_MAX", 60.0)
+    monkeypatch.setattr(made, "_quick_limits", QueryLimits(samples_max=10))
+    threads: list[str] = []
+    select = made.engine.source.select
+
+    def noted(selection: Any) -> Any:
+        threads.append(threading.current_thread().name.split("_")[0])
+        return select(selection)
+
+    monkeypatch.setattr(made.engine.source, "select", noted)
+
+    async def ask() -> None:
+        for turn in range(4):
+            await made.answer(Question("count(up)", 0, NOW_MS - turn))
+
+    asyncio.run(ask())
+    loop = threading.main_thread().name.split("_")[0]
+    assert threads == ["query", loop, "query", "query", "query"]
+    assert workers.asked == 0
+
+
 def test_what_was_slow_once_is_tried_again(
     querying: tuple[Querying, Noted], monkeypatch: pytest.MonkeyPatch
 ) -> None:
