@@ -40,7 +40,7 @@ class Answers:
         self._bytes_max = bytes_max
         self._kept: OrderedDict[Question, _Kept] = OrderedDict()
         self._lock = threading.Lock()
-        self._seen: OrderedDict[Question, None] = OrderedDict()
+        self._seen: OrderedDict[int, None] = OrderedDict()
         self.bytes_used = 0
 
     def at_once(self, question: Question) -> Packed | None:
@@ -64,9 +64,10 @@ class Answers:
     def is_new(self, question: Question) -> bool:
         """Whether it was not asked lately: what is cheap is worth keeping for who asks the same
         again, and a dashboard that moves on never does. From now on it is not new."""
+        number = hash(question)  # two of one hash: one is kept sooner, that is all
         with self._lock:
-            new = question not in self._seen
-            self._seen[question] = None
+            new = number not in self._seen
+            self._seen[number] = None
             while len(self._seen) > limits.QUESTIONS_SEEN_MAX:
                 self._seen.popitem(last=False)
         return new

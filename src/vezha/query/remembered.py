@@ -122,7 +122,7 @@ class Remembered:
         self.bytes_max = bytes_max
         self._part_max = bytes_max // REMEMBERED_PART_MAX
         self._kept: OrderedDict[tuple[str, int, int], _Kept] = OrderedDict()
-        self._unworthy: OrderedDict[tuple[str, int, int], None] = OrderedDict()
+        self._unworthy: OrderedDict[int, None] = OrderedDict()
         self._lock = threading.Lock()
         self.bytes_used = 0
         self.steps_reused = 0
@@ -148,7 +148,7 @@ class Remembered:
         span = (start_ms - reach.back_ms, last_ms + reach.ahead_ms)
         key = (text, step_ms, start_ms % step_ms)
         steps = (last_ms - start_ms) // step_ms + 1
-        shape = (text, step_ms, steps)
+        shape = hash((text, step_ms, steps))  # two of one hash are taken for equally dear, no more
 
         def ask_anew() -> Result:
             result = ask(start_ms)
@@ -186,8 +186,8 @@ class Remembered:
             self._keep(key, _Kept(_rows(result), start_ms, last_ms, mark))
         return result
 
-    def _note(self, shape: tuple[str, int, int], worthy: bool) -> None:
-        """Remember whether a query of this text, step and number of steps is worth it."""
+    def _note(self, shape: int, worthy: bool) -> None:
+        """Note whether a query of this text, step and number of steps is worth remembering."""
         with self._lock:
             self._unworthy.pop(shape, None)
             if not worthy:
