@@ -63,7 +63,7 @@ class Webhooks:
         clock: Clock | None = None,
         whole_s: float = WEBHOOK_WHOLE_S,
     ) -> None:
-        self._client = client or httpx.Client(timeout=WEBHOOK_TIMEOUT_S, follow_redirects=False)
+        self._client = client
         self._secret = secret.encode()
         self._clock = clock or World().clock
         self._whole_s = whole_s
@@ -98,7 +98,16 @@ class Webhooks:
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-        self._client.close()
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+
+    def _asking(self) -> httpx.Client:
+        """Made when it is needed: where no gate asks it would keep 2 MB of authorities."""
+        with self._lock:
+            if self._client is None:
+                self._client = httpx.Client(timeout=WEBHOOK_TIMEOUT_S, follow_redirects=False)
+            return self._client
 
     def _post(self, url: str, document: dict[str, Any]) -> dict[str, Any]:
         body = json.dumps(document).encode()
@@ -108,7 +117,7 @@ class Webhooks:
             headers[SIGNATURE] = f"sha256={found}"
         until_s = self._clock.monotonic() + self._whole_s
         try:
-            with self._client.stream("POST", url, content=body, headers=headers) as response:
+            with self._asking().stream("POST", url, content=body, headers=headers) as response:
                 raw = b""
                 for piece in response.iter_bytes():
                     raw += piece

@@ -70,7 +70,7 @@ class Deadman:
         self._world = world
         self._began_ms = self._now_ms()
         self._holds_ms = int(PEER_MISSES_MAX * settings.interval_s * 1000)
-        self._client = make_client()
+        self._client: httpx.AsyncClient | None = None
         self._misses = 0
         self._missed_ms = 0
         self.counters = Counters()
@@ -84,7 +84,14 @@ class Deadman:
                 await self.beat()
                 await asyncio.sleep(self._settings.interval_s)
         finally:
-            await self._client.aclose()
+            if self._client is not None:
+                await self._client.aclose()
+
+    def _asking(self) -> httpx.AsyncClient:
+        """Made when it is needed: where nobody is asked it would keep 2 MB of authorities."""
+        if self._client is None:
+            self._client = make_client()
+        return self._client
 
     async def beat(self) -> list[str]:
         """One round; what is wrong with us."""
@@ -145,7 +152,7 @@ class Deadman:
 
     async def _answers(self, url: str) -> bool:
         try:
-            answer = await self._client.get(url)
+            answer = await self._asking().get(url)
         except (httpx.HTTPError, httpx.InvalidURL) as fault:
             _log.warning("no heartbeat", host=urlsplit(url).hostname, why=type(fault).__name__)
             return False
