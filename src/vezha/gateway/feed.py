@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+import numpy.typing as npt
 import structlog
 
 from vezha.gateway.intake import Intake
@@ -67,7 +68,7 @@ class _Feeder(asyncio.Protocol):
     def __init__(self, owner: Feed) -> None:
         self._owner = owner
         self._inbox = feed.FeedInbox()
-        self._refs: Refs = np.full(1024, -1, np.int64)
+        self._refs: npt.NDArray[np.int32] = np.full(1024, -1, np.int32)
         self._lists: dict[int, Refs] = {}
         self._transport: asyncio.Transport | None = None
 
@@ -109,7 +110,7 @@ class _Feeder(asyncio.Protocol):
         if top >= FEED_NUMBERS_MAX:
             raise ProtocolError("too_large", f"feed: series number {top}")
         if top >= len(self._refs):
-            grown = np.full(max(2 * len(self._refs), top + 1), -1, np.int64)
+            grown = np.full(max(len(self._refs) * 5 // 4, top + 1), -1, np.int32)
             grown[: len(self._refs)] = self._refs
             self._refs = grown
         sink = self._owner.intake.sink
@@ -127,7 +128,7 @@ class _Feeder(asyncio.Protocol):
         numbers = np.frombuffer(raw, "<u4")
         if len(numbers) and int(numbers.max()) >= len(self._refs):
             raise ProtocolError("bad_message", "feed: a number was never announced")
-        refs: Refs = self._refs[numbers]
+        refs: Refs = self._refs[numbers].astype(np.int64)
         return refs
 
     def _write_samples(self, message: feed.SamplesFed) -> None:

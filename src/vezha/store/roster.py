@@ -142,7 +142,7 @@ class Rosters:
 
     def _make_room(self, series: int) -> None:
         if series > len(self._owner):
-            size = max(series, 2 * len(self._owner))
+            size = max(series, len(self._owner) * 5 // 4)
             owner, until = np.full(size, -1, np.int32), np.full(size, _NEVER, np.int64)
             owner[: len(self._owner)] = self._owner
             until[: len(self._loose_until)] = self._loose_until
