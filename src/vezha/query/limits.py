@@ -47,9 +47,11 @@ METRIC_TEXT_SERIES = 50_000
 REMEMBERED_PART_MAX = 8
 """Answers larger than one part in so many of the memory for answers are not remembered."""
 SAMPLE_NS = 40
+NEWEST_NS = 100
 CELL_NS = 120
-"""About what it takes to read a sample, and to print one, in nanoseconds of processor time ..."""
-MOVING_NS = 250_000
+"""About what it takes to read a sample (one of many in a range; the newest of a step), and to print one,
+in nanoseconds of processor time ..."""
+MOVING_NS = 150_000
 MOVING_ROW_NS = 3_000
 """... and to ask what changed and put an answer together, in all and for each of its rows."""
 AGAIN_MAX = 0.4

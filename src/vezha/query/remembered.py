@@ -25,7 +25,7 @@ from vezha.query.engine import Engine
 from vezha.query.limits import CELL_TEXT_BYTES, REMEMBERED_PART_MAX, UNWORTHY_KEPT_MAX, QueryLimits
 from vezha.query.result import Result, ResultKind
 from vezha.query.rows import Rows
-from vezha.query.worth import Asked, is_worth
+from vezha.query.worth import Asked, has_ranges, is_worth
 
 _OF_THE_RANGE = frozenset(("start", "end", "range", "step", "info"))
 """Functions whose value hangs on more than the step: `info` also looks at series of its own."""
@@ -138,10 +138,10 @@ class Remembered:
                 text, since_ms, end_ms, step_ms, cancelled=cancelled, limits=limits
             )
 
-        reach = None
-        if step_ms > 0 and start_ms <= end_ms:
-            prepared = self._engine.prepare(text)
-            reach = reach_of(prepared.root, self._engine.options.lookback_ms)
+        if step_ms <= 0 or start_ms > end_ms:
+            return ask(start_ms)
+        prepared = self._engine.prepare(text)
+        reach = reach_of(prepared.root, self._engine.options.lookback_ms)
         if reach is None:
             return ask(start_ms)
         last_ms = start_ms + (end_ms - start_ms) // step_ms * step_ms
@@ -153,7 +153,10 @@ class Remembered:
         def ask_anew() -> Result:
             result = ask(start_ms)
             reach_ms = reach.back_ms + reach.ahead_ms
-            asked = Asked(result.stats.samples, len(result.labels), steps, step_ms, reach_ms)
+            asked = Asked(
+                result.stats.samples, len(result.labels), steps, step_ms, reach_ms,
+                has_ranges(prepared.root),
+            )  # fmt: skip
             self._note(shape, is_worth(asked))
             return result
 
