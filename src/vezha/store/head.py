@@ -206,7 +206,7 @@ class Head:
                 rows = min(max(rows, len(refs) - done), LOOSE_ROWS_MAX)
                 block = self._loose = self._in_slab(
                     self._loose_slabs,
-                    SLAB_BYTES if self._loose_slabs else SLAB_BYTES_MIN,
+                    min(SLAB_BYTES, SLAB_BYTES_MIN << len(self._loose_slabs)),
                     block_bytes(rows, 2),
                     partial(Slab.add_loose, capacity=rows),
                 )

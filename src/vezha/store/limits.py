@@ -76,8 +76,8 @@ ROSTER_REFS_MAX = 8 << 20
 ROSTER_LAYOUTS_KNOWN_MAX = 8_192
 """Rosters that a query remembers the positions of."""
 LOOSE_ROWS_FIRST = 8_192
-LOOSE_ROWS_MAX = 262_144
-"""Rows (samples) of a block for samples that do not come in frames."""
+LOOSE_ROWS_MAX = 43_000
+"""Rows (samples) of a block for samples that do not come in frames; four of the largest fill a slab."""
 
 EXEMPLARS_MAX = 100_000
 """Exemplars that are kept, the newest ones."""
