@@ -156,8 +156,7 @@ class Head:
         row_bytes = 8 * (1 + width)
         # the first of a stretch is small: all are reserved at once, while what was before is still
         # being packed; then as many again
-        part = 2 if layout.id < LOOSE else 4
-        rows = layout.rows_now if follows else layout.rows_before // part
+        rows = layout.rows_now if follows else layout.rows_before // 4
         if follows and rows < STRETCH_ROWS:
             rows = min(rows, STRETCH_ROWS - rows)
         if layout.id < LOOSE:
