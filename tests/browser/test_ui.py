@@ -62,11 +62,11 @@ For the test of the pages.
 
 
 def host_frames(page: Page) -> list[bytes]:
-    """The binary frames of host values that arrive from now on."""
+    """The binary frames of host values, all of them or what changed, that arrive from now on."""
     frames: list[bytes] = []
 
     def hear(payload: str | bytes) -> None:
-        if isinstance(payload, bytes) and payload[0] == 2:
+        if isinstance(payload, bytes) and payload[0] in (2, 3):
             frames.append(payload)
 
     def opened(channel: WebSocket) -> None:
