@@ -21,7 +21,7 @@ SIZES = (
     "two minutes of data are one tile of 120 columns each; an hour's packs better",
     "0.3 of it are the names of 443 series, once for all time: 12 minutes are few samples",
 )
-MEMORY = "two minutes of plain numbers, and five interpreters with their libraries (60 MB each)"
+MEMORY = "four interpreters, 50 MB each with nothing to do: counting references unshares what they were forked with"
 
 
 def goals(figures: dict[str, Any], parts: Iterable[str] = ()) -> Table:
