@@ -145,7 +145,8 @@ def test_an_alert_becomes_an_incident_that_is_taken_worked_on_and_resolved(
         card.get_by_role("link").click()
 
         expect(page.get_by_role("heading", level=1)).to_contain_text("the test says so")
-        expect(page.locator(".blocks dt")).to_have_text(
+        # a change that another test has reported on this host may be its cause
+        expect(page.locator(".blocks dt").filter(has_not_text="Perhaps because")).to_have_text(
             ["What", "Where", "Since when", "Why we say so", "What it looks like"]
         )
         expect(page.locator(".blocks")).to_contain_text("node_load1 >= 0")
