@@ -14,6 +14,11 @@ Visit = Callable[..., Visitor]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SOON_MS = 30_000
 
+HAS_POINTS = """async () => {
+  const answer = await fetch("/api/v1/query?query=" + encodeURIComponent("node_load1 offset 10s"));
+  return (await answer.json()).data.result.length > 0;
+}"""
+
 
 def test_a_change_is_marked_on_charts_and_leads_to_itself(at_work: Visit, axe: str) -> None:
     person = at_work()
@@ -34,6 +39,8 @@ def test_a_change_is_marked_on_charts_and_leads_to_itself(at_work: Visit, axe: s
     sound(page, axe)
     link.click()
     expect(page.get_by_role("heading", name="shop 4.2")).to_be_visible(timeout=SOON_MS)
+    # a chart of an hour has a point each five seconds: a server that just began has none yet
+    page.wait_for_function(HAS_POINTS, timeout=SOON_MS)
     page.goto(person.base + "/explore?q=node_load1&range=1h")
     expect(page.get_by_role("link", name=re.compile(r"shop 4\.2")).first).to_be_attached(
         timeout=SOON_MS
