@@ -22,8 +22,6 @@ export const mayChange = (name: string): boolean => mayAdminister.value || (mayO
 export const mayMake = computed(() => mayAdminister.value || (mayOperate.value && ownTeams.value.length > 0))
 /** Whether what is *team*'s (empty: nobody's) may be changed: by an admin, a member, or where it is nobody's. */
 export const mayChangeOf = (team: string): boolean => mayAdminister.value || (mayOperate.value && (team === '' || ownTeams.value.includes(team)))
-/** The team whose own a thing of that name is: of several that fit, the longest name. Empty: nobody's. */
-export const ownerOf = (name: string, teams: readonly string[]): string => teams.filter((team) => isOf(team, name)).sort((a, b) => b.length - a.length)[0] ?? ''
 
 export async function loadSession(): Promise<void> {
   try {
