@@ -21,9 +21,7 @@ def become(arguments: list[str]) -> NoReturn:
     """Replace this process, which keeps its id and its lifeline to the supervisor."""
     held = lifeline.held()
     if held is not None:
-        connection = held.connection
-        connection.set_inheritable(True)
-        os.environ[lifeline.VARIABLE] = str(connection.fileno())
+        held.pass_on(os.environ)
     sys.stdout.flush()
     sys.stderr.flush()
     safe_path = ["-P"] if sys.flags.safe_path else []

@@ -30,8 +30,7 @@ def enrol_and_become(why_not: Callable[[], str], argv: Sequence[str]) -> int:
     if reason := why_not():
         held.failed(f"is not watching this machine: {reason}")
         return EXIT_BROKEN
-    held.connection.set_inheritable(True)
-    os.environ[lifeline.VARIABLE] = str(held.connection.fileno())
+    held.pass_on(os.environ)
     return become(argv)
 
 

@@ -51,6 +51,11 @@ class Lifeline:
         """Tell the supervisor why this child gives up."""
         self._say(f"{FAILED} {' '.join(sentence.split())}")
 
+    def pass_on(self, environment: MutableMapping[str, str]) -> None:
+        """Leave it in *environment* for the program that this process becomes."""
+        self.connection.set_inheritable(True)
+        environment[VARIABLE] = str(self.connection.fileno())
+
     def worker(self, words: Sequence[str], descriptors: Sequence[int]) -> None:
         """Ask for a worker called *words*, see `Nursery`. Raises OSError."""
         with self._lock:
