@@ -9,7 +9,6 @@ Expiry is deleting the file.
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import sqlite3
 import threading
@@ -24,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import structlog
 
+from vezha.store.beside import set_aside
 from vezha.store.errors import StoreCorrupt
 from vezha.store.limits import DAY_MS, SQL_VALUES_MAX
 from vezha.store.listing import Listing
@@ -358,9 +358,7 @@ class Days:
             file.close()
         path = Path(self._folder, day_name(day))
         log.error("a day of samples is damaged and is set aside", file=str(path), error=str(error))
-        for suffix in ("", "-wal", "-shm"):
-            with contextlib.suppress(FileNotFoundError):
-                Path(f"{path}{suffix}").rename(f"{path}.damaged{suffix}")
+        set_aside(str(path))
 
     def delete(self, day: int) -> None:
         """Delete a day."""

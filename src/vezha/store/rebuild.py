@@ -21,6 +21,7 @@ import zstandard
 
 from vezha.model.labels import INSTANCE, METRIC_NAME, Labels
 from vezha.store import salvage
+from vezha.store.beside import set_aside
 from vezha.store.catalog import Catalog
 from vezha.store.catalog_rows import CHECKPOINT, digest, is_checkpoint
 from vezha.store.days import FLUSH
@@ -99,9 +100,7 @@ def rebuild(path: str, world: World, names: NamesLog, why: Exception | str) -> i
     if days:
         found.meta.setdefault("began_ms", min(days) * DAY_MS)
     lost = _fill(found, highest)
-    for suffix in ("", "-wal", "-shm"):
-        with contextlib.suppress(FileNotFoundError):
-            Path(f"{path}/catalog.db{suffix}").replace(f"{path}/catalog.db.damaged{suffix}")
+    set_aside(f"{path}/catalog.db")
     deltas = list(_deltas(found))
     records = [delta_record(delta) for delta in deltas]
     records += [tombstone_record(*stone) for stone in found.tombstones]
