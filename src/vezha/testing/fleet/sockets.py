@@ -42,7 +42,7 @@ from vezha.testing.fleet.changes import Behaviour
 from vezha.testing.fleet.inventory import Machine
 from vezha.testing.fleet.limits import DIALLING_MAX, FAREWELL_S, SERIES_DEFAULT, SLOTS_PER_S
 from vezha.testing.fleet.memoryspool import MemorySpool
-from vezha.testing.fleet.programs import PROGRAM_SERIES, program_series
+from vezha.testing.fleet.programs import program_series
 from vezha.testing.fleet.series import series_of
 from vezha.testing.fleet.taking import CAPABILITIES, LOOK_EVERY_S, HostTakes
 from vezha.testing.fleet.tally import Tally
@@ -481,7 +481,7 @@ class SocketFleet:
             true_s = (stamp_ms + phases_ms[rows.start]) / 1000
             payloads = pack_rows(self.vitals.sample(rows, true_s))
         now = self.loop.time()
-        width = self._series + (PROGRAM_SERIES if self._programs else 0)
+        width = self.vitals.width
         made = 0
         for agent, (codec, payload) in zip(self.agents[rows], payloads, strict=True):
             if not agent.started:

@@ -32,7 +32,7 @@ class Vitals:
 
     `extra_load` added to the load, `error_ratio` share of requests that fail, `slowness` factor
     on the requests' duration, `fill_per_s` bytes a second that fill the data file system,
-    `leak_per_s` bytes a second that memory loses.
+    `leak_per_s` bytes a second that memory loses. `width` is how many values a host has.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Vitals:
         self._shards = slice(_C.shards, max(series, _C.shards))
         more = PROGRAM_SERIES if programs else 0
         assert series >= _C.shards or not programs, "programs come after a whole host"
-        self._series = series + more
+        self.width = series + more
         self.extra_load = np.zeros(n)
         self.error_ratio = np.full(n, 0.0004)
         self.slowness = np.ones(n)
@@ -122,7 +122,7 @@ class Vitals:
         wander += self._chance.normal(0.0, 0.012, len(wander))
         busy = np.clip(base * self._own[rows] + wander + self.extra_load[rows], 0.01, 0.995)
         self._step(rows, now_s, busy)
-        return self.values[rows, : self._series]
+        return self.values[rows, : self.width]
 
     def _step(self, rows: Rows, now_s: float, busy: Floats) -> None:
         passed = np.maximum(now_s - self._at_s[rows], 0.0)
