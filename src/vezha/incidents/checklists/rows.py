@@ -17,7 +17,12 @@ from vezha.incidents.case import Entry
 from vezha.incidents.checklists.document import Checklist
 from vezha.incidents.checklists.parse import parse_checklist
 from vezha.incidents.checklists.run import Asked, Run, RunEvent, RunState, decide, fold
-from vezha.incidents.errors import AnsweredMeanwhile, NoSuchChecklist, OperatorError
+from vezha.incidents.errors import (
+    AnsweredMeanwhile,
+    ChecklistError,
+    NoSuchChecklist,
+    OperatorError,
+)
 from vezha.incidents.limits import CHECKLIST_RUNS_LISTED_MAX, CHECKLIST_TRIES_MAX
 from vezha.incidents.rows import read_case, read_place, write_case
 from vezha.ledger import Ledger
@@ -59,7 +64,7 @@ class ReadRun:
 
 _COLUMNS = [checklist_run.c[name] for name in RunView.__dataclass_fields__ if name != "title_uk"]
 _VERSIONS_KEPT = 256
-"""Texts whose Ukrainian title is remembered, by their hash."""
+"""Texts whose Ukrainian title is remembered."""
 
 
 def begin_run(
@@ -197,7 +202,7 @@ def list_runs(
     views = [RunView(**row._mapping) for row in rows]
     text = checklist_version.c.text
     written = {
-        row.hash: _title_uk(row.hash, row.name, row.text)
+        row.hash: _title_uk(row.name, row.text)
         for row in connection.execute(
             select(checklist_version.c.hash, checklist_version.c.name, text).where(
                 checklist_version.c.hash.in_({view.version for view in views})
@@ -208,8 +213,11 @@ def list_runs(
 
 
 @lru_cache(_VERSIONS_KEPT)
-def _title_uk(_hash: str, name: str, text: str) -> str:
-    return parse_checklist(text, name).title_uk
+def _title_uk(name: str, text: str) -> str:
+    try:
+        return parse_checklist(text, name).title_uk
+    except ChecklistError:  # of a version that could be read once: the list is shown even so
+        return ""
 
 
 def _keep_version(connection: Connection, checklist: Checklist, now_ms: int) -> None:
