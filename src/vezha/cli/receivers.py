@@ -152,7 +152,7 @@ def rekey(state: StateOption = "state") -> None:
         nudge(settings, "outbox")
     for one in lost:
         typer.echo(one, err=True)
-    typer.echo(f"Sealed with a new key: {done} secrets. The key from before opens none of them.")
+    typer.echo(f"Secrets sealed with a new key: {done}. The key from before opens none of them.")
 
 
 @app.command(help="Remove a receiver that was saved.")

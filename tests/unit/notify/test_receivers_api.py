@@ -168,7 +168,7 @@ def test_the_command_line_saves_and_removes(office: Office) -> None:
     run(office, "set", "mail", "smtp", *words, "--secret", "password", given=f"{WORD}\n")
     run(office, "set", "mail", "smtp", "rate=5")
     key = (office.folder / "notify.key").read_bytes()
-    assert "new key: 1 secrets" in run(office, "rekey")
+    assert "with a new key: 1." in run(office, "rekey")
     assert (office.folder / "notify.key").read_bytes() != key
     run(office, "route", "mail", "--severity", "critical", "--match", "team=db")
     shown = run(office, "list")
