@@ -18,6 +18,7 @@ from typing import Annotated, NoReturn
 import structlog
 import typer
 
+from vezha.alerting.durations import parse_duration
 from vezha.cli.opened import JsonOption, StateOption, settings_of
 from vezha.cli.table import show_json, show_table
 from vezha.model.columns import Matcher, MatchOp
@@ -217,11 +218,8 @@ def _moment(text: str, otherwise: float, now_s: float) -> int:
     with contextlib.suppress(ValueError):
         return int(float(text) * 1000)
     if text.startswith("-"):
-        from vezha.query.script.series_text import ScriptError
-        from vezha.query.script.start_text import duration_ms
-
-        with contextlib.suppress(ScriptError):
-            return int(now_s * 1000) + duration_ms(text)
+        with contextlib.suppress(ValueError):
+            return int(now_s * 1000) - parse_duration(text[1:])
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
