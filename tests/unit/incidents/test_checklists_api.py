@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from vezha.access import SYSTEM, Role
 from vezha.access.token import create_token
@@ -20,7 +20,7 @@ from vezha.api.services import Services
 from vezha.incidents.checklists.book import ChecklistBook
 from vezha.incidents.loop import Desk
 from vezha.ledger import Ledger
-from vezha.ledger.tables import alert_transition, audit
+from vezha.ledger.tables import alert_transition, audit, checklist_version
 from vezha.model.labels import metric
 from vezha.query import Engine
 from vezha.query.memory import MemorySource
@@ -244,3 +244,12 @@ def test_runs_and_figures_have_the_ukrainian_words_of_the_text_they_began_with(w
     by_name = {one["checklist"]: one for one in shown}
     assert by_name["disk-full"]["title_uk"] == written["title_uk"]
     assert by_name["disk-full"]["steps"][0]["text_uk"] == written["steps"][0]["text_uk"] != ""
+
+
+def test_a_text_that_is_not_read_any_more_does_not_hide_the_list_of_runs(web: Web) -> None:
+    client = web.client(Role.OPERATOR)
+    client.post("/api/v1/checklist-runs", json={"checklist": "own-disk"})
+    with web.ledger.begin() as connection:
+        connection.execute(update(checklist_version).values(text="# of another grammar\n"))
+    (run,) = client.get("/api/v1/checklist-runs").json()["runs"]
+    assert (run["title"], run["title_uk"]) == ("Own disk list", "")
